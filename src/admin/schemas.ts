@@ -1,0 +1,108 @@
+/**
+ * Bodies and queries of the management API (interface.md §5), in the words of the wire.
+ */
+import Type from 'typebox'
+
+const closed = { additionalProperties: false }
+const name = Type.String({
+  minLength: 1,
+  maxLength: 255,
+  pattern: '^[^\\x00-\\x1f\\x7f]*\\S[^\\x00-\\x1f\\x7f]*$',
+})
+const modelId = Type.String({ minLength: 1, maxLength: 255 })
+const token = Type.String({ pattern: '^[\\x21-\\x7e]{1,8192}$' })
+const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+
+const MODEL = Type.Object(
+  {
+    model_id: modelId,
+    support_vision: Type.Optional(Type.Boolean()),
+    support_thinking: Type.Optional(Type.Boolean()),
+  },
+  closed,
+)
+
+/** As `/status` delivers it (interface.md §4); other fields of the server's answer may come along. */
+const OAUTH_TOKEN = Type.Object({
+  access_token: token,
+  refresh_token: Type.Optional(nullable(token)),
+  /** Epoch ms. */
+  expires_at: Type.Optional(nullable(Type.Integer({ minimum: 0, maximum: 8_640_000_000_000_000 }))),
+  token_type: Type.Optional(Type.String({ maxLength: 50 })),
+  scope: Type.Optional(nullable(Type.String({ maxLength: 500 }))),
+  resource_url: Type.Optional(nullable(Type.String({ maxLength: 2048 }))),
+})
+export type OAuthTokenBody = Type.Static<typeof OAUTH_TOKEN>
+
+const configFields = {
+  base_url: Type.Optional(Type.String({ maxLength: 2048 })),
+  api_key: Type.Optional(Type.String({ pattern: '^[\\x21-\\x7e]{0,8192}$' })),
+  is_active: Type.Optional(Type.Boolean()),
+  /** Other names for its models: {"gpt-4o": "qwen3-coder-plus"}. */
+  aliases: Type.Optional(Type.Record(modelId, modelId)),
+  oauth_token: Type.Optional(nullable(OAUTH_TOKEN)),
+  oauth_session_id: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 64 }))),
+}
+
+export const NEW_CONFIG = Type.Object(
+  {
+    name,
+    provider: Type.String({ minLength: 1, maxLength: 50 }),
+    models: Type.Array(MODEL, { maxItems: 500 }),
+    ...configFields,
+  },
+  closed,
+)
+export type NewConfigBody = Type.Static<typeof NEW_CONFIG>
+
+export const CONFIG_CHANGE = Type.Object(
+  {
+    name: Type.Optional(name),
+    /** A form may send it along; it cannot be changed. */
+    provider: Type.Optional(Type.String({ maxLength: 50 })),
+    models: Type.Optional(Type.Array(MODEL, { maxItems: 500 })),
+    updated_at: Type.Optional(Type.Integer()),
+    ...configFields,
+  },
+  closed,
+)
+export type ConfigChangeBody = Type.Static<typeof CONFIG_CHANGE>
+
+export const CONFIG_QUERY = Type.Object({
+  page: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, default: 1 })),
+  page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20 })),
+  provider: Type.Optional(Type.String({ maxLength: 50 })),
+  is_active: Type.Optional(Type.Boolean()),
+  /** Part of a name. */
+  q: Type.Optional(Type.String({ maxLength: 255 })),
+  /** Comma-separated, as they are stored: `cooling_down` is `active`. */
+  state: Type.Optional(Type.String({ maxLength: 100 })),
+})
+export type ConfigQuery = Type.Static<typeof CONFIG_QUERY>
+
+export const STATUS_QUERY = Type.Object({ is_active: Type.Boolean() })
+
+export const CONNECTION_TEST = Type.Object(
+  { base_url: Type.String({ minLength: 1, maxLength: 2048 }), api_key: token, model_id: modelId },
+  closed,
+)
+export type ConnectionTestBody = Type.Static<typeof CONNECTION_TEST>
+
+export const NEW_KEY = Type.Object(
+  {
+    name,
+    model_config_ids: Type.Optional(
+      nullable(
+        Type.Array(Type.String({ minLength: 1, maxLength: 36 }), { maxItems: 500, uniqueItems: true }),
+      ),
+    ),
+    models: Type.Optional(nullable(Type.Array(modelId, { maxItems: 500 }))),
+    requests_per_minute: Type.Optional(nullable(Type.Integer({ minimum: 1, maximum: 1_000_000 }))),
+    /** Epoch ms. */
+    expires_at: Type.Optional(nullable(Type.Integer({ minimum: 0, maximum: 8_640_000_000_000_000 }))),
+  },
+  closed,
+)
+export type NewKeyBody = Type.Static<typeof NEW_KEY>
+
+export const BY_ID = Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) })

@@ -1,0 +1,237 @@
+/**
+ * The one table of errors a client can see, and the one class that carries them.
+ *
+ * Every code is stable: SDKs and front ends may branch on it. `/api` renders an entry as
+ * `{detail, code, message}` (interface.md §4), `/v1` as an OpenAI error (§6), the command line as one line.
+ */
+
+interface ErrorEntry {
+  readonly status: number
+  readonly english: string
+  readonly chinese: string
+}
+
+export const ERRORS = {
+  // what the caller sent
+  malformed_request: {
+    status: 400,
+    english: 'The request could not be read',
+    chinese: '请求格式错误',
+  },
+  invalid_path: {
+    status: 400,
+    english: 'The path is not one this server forwards',
+    chinese: '请求路径无效',
+  },
+  invalid_request: { status: 422, english: 'The request is not valid', chinese: '请求参数无效' },
+  request_too_large: { status: 413, english: 'The request body is too large', chinese: '请求体过大' },
+  unsupported_media_type: {
+    status: 415,
+    english: 'The content type is not supported here; send application/json',
+    chinese: '不支持的内容类型，请使用 application/json',
+  },
+  not_found: { status: 404, english: 'There is nothing at this address', chinese: '地址不存在' },
+  method_not_allowed: {
+    status: 405,
+    english: 'This address does not take that method',
+    chinese: '该地址不支持此请求方法',
+  },
+  request_timeout: {
+    status: 408,
+    english: 'The request did not arrive in time',
+    chinese: '请求超时',
+  },
+
+  // who the caller is
+  invalid_api_key: {
+    status: 401,
+    english: 'The API key is missing or not valid. Send a broker key as "Authorization: Bearer sk-tb-…"',
+    chinese: 'API 密钥缺失或无效',
+  },
+  admin_token_required: {
+    status: 401,
+    english: 'This call needs the admin token as "Authorization: Bearer …"',
+    chinese: '需要管理员令牌',
+  },
+  csrf_token_required: {
+    status: 403,
+    english: "A call with the console's cookie that changes something needs its x-csrf-token",
+    chinese: '缺少或错误的 CSRF 令牌',
+  },
+  rate_limit_exceeded: {
+    status: 429,
+    english: 'Too many requests; try again after the time in Retry-After',
+    chinese: '请求过于频繁，请稍后再试',
+  },
+
+  // device flow (interface.md §4)
+  provider_not_found: {
+    status: 404,
+    english: 'There is no such provider',
+    chinese: '提供方不存在',
+  },
+  device_flow_unsupported: {
+    status: 404,
+    english: 'This provider has no device flow',
+    chinese: '该提供方不支持设备码登录',
+  },
+  device_authorization_failed: {
+    status: 500,
+    english: 'The authorization server did not give a device code',
+    chinese: '获取设备码失败：认证服务返回错误',
+  },
+  invalid_device_code: {
+    status: 400,
+    english: 'The device code is missing or not valid',
+    chinese: '设备码无效',
+  },
+  session_not_found: { status: 404, english: 'There is no such session', chinese: '会话不存在' },
+  authorization_timeout: {
+    status: 408,
+    english: 'The login was not completed in time; start again',
+    chinese: '认证超时',
+  },
+  access_denied: { status: 403, english: 'The user refused the authorization', chinese: '用户拒绝授权' },
+  session_not_ready: {
+    status: 409,
+    english: 'The login of this session is not completed yet',
+    chinese: '该会话尚未完成认证',
+  },
+
+  // management (interface.md §5)
+  config_not_found: { status: 404, english: 'There is no such model config', chinese: '模型配置不存在' },
+  key_not_found: { status: 404, english: 'There is no such API key', chinese: 'API 密钥不存在' },
+  name_taken: { status: 409, english: 'The name is already in use', chinese: '名称已存在' },
+  stale_update: {
+    status: 409,
+    english: 'The config was changed since it was read; read it again',
+    chinese: '配置已被他人修改，请刷新后重试',
+  },
+
+  // the way to the model (interface.md §6)
+  model_not_found: {
+    status: 404,
+    english: 'No model config of this key serves the model',
+    chinese: '没有可用的模型配置',
+  },
+  credential_reauth_required: {
+    status: 401,
+    english: 'The credential behind this model is no longer valid. Log in again',
+    chinese: '认证失败，请重新登录',
+  },
+  refresh_unavailable: {
+    status: 503,
+    english: 'The access token has expired and cannot be refreshed right now; try again shortly',
+    chinese: '令牌已过期且暂时无法刷新，请稍后再试',
+  },
+  storage_unavailable: {
+    status: 503,
+    english: 'The database cannot be reached right now; try again shortly',
+    chinese: '数据库暂时不可用，请稍后再试',
+  },
+  decryption_failed: {
+    status: 503,
+    english: 'A stored secret cannot be decrypted; check TOKEN_ENCRYPTION_KEY',
+    chinese: '解密失败，请检查 TOKEN_ENCRYPTION_KEY',
+  },
+  upstream_not_allowed: {
+    status: 502,
+    english: "The credential names an upstream host that is not in the provider's resource_hosts",
+    chinese: '凭据中的上游地址不在允许列表中',
+  },
+  upstream_not_configured: {
+    status: 404,
+    english: 'This provider serves no completions: its file names no upstream.base_url',
+    chinese: '该提供方不提供模型调用服务',
+  },
+  upstream_unreachable: {
+    status: 502,
+    english: 'The model endpoint cannot be reached',
+    chinese: '无法连接上游服务',
+  },
+  upstream_timeout: {
+    status: 504,
+    english: 'The model endpoint did not answer in time',
+    chinese: '上游服务响应超时',
+  },
+  upstream_broken: {
+    status: 502,
+    english: 'The model endpoint broke off its answer',
+    chinese: '上游服务中断了响应',
+  },
+  shutting_down: {
+    status: 503,
+    english: 'This server is shutting down; try again',
+    chinese: '服务正在关闭，请重试',
+  },
+  internal_error: { status: 500, english: 'Something went wrong on our side', chinese: '服务器内部错误' },
+} as const satisfies Record<string, ErrorEntry>
+
+export type ErrorCode = keyof typeof ERRORS
+
+export interface BrokerErrorOptions {
+  /** Why, for the log. Never shown to a client, never a secret. */
+  detail?: string
+  /** Added to both languages for the client, e.g. which field. Never a secret. */
+  reason?: string
+  retryAfterSeconds?: number
+  /** With rate_limit_exceeded: how many calls a minute are allowed. */
+  limit?: number
+  cause?: unknown
+}
+
+export class BrokerError extends Error {
+  readonly code: ErrorCode
+  readonly detail: string | undefined
+  readonly reason: string | undefined
+  readonly retryAfterSeconds: number | undefined
+  readonly limit: number | undefined
+
+  constructor(code: ErrorCode, options: BrokerErrorOptions = {}) {
+    super(options.detail ?? ERRORS[code].english, { cause: options.cause })
+    this.name = 'BrokerError'
+    this.code = code
+    this.detail = options.detail
+    this.reason = options.reason
+    this.retryAfterSeconds = options.retryAfterSeconds
+    this.limit = options.limit
+  }
+
+  get status(): number {
+    return ERRORS[this.code].status
+  }
+
+  get english(): string {
+    return this.reason ? `${ERRORS[this.code].english}: ${this.reason}` : ERRORS[this.code].english
+  }
+
+  get chinese(): string {
+    return this.reason ? `${ERRORS[this.code].chinese}：${this.reason}` : ERRORS[this.code].chinese
+  }
+}
+
+/** Body of an error under `/api` (interface.md §4). */
+export function apiErrorBody(error: BrokerError): { detail: string; code: ErrorCode; message: string } {
+  return { detail: error.chinese, code: error.code, message: error.english }
+}
+
+/**
+ * What a thrown value means to a client: a BrokerError as it is, Fastify's own complaints about a request
+ * translated, anything else `internal_error`.
+ */
+export function toBrokerError(thrown: unknown): BrokerError {
+  if (thrown instanceof BrokerError) return thrown
+  const { code, statusCode, message, validation } = thrown as {
+    code?: string
+    statusCode?: number
+    message?: string
+    validation?: unknown
+  }
+  if (validation) return new BrokerError('invalid_request', { reason: message ?? 'unknown field' })
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new BrokerError('request_too_large')
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new BrokerError('unsupported_media_type')
+  if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
+    return new BrokerError('malformed_request', { cause: thrown })
+  }
+  return new BrokerError('internal_error', { cause: thrown, detail: message ?? String(thrown) })
+}

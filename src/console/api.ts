@@ -1,0 +1,91 @@
+/**
+ * Calls of the management API with the console's cookie, and the session behind it.
+ */
+import { language, read, write } from './settings.ts'
+
+export class ApiError extends Error {
+  readonly code: string
+  readonly status: number
+
+  constructor(code: string, status: number, message: string) {
+    super(message)
+    this.code = code
+    this.status = status
+  }
+}
+
+interface ErrorBody {
+  readonly code?: string
+  readonly detail?: string
+  readonly message?: string
+}
+
+/** Set while somebody is signed in, so that a first visit does not ask for a session that cannot be. */
+const HINT = 'token-broker.signed-in'
+
+let csrfToken: string | undefined
+
+/** Tells `ended` when the broker no longer takes our cookie. */
+export const session = new EventTarget()
+
+/** @throws ApiError */
+export async function api<T>(method: string, path: string, body?: unknown): Promise<T> {
+  let response = await send(method, path, body)
+  if (response.status === 403 && (await response.clone().json()).code === 'csrf_token_required') {
+    await resume() // another tab has signed in meanwhile
+    response = await send(method, path, body)
+  }
+  const text = await response.text()
+  const answer: unknown =
+    text && response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : undefined
+  if (response.ok) return answer as T
+  const { code = 'unknown', detail, message } = (answer ?? {}) as ErrorBody
+  if (code === 'admin_token_required') session.dispatchEvent(new Event('ended'))
+  throw new ApiError(
+    code,
+    response.status,
+    (language() === 'zh' ? detail : message) ?? `HTTP ${response.status}`,
+  )
+}
+
+export const get = <T>(path: string): Promise<T> => api<T>('GET', path)
+export const post = <T>(path: string, body?: unknown): Promise<T> => api<T>('POST', path, body)
+
+/** @throws ApiError */
+export async function signIn(token: string): Promise<void> {
+  csrfToken = (await post<{ csrf_token: string }>('/api/session', { token })).csrf_token
+  write(HINT, 'yes')
+}
+
+/** Whether the cookie of an earlier visit is still good. */
+export async function resume(): Promise<boolean> {
+  if (read(HINT) === null) return false
+  const response = await send('GET', '/api/session')
+  if (response.ok) csrfToken = ((await response.json()) as { csrf_token: string }).csrf_token
+  return response.ok
+}
+
+export async function signOut(): Promise<void> {
+  await api('DELETE', '/api/session')
+  write(HINT, null)
+  session.dispatchEvent(new Event('ended'))
+}
+
+async function send(method: string, path: string, body?: unknown): Promise<Response> {
+  try {
+    return await fetch(path, {
+      method,
+      headers: {
+        ...(csrfToken !== undefined && { 'x-csrf-token': csrfToken }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+  } catch {
+    throw new ApiError(
+      'unreachable',
+      0,
+      language() === 'zh' ? '无法连接服务' : 'The broker cannot be reached',
+    )
+  }
+}

@@ -1,0 +1,283 @@
+/**
+ * `<token-broker-connect provider="qwen">`: connects an account by device flow, on any page.
+ *
+ * Attributes: `provider`; `broker` (default: where this script came from); `name` to show; `lang`; `auto` starts by
+ * itself; `expose-token` puts the token into `connected`. Events: `started`, `connected`, `failed`.
+ */
+import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit'
+import { type DeviceCode, followLogin, type Problem, requestCode } from './device-login.ts'
+import { ELEMENT_STYLE } from './element-style.ts'
+import { type ElementText, type Language, languageOf, say } from './element-texts.ts'
+import { qrCode } from './qr-code.ts'
+
+type Stage =
+  | { readonly kind: 'idle' | 'starting' | 'connected' }
+  | { readonly kind: 'waiting'; readonly code: DeviceCode; readonly endsAt: number }
+  | { readonly kind: 'failed'; readonly problem: Problem }
+
+const OWN_ORIGIN = new URL(import.meta.url).origin
+const COPIED_MS = 2_000
+
+export class TokenBrokerConnect extends LitElement {
+  static override styles = ELEMENT_STYLE
+  static override properties = {
+    provider: {},
+    broker: {},
+    name: {},
+    auto: { type: Boolean },
+    exposeToken: { type: Boolean, attribute: 'expose-token' },
+    stage: { state: true },
+    hasCopied: { state: true },
+  }
+  declare provider: string
+  declare broker: string
+  declare name: string
+  declare auto: boolean
+  declare exposeToken: boolean
+  declare protected stage: Stage
+  declare protected hasCopied: boolean
+  #leave: AbortController | undefined
+  #clock: ReturnType<typeof setInterval> | undefined
+  #languages: MutationObserver | undefined
+
+  constructor() {
+    super()
+    this.provider = ''
+    this.broker = OWN_ORIGIN
+    this.name = ''
+    this.auto = false
+    this.exposeToken = false
+    this.stage = { kind: 'idle' }
+    this.hasCopied = false
+  }
+
+  /** Asks for a code and follows it; whatever was under way is given up. */
+  async start(): Promise<void> {
+    this.#end()
+    const leave = new AbortController()
+    this.#leave = leave
+    this.stage = { kind: 'starting' }
+    const base = `${this.broker.replace(/\/+$/, '')}/api/${encodeURIComponent(this.provider)}/oauth`
+    const code = await requestCode(base, leave.signal)
+    if (leave.signal.aborted) return
+    if (!('session_id' in code)) return this.#fail(code)
+    this.stage = { kind: 'waiting', code, endsAt: Date.now() + code.expires_in * 1000 }
+    this.#clock = setInterval(() => this.requestUpdate(), 1000)
+    this.#tell('started', { session_id: code.session_id, user_code: code.user_code })
+    const end = await followLogin(base, code, leave.signal)
+    this.#end()
+    if (end.kind === 'failed') return this.#fail(end.problem)
+    this.stage = { kind: 'connected' }
+    this.#tell('connected', {
+      session_id: code.session_id,
+      provider: this.provider,
+      ...(this.exposeToken && { token: end.token }),
+    })
+  }
+
+  /** Back to the beginning. */
+  cancel(): void {
+    this.#end()
+    this.stage = { kind: 'idle' }
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback()
+    this.#languages = new MutationObserver(() => this.requestUpdate())
+    const watched = { attributeFilter: ['lang'] }
+    for (const node of [this, document.documentElement]) this.#languages.observe(node, watched)
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback()
+    this.#languages?.disconnect()
+    this.cancel()
+  }
+
+  protected override firstUpdated(): void {
+    if (this.auto) void this.start()
+  }
+
+  /** What had the focus may be gone with the old stage; the new one's heading takes it over. */
+  protected override willUpdate(changed: PropertyValues): void {
+    if (!changed.has('stage') || !this.shadowRoot?.activeElement) return
+    void this.updateComplete.then(() => this.shadowRoot?.querySelector<HTMLElement>('h2')?.focus())
+  }
+
+  protected override render(): TemplateResult {
+    const { stage } = this
+    return html`<section part="card">
+      <div class="visually-hidden" role="status">${this.#announcement()}</div>
+      ${stage.kind === 'waiting' ? this.#renderWaiting(stage.code, stage.endsAt) : nothing}
+      ${stage.kind === 'idle' || stage.kind === 'starting' ? this.#renderIdle(stage.kind) : nothing}
+      ${stage.kind === 'connected' ? this.#renderConnected() : nothing}
+      ${stage.kind === 'failed' ? this.#renderFailed(stage.problem) : nothing}
+    </section>`
+  }
+
+  #renderIdle(kind: 'idle' | 'starting'): TemplateResult {
+    return html`
+      <h2 part="title" tabindex="-1">${this.#say('Connect {name}', { name: this.#label })}</h2>
+      <p>${this.#say('You get a code, approve it on the provider’s page, and are done.')}</p>
+      <div class="actions">
+        <button part="button primary" class="primary" aria-disabled=${kind === 'starting'}
+          @click=${() => kind === 'idle' && void this.start()}>
+          ${this.#say(kind === 'idle' ? 'Get a code' : 'Getting a code …')}
+        </button>
+      </div>`
+  }
+
+  #renderWaiting(code: DeviceCode, endsAt: number): TemplateResult {
+    const link = webAddress(code.verification_uri_complete) ?? webAddress(code.verification_uri)
+    return html`<div class="waiting">
+      <div>
+        <h2 part="title" tabindex="-1">${this.#say('Your code')}</h2>
+        <div class="code">
+          <output part="code">${code.user_code}</output>
+          <button part="button" aria-label=${this.#say('Copy the code')} @click=${() => void this.#copy(code.user_code)}>
+            ${this.#say(this.hasCopied ? 'Copied' : 'Copy')}
+          </button>
+        </div>
+        ${
+          link === undefined
+            ? nothing
+            : html`<a part="button primary" class="button primary" href=${link} target="_blank" rel="noopener noreferrer">
+                ${this.#say('Open the approval page')}<span aria-hidden="true">↗</span>
+                <span class="visually-hidden">(${this.#say('opens in a new tab')})</span></a>`
+        }
+        <p class="hint">${this.#say('Check that the page shows this code, then approve.')}</p>
+      </div>
+      ${
+        link === undefined
+          ? nothing
+          : html`<figure part="figure">${qrCode(link, this.#say('QR code of the approval page'))}
+              <figcaption>${this.#say('Or scan with a phone')}</figcaption></figure>`
+      }
+      <div class="progress">
+        <span class="dot" aria-hidden="true"></span>
+        <span>${this.#say('Waiting for your approval')}</span>
+        <span class="timer" role="timer">${this.#say('{time} left', { time: minutes(endsAt - Date.now()) })}</span>
+        <button part="button" @click=${() => this.cancel()}>${this.#say('Cancel')}</button>
+      </div>
+    </div>`
+  }
+
+  #renderConnected(): TemplateResult {
+    return html`<div class="result">
+      ${mark('good', 'M5 12.5 10 17.5 19 7')}
+      <div>
+        <h2 part="title" tabindex="-1">${this.#say('Connected')}</h2>
+        <p>${this.#say('{name} is connected.', { name: this.#label })}</p>
+      </div>
+    </div>`
+  }
+
+  #renderFailed(problem: Problem): TemplateResult {
+    const [title, text] = this.#reasonOf(problem)
+    return html`<div class="result">
+      ${mark('bad', 'M6 6 18 18M18 6 6 18')}
+      <div>
+        <h2 part="title" tabindex="-1">${title}</h2>
+        <p>${text}</p>
+        <div class="actions">
+          <button part="button primary" class="primary" @click=${() => void this.start()}>${this.#say('Try again')}</button>
+        </div>
+      </div>
+    </div>`
+  }
+
+  #reasonOf({ code, message, detail, retryAfterSeconds = 60 }: Problem): [string, string] {
+    if (code === 'access_denied') {
+      return [
+        this.#say('You refused the approval'),
+        this.#say('Nothing was connected. You can start again any time.'),
+      ]
+    }
+    if (code === 'authorization_timeout') {
+      return [this.#say('The code has expired'), this.#say('It was not approved in time. Get a new one.')]
+    }
+    if (code === 'rate_limit_exceeded') {
+      return [
+        this.#say('Too many tries'),
+        this.#say('Please wait {seconds} s, then try again.', { seconds: retryAfterSeconds }),
+      ]
+    }
+    const text = this.#language === 'zh' ? detail : message
+    const unreachable = 'The broker cannot be reached. Check the connection and try again.'
+    return [this.#say('That did not work'), text || this.#say(unreachable)]
+  }
+
+  #announcement(): string {
+    const { stage } = this
+    if (stage.kind === 'waiting')
+      return `${this.#say('Your code')}: ${stage.code.user_code}. ${this.#say('Waiting for your approval')}`
+    if (stage.kind === 'connected') return this.#say('{name} is connected.', { name: this.#label })
+    if (stage.kind === 'failed') return this.#reasonOf(stage.problem).join('. ')
+    return stage.kind === 'starting' ? this.#say('Getting a code …') : ''
+  }
+
+  async #copy(text: string): Promise<void> {
+    try {
+      await navigator.clipboard.writeText(text)
+    } catch {
+      // No clipboard outside https and localhost: then the code is at least selected.
+      const code = this.shadowRoot?.querySelector('output')
+      if (code) getSelection()?.selectAllChildren(code)
+      return
+    }
+    this.hasCopied = true
+    setTimeout(() => {
+      this.hasCopied = false
+    }, COPIED_MS)
+  }
+
+  #fail(problem: Problem): void {
+    this.stage = { kind: 'failed', problem }
+    this.#tell('failed', { code: problem.code, message: problem.message })
+  }
+
+  #end(): void {
+    clearInterval(this.#clock)
+    this.#leave?.abort()
+  }
+
+  #tell(type: string, detail: object): void {
+    this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }))
+  }
+
+  get #label(): string {
+    return this.name || this.provider
+  }
+
+  get #language(): Language {
+    const tag = this.lang || this.closest<HTMLElement>('[lang]')?.lang || navigator.language
+    return languageOf(tag) ?? 'en'
+  }
+
+  #say(text: ElementText, values?: Record<string, string | number>): string {
+    return say(this.#language, text, values)
+  }
+}
+
+/** Whatever a server names as its page, nothing but the web is linked: `javascript:` would run here. */
+function webAddress(text: string): string | undefined {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) ? text : undefined
+}
+
+function minutes(ms: number): string {
+  const seconds = Math.max(0, Math.ceil(ms / 1000))
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
+}
+
+function mark(kind: 'good' | 'bad', path: string): TemplateResult {
+  return html`<svg class="mark ${kind}" viewBox="0 0 24 24" aria-hidden="true"><path d=${path} /></svg>`
+}
+
+if (!customElements.get('token-broker-connect'))
+  customElements.define('token-broker-connect', TokenBrokerConnect)
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'token-broker-connect': TokenBrokerConnect
+  }
+}

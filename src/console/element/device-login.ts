@@ -1,0 +1,118 @@
+/**
+ * A device login as a page sees it: ask for a code, then follow it to its end (interface.md §4).
+ *
+ * Follows `/events`; where a proxy swallows them or the connection fails for good, polls `/status` at the pace the
+ * broker asks for. Knows nothing of what is shown.
+ */
+export interface DeviceCode {
+  readonly session_id: string
+  readonly user_code: string
+  readonly verification_uri: string
+  readonly verification_uri_complete: string
+  readonly expires_in: number
+}
+
+export type LoginEnd =
+  | { readonly kind: 'connected'; readonly token: unknown }
+  | { readonly kind: 'failed'; readonly problem: Problem }
+
+/** An error body of the broker; `unreachable` where there was none. */
+export interface Problem {
+  readonly code: string
+  readonly message: string
+  readonly detail: string
+  readonly retryAfterSeconds?: number
+}
+
+type Status = { status: 'pending'; retry_after: number } | { status: 'success'; token: unknown }
+
+const SILENCE_MS = 12_000
+const RETRY_MS = 4_000
+const UNREACHABLE: Problem = { code: 'unreachable', message: '', detail: '' }
+
+export async function requestCode(base: string, signal: AbortSignal): Promise<DeviceCode | Problem> {
+  try {
+    const response = await fetch(`${base}/device-code`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{}',
+      credentials: 'omit',
+      signal,
+    })
+    const body = await response.json()
+    if (response.ok) return body as DeviceCode
+    const wait = Number(response.headers.get('retry-after'))
+    return { ...(body as Problem), ...(wait > 0 && { retryAfterSeconds: wait }) }
+  } catch {
+    return UNREACHABLE
+  }
+}
+
+/** @param signal ends it; then the promise never resolves */
+export async function followLogin(base: string, code: DeviceCode, signal: AbortSignal): Promise<LoginEnd> {
+  const query = `?session_id=${encodeURIComponent(code.session_id)}`
+  return (
+    (await listen(`${base}/events${query}`, signal)) ??
+    (await poll(`${base}/status${query}`, Date.now() + (code.expires_in + 60) * 1000, signal))
+  )
+}
+
+/** Undefined if events do not come through. */
+function listen(url: string, signal: AbortSignal): Promise<LoginEnd | undefined> {
+  return new Promise((resolve) => {
+    const source = new EventSource(url)
+    let silence = setTimeout(giveUp, SILENCE_MS)
+    const end = (result: LoginEnd | undefined) => {
+      clearTimeout(silence)
+      source.close()
+      if (!signal.aborted) resolve(result)
+    }
+    function giveUp() {
+      end(undefined)
+    }
+    signal.addEventListener('abort', giveUp, { once: true })
+    source.addEventListener('message', ({ data }) => {
+      // Once something came, the way is open: from now on only the browser's own reconnecting counts.
+      clearTimeout(silence)
+      const status = JSON.parse(data) as Status
+      if (status.status === 'success') end({ kind: 'connected', token: status.token })
+    })
+    source.addEventListener('error', (event) => {
+      if (event instanceof MessageEvent)
+        return end({ kind: 'failed', problem: JSON.parse(event.data) as Problem })
+      if (source.readyState === EventSource.CLOSED) return giveUp()
+      clearTimeout(silence)
+      silence = setTimeout(giveUp, SILENCE_MS)
+    })
+  })
+}
+
+async function poll(url: string, giveUpAt: number, signal: AbortSignal): Promise<LoginEnd> {
+  while (Date.now() < giveUpAt) {
+    const answer = await look(url, signal)
+    if (typeof answer !== 'number') return answer
+    await pause(answer, signal)
+  }
+  return { kind: 'failed', problem: UNREACHABLE }
+}
+
+/** How it ended, or how long to wait before looking again. */
+async function look(url: string, signal: AbortSignal): Promise<LoginEnd | number> {
+  try {
+    const response = await fetch(url, { credentials: 'omit', signal })
+    if (response.status >= 500 || response.status === 429) return RETRY_MS
+    const body = await response.json()
+    if (!response.ok) return { kind: 'failed', problem: body as Problem }
+    const status = body as Status
+    return status.status === 'success' ? { kind: 'connected', token: status.token } : status.retry_after
+  } catch {
+    return RETRY_MS
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
+  })
+}

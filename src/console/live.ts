@@ -1,0 +1,43 @@
+/**
+ * `/api/live`: one stream for the whole page. Views ask to be told; bursts are told once.
+ */
+import { resume, session } from './api.ts'
+
+const BURST_MS = 300
+const REOPEN_MS = 5_000
+
+const listeners = new Set<() => void>()
+let source: EventSource | undefined
+let burst: ReturnType<typeof setTimeout> | undefined
+let reopening: ReturnType<typeof setTimeout> | undefined
+
+/** @returns stops telling */
+export function onLive(listener: () => void): () => void {
+  listeners.add(listener)
+  return () => listeners.delete(listener)
+}
+
+export function openLive(): void {
+  closeLive()
+  source = new EventSource('/api/live')
+  source.addEventListener('message', ({ data }) => {
+    if ((JSON.parse(data) as { kind: string }).kind === 'hello') return
+    clearTimeout(burst)
+    burst = setTimeout(() => {
+      for (const listener of listeners) listener()
+    }, BURST_MS)
+  })
+  source.addEventListener('error', () => {
+    if (source?.readyState !== EventSource.CLOSED) return // the browser comes back by itself
+    reopening = setTimeout(async () => {
+      if (await resume().catch(() => true)) openLive()
+      else session.dispatchEvent(new Event('ended'))
+    }, REOPEN_MS)
+  })
+}
+
+export function closeLive(): void {
+  clearTimeout(reopening)
+  source?.close()
+  source = undefined
+}

@@ -1,0 +1,181 @@
+/** One account: how it is, and everything that can be done about it. */
+import { html, nothing, type TemplateResult } from 'lit'
+import { api, get, post } from '../api.ts'
+import { Action } from '../parts/action.ts'
+import { auditList } from '../parts/audit-list.ts'
+import { chart } from '../parts/chart.ts'
+import { Confirmation } from '../parts/dialog.ts'
+import { field, secret } from '../parts/field.ts'
+import { icon } from '../parts/icons.ts'
+import { Loader } from '../parts/loader.ts'
+import { expiryBar, stateBadge } from '../parts/state.ts'
+import { dateTime, relative } from '../parts/time.ts'
+import { hourlyBars, lastDay } from '../parts/usage-rows.ts'
+import { View } from '../parts/view.ts'
+import { language } from '../settings.ts'
+import { type Text, t } from '../texts.ts'
+import type { AuditEvent, Diagnosis, ModelConfig, Page, UsageRow } from '../types.ts'
+
+const CHECKS: Readonly<Record<string, Text>> = {
+  login: 'Login',
+  expiry: 'Expiry',
+  refresh: 'Refresh',
+  host: 'Address',
+  completion: 'One token',
+}
+
+class ConfigView extends View {
+  static override properties = {
+    configId: {},
+    relogin: { type: Boolean },
+    diagnosis: { state: true },
+    said: { state: true },
+  }
+  declare configId: string
+  declare relogin: boolean
+  declare protected diagnosis: Diagnosis | undefined
+  declare protected said: string
+  readonly #action = new Action(this)
+  readonly #deletion = new Confirmation()
+  readonly #config = new Loader(this, () => get<ModelConfig>(`/api/models/configs/${this.configId}`))
+  readonly #usage = new Loader(this, () =>
+    get<{ items: UsageRow[] }>(`/api/usage?group_by=hour&from=${lastDay()}&config_id=${this.configId}`),
+  )
+  readonly #audit = new Loader(this, () =>
+    get<Page<AuditEvent>>(`/api/audit?page_size=10&config_id=${this.configId}`),
+  )
+
+  constructor() {
+    super()
+    this.configId = ''
+    this.relogin = false
+    this.said = ''
+  }
+
+  protected override refresh(): void {
+    for (const loader of [this.#config, this.#usage, this.#audit]) void loader.load()
+  }
+
+  protected override render(): TemplateResult {
+    return html`<p class="crumb"><a href="#/overview">${t('Overview')}</a></p>
+      ${this.#config.value ? nothing : html`<h1 tabindex="-1">${t('Account')}</h1>`}
+      ${this.#config.render((config) => this.#renderConfig(config), 8)}`
+  }
+
+  #renderConfig(config: ModelConfig): TemplateResult {
+    const isKey = config.credential.kind === 'api_key'
+    return html`
+      <div class="heading"><h1 tabindex="-1">${config.name}</h1>${stateBadge(config)}</div>
+      <div role="status">${this.said ? html`<p class="note good">${icon('check')}${this.said}</p>` : nothing}</div>
+      ${this.#action.renderProblem()}
+      ${this.#renderLogin(config)}
+      <section class="card">
+        <dl class="facts">
+          <div><dt>${t('Provider')}</dt><dd>${config.provider}</dd></div>
+          <div><dt>${t('Token')}</dt><dd>${expiryBar(config)}</dd></div>
+          <div><dt>${t('Last refresh')}</dt><dd>${config.credential.refreshed_at === null ? '–' : relative(config.credential.refreshed_at)}</dd></div>
+          <div><dt>${t('Models')}</dt><dd>${config.models.map(({ model_id }) => model_id).join(', ') || t('Any')}</dd></div>
+          ${fact('Base URL', config.credential.resource_url ?? config.base_url)}
+          ${fact('Scope', config.credential.scope)}
+          ${fact('Fingerprint', config.credential.fingerprint)}
+          <div><dt>${t('Created')}</dt><dd>${dateTime(config.created_at)}</dd></div>
+        </dl>
+        <div class="actions">
+          <button @click=${() => void this.#diagnose()}>${t('Test')}</button>
+          ${isKey ? nothing : html`<button @click=${() => void this.#refresh()}>${t('Refresh now')}</button>`}
+          ${this.relogin ? nothing : html`<a class="button" href="#/configs/${config.id}/login">${t(isKey ? 'Enter the key' : 'Log in again')}</a>`}
+          <button @click=${() => void this.#setActive(config, !config.is_active)}>${t(config.is_active ? 'Disable' : 'Enable')}</button>
+          <button class="danger" @click=${() => void this.#delete(config)}>${t('Delete')}</button>
+        </div>
+      </section>
+      ${this.#renderDiagnosis()}
+      <section class="card"><h2>${t('Last 24 hours')}</h2>
+        ${this.#usage.render(({ items }) => chart(hourlyBars(items), t('Requests')), 4)}</section>
+      <section class="card"><h2>${t('Audit')}</h2>${this.#audit.render(({ items }) => auditList(items), 3)}</section>
+      ${this.#deletion.render(
+        t('Delete {name}?', { name: config.name }),
+        t('Its tokens are erased and calls that use it fail. This cannot be undone.'),
+        t('Delete'),
+      )}`
+  }
+
+  #renderLogin(config: ModelConfig): TemplateResult | typeof nothing {
+    if (!this.relogin) return nothing
+    const { kind } = config.credential
+    if (kind === 'device_code') {
+      return html`<token-broker-connect provider=${config.provider} name=${config.name} auto
+        @connected=${(event: CustomEvent<{ session_id: string }>) => void this.#change({ oauth_session_id: event.detail.session_id })}></token-broker-connect>`
+    }
+    return html`<form class="card inline" @submit=${(event: SubmitEvent) => this.#submitSecret(event, kind === 'api_key')}>
+      ${field(t(kind === 'api_key' ? 'New API key' : 'New access token'), secret('secret'))}
+      <button class="primary">${t('Save')}</button></form>`
+  }
+
+  #renderDiagnosis(): TemplateResult | typeof nothing {
+    const { diagnosis } = this
+    if (!diagnosis) return nothing
+    const isChinese = language() === 'zh'
+    return html`<section class="card" aria-labelledby="diagnosis-title">
+      <h2 id="diagnosis-title" class=${diagnosis.ok ? 'good' : 'bad'}>${icon(diagnosis.ok ? 'check' : 'alert')}${(isChinese && diagnosis.cause_zh) || diagnosis.cause}</h2>
+      ${diagnosis.ok ? nothing : html`<p>${(isChinese && diagnosis.advice_zh) || diagnosis.advice}</p>`}
+      <ul class="rows checks">${diagnosis.checks.map(
+        (
+          check,
+        ) => html`<li><span class="badge ${check.ok ? 'good' : 'bad'}">${icon(check.ok ? 'check' : 'alert')}${t(CHECKS[check.name] ?? 'Check')}</span>
+          <span class="quiet wrap">${check.detail}</span></li>`,
+      )}</ul></section>`
+  }
+
+  async #diagnose(): Promise<void> {
+    this.said = ''
+    this.diagnosis = await this.#action.run(() =>
+      post<Diagnosis>(`/api/models/configs/${this.configId}/diagnose`),
+    )
+    this.refresh()
+  }
+
+  async #refresh(): Promise<void> {
+    const done = await this.#action.run(() => post(`/api/models/configs/${this.configId}/refresh`))
+    this.said = done ? t('The token was refreshed.') : ''
+    this.refresh()
+  }
+
+  async #setActive(config: ModelConfig, isActive: boolean): Promise<void> {
+    await this.#action.run(() =>
+      api('PATCH', `/api/models/configs/${config.id}/status?is_active=${isActive}`),
+    )
+    this.refresh()
+  }
+
+  async #delete(config: ModelConfig): Promise<void> {
+    if (!(await this.#deletion.ask())) return
+    const isGone = await this.#action.run(async () => {
+      await api('DELETE', `/api/models/configs/${config.id}`)
+      return true
+    })
+    if (isGone) location.hash = '#/overview'
+  }
+
+  #submitSecret(event: SubmitEvent, isKey: boolean): void {
+    event.preventDefault()
+    const secret = String(new FormData(event.target as HTMLFormElement).get('secret')).trim()
+    void this.#change(isKey ? { api_key: secret } : { oauth_token: { access_token: secret } })
+  }
+
+  async #change(body: object): Promise<void> {
+    const changed = await this.#action.run(() =>
+      api<ModelConfig>('PUT', `/api/models/configs/${this.configId}`, body),
+    )
+    if (!changed) return
+    this.diagnosis = undefined
+    this.said = t('{name} is connected again.', { name: changed.name })
+    location.hash = `#/configs/${this.configId}`
+    this.refresh()
+  }
+}
+
+function fact(name: Text, value: string | null): TemplateResult | typeof nothing {
+  return value ? html`<div><dt>${t(name)}</dt><dd class="wrap">${value}</dd></div>` : nothing
+}
+
+customElements.define('view-config', ConfigView)

@@ -1,0 +1,171 @@
+/** What needs a person, and how every config is. */
+import { html, nothing, type TemplateResult } from 'lit'
+import { get } from '../api.ts'
+import { sparkline } from '../parts/chart.ts'
+import { icon } from '../parts/icons.ts'
+import { Loader } from '../parts/loader.ts'
+import { paging } from '../parts/paging.ts'
+import { expiryBar, shownState, stateBadge } from '../parts/state.ts'
+import { count, percent, relative } from '../parts/time.ts'
+import { hourlyBars, lastDay, sumOf, type UsageTotals } from '../parts/usage-rows.ts'
+import { View } from '../parts/view.ts'
+import { type Text, t } from '../texts.ts'
+import type { ModelConfig, Page, UsageRow } from '../types.ts'
+
+const PAGE_SIZE = 20
+const SHOWN_URGENT = 5
+const TYPING_MS = 250
+
+const FILTERS = {
+  all: ['All', ''],
+  attention: ['Needs a person', '&state=reauth_required,missing&is_active=true'],
+  active: ['Enabled', '&is_active=true'],
+  disabled: ['Disabled', '&is_active=false'],
+} as const satisfies Record<string, readonly [Text, string]>
+
+interface Listing {
+  readonly configs: Page<ModelConfig>
+  readonly usage: ReadonlyMap<string, readonly UsageRow[]>
+}
+
+class Overview extends View {
+  static override properties = { page: { state: true }, filter: { state: true } }
+  declare protected page: number
+  declare protected filter: keyof typeof FILTERS
+  #query = ''
+  #typing: ReturnType<typeof setTimeout> | undefined
+  readonly #urgent = new Loader(this, () =>
+    get<Page<ModelConfig>>(`/api/models/configs?page_size=${SHOWN_URGENT}${FILTERS.attention[1]}`),
+  )
+  readonly #all = new Loader(this, () => get<Page<ModelConfig>>('/api/models/configs?page_size=1'))
+  readonly #usage = new Loader(this, () =>
+    get<{ items: UsageRow[] }>(`/api/usage?group_by=hour&from=${lastDay()}`),
+  )
+  readonly #list = new Loader(this, () => this.#loadList())
+
+  constructor() {
+    super()
+    this.page = 1
+    this.filter = 'all'
+  }
+
+  protected override refresh(): void {
+    for (const loader of [this.#urgent, this.#all, this.#usage, this.#list]) void loader.load()
+  }
+
+  protected override render(): TemplateResult {
+    return html`
+      <div class="heading"><h1 tabindex="-1">${t('Overview')}</h1>
+        <a class="button primary" href="#/connect">${icon('plus')}${t('Connect account')}</a></div>
+      ${this.#all.render((all) => (all.total === 0 ? this.#renderWelcome() : this.#renderAll(all.total)), 8)}`
+  }
+
+  #renderWelcome(): TemplateResult {
+    return html`<section class="card empty">${icon('plug')}
+      <h2>${t('Connect your first account')}</h2>
+      <p>${t('Pick a provider and approve once on its page. Your apps then use one address and one key that never expires.')}</p>
+      <a class="button primary" href="#/connect">${t('Connect account')}</a></section>`
+  }
+
+  #renderAll(total: number): TemplateResult {
+    return html`
+      ${this.#urgent.render((urgent) => this.#renderUrgent(urgent), 1)}
+      ${this.#usage.render(({ items }) => this.#renderTotals(items), 3)}
+      <section class="card" aria-labelledby="configs-title">
+        <div class="heading"><h2 id="configs-title">${t('Accounts')} <span class="quiet">${count(total)}</span></h2>
+          <div class="tools">
+            <label class="search">${icon('search')}<span class="visually-hidden">${t('Find by name')}</span>
+              <input type="search" placeholder=${t('Find by name')} @input=${this.#type} /></label>
+            <label><span class="visually-hidden">${t('Show')}</span>
+              <select @change=${(event: Event) => this.#show((event.target as HTMLSelectElement).value as keyof typeof FILTERS)}>
+                ${Object.entries(FILTERS).map(([name, [text]]) => html`<option value=${name} ?selected=${name === this.filter}>${t(text)}</option>`)}
+              </select></label>
+          </div></div>
+        ${this.#list.render((list) => this.#renderList(list), 6)}
+      </section>`
+  }
+
+  #renderUrgent({ total, items }: Page<ModelConfig>): TemplateResult {
+    if (total === 0)
+      return html`<p class="note good">${icon('check')}${t('Everything is connected. Nothing needs you.')}</p>`
+    return html`<section class="card urgent" aria-labelledby="urgent-title">
+      <h2 id="urgent-title">${icon('alert')}${t('{n} accounts need a person', { n: count(total) })}</h2>
+      <ul class="rows">${items.map(
+        (config) => html`<li><div><a class="name" href="#/configs/${config.id}">${config.name}</a>
+            <span class="quiet">${config.provider} · ${t(shownState(config).text)}</span></div>
+          <a class="button small primary" href="#/configs/${config.id}/login" aria-label="${actionText(config)}: ${config.name}">${actionText(config)}</a></li>`,
+      )}</ul>
+      ${total > items.length ? html`<button class="plain" @click=${() => this.#show('attention')}>${t('Show all')}</button>` : nothing}
+    </section>`
+  }
+
+  #renderTotals(rows: readonly UsageRow[]): TemplateResult {
+    const bars = hourlyBars(rows)
+    const sum: UsageTotals = sumOf(rows)
+    const tile = (text: Text, value: string, extra: TemplateResult | string = '') =>
+      html`<div class="tile"><dt>${t(text)}</dt><dd>${value}</dd><dd class="extra">${extra}</dd></div>`
+    return html`<dl class="tiles" aria-label=${t('Last 24 hours')}>
+      ${tile('Requests, 24 h', count(sum.requests), sparkline(bars))}
+      ${tile('Errors, 24 h', count(sum.errors), percent(sum.errors, sum.requests))}
+      ${tile('Tokens, 24 h', count(sum.prompt + sum.completion), t('{in} in · {out} out', { in: count(sum.prompt), out: count(sum.completion) }))}
+    </dl>`
+  }
+
+  #renderList({ configs, usage }: Listing): TemplateResult {
+    if (configs.items.length === 0) return html`<p class="quiet">${t('Nothing matches.')}</p>`
+    return html`<ul class="rows configs">${configs.items.map((config) => this.#renderRow(config, usage.get(config.id) ?? []))}</ul>
+      ${paging(this.page, PAGE_SIZE, configs.total, (page) => this.#go(page))}`
+  }
+
+  #renderRow(config: ModelConfig, rows: readonly UsageRow[]): TemplateResult {
+    const { refreshed_at } = config.credential
+    return html`<li><a class="row" href="#/configs/${config.id}">
+      <span class="who"><strong>${config.name}</strong><span class="quiet">${config.provider}</span></span>
+      <span>${stateBadge(config)}</span>
+      <span>${expiryBar(config)}</span>
+      <span class="quiet refreshed">${refreshed_at === null ? '' : t('Refreshed {time}', { time: relative(refreshed_at) })}</span>
+      <span class="spark-cell">${sparkline(hourlyBars(rows))}</span>
+      ${icon('chevron')}</a></li>`
+  }
+
+  async #loadList(): Promise<Listing> {
+    const query = this.#query === '' ? '' : `&q=${encodeURIComponent(this.#query)}`
+    const configs = await get<Page<ModelConfig>>(
+      `/api/models/configs?page=${this.page}&page_size=${PAGE_SIZE}${query}${FILTERS[this.filter][1]}`,
+    )
+    const usage = new Map<string, UsageRow[]>()
+    if (configs.items.length > 0) {
+      const ids = configs.items.map(({ id }) => id).join(',')
+      const { items } = await get<{ items: UsageRow[] }>(
+        `/api/usage?group_by=config&per=hour&from=${lastDay()}&config_id=${ids}`,
+      )
+      for (const row of items) usage.set(row.group, [...(usage.get(row.group) ?? []), row])
+    }
+    return { configs, usage }
+  }
+
+  #go(page: number): void {
+    this.page = page
+    void this.#list.load()
+  }
+
+  #show(filter: keyof typeof FILTERS): void {
+    this.filter = filter
+    this.#go(1)
+  }
+
+  readonly #type = (event: Event) => {
+    clearTimeout(this.#typing)
+    this.#typing = setTimeout(() => {
+      this.#query = (event.target as HTMLInputElement).value.trim()
+      this.#go(1)
+    }, TYPING_MS)
+  }
+}
+
+function actionText({ credential: { next_action } }: ModelConfig): string {
+  if (next_action === 'set_api_key') return t('Enter the key')
+  return next_action === 'restore_provider' ? t('Look') : t('Log in again')
+}
+
+customElements.define('view-overview', Overview)

@@ -1,0 +1,25 @@
+/**
+ * Who renews which kind of credential: one request each.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { AuthorizationServer } from '../oauth/authorization-server.ts'
+import { requestClientCredentials } from '../oauth/client-credentials-grant.ts'
+import { type Renewal, refreshToken } from '../oauth/refresh-token-grant.ts'
+import { renewSession } from '../oauth/session-renewal.ts'
+import type { Credential } from './credential.ts'
+
+export function createRenew(
+  servers: (provider: string) => AuthorizationServer,
+  clock: Clock,
+): (credential: Credential) => Promise<Renewal> {
+  return async (credential) => {
+    const { provider } = credential
+    if (provider.kind === 'device_code' && credential.refreshToken !== undefined) {
+      return refreshToken(servers(provider.name), credential.refreshToken, clock)
+    }
+    if (provider.kind === 'client_credentials') return requestClientCredentials(servers(provider.name), clock)
+    if (provider.kind === 'session')
+      return renewSession(provider, credential.accessToken, credential.expiresAt, clock)
+    return { kind: 'invalid_grant', why: 'there is nothing to renew it with' }
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * `/v1/*`: a request's whole way, top to bottom.
+ *
+ *   key → limit → body → configs → credential → send → (401: renew once, send again) → relay
+ *                            └── the next one, if this one cannot answer ──┘
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Dispatcher } from 'undici'
+import type { ApiKeys } from '../api-key/api-keys.ts'
+import type { KeyLimits } from '../api-key/key-limits.ts'
+import { BrokerError } from '../base/errors.ts'
+import type { Logger } from '../base/log.ts'
+import type { Metrics } from '../base/metrics.ts'
+import type { Provider } from '../base/provider.ts'
+import { type Credential, resourceUrlOf } from '../credential/credential.ts'
+import type { Credentials } from '../credential/credentials.ts'
+import type { ModelConfigs } from '../model-config/model-configs.ts'
+import { requestHeaders, responseHeaders } from '../upstream/headers.ts'
+import { type UpstreamTarget, upstreamPath, upstreamTarget } from '../upstream/resource-url.ts'
+import { type Head, send, type UpstreamCall } from '../upstream/send.ts'
+import { TokenTail } from '../usage/token-tail.ts'
+import type { Usage } from '../usage/usage.ts'
+import type { Cooldowns } from './cooldowns.ts'
+import { bodyFor, corsHeaders, type Exchange, modelOf, presentedKey, traceOf, useOf } from './exchange.ts'
+import { restAfterAnswer, restAfterFailure } from './failover.ts'
+import { findModel } from './model-scan.ts'
+import { modelsList } from './models-list.ts'
+import { modelInQuery, withModelInQuery } from './realtime.ts'
+import { relay, relayHead } from './relay.ts'
+import { readBody } from './request-body.ts'
+import { assertUnlimited, chooseRoutes, type Route } from './routing.ts'
+
+export interface GatewayParts {
+  readonly apiKeys: ApiKeys
+  readonly limits: KeyLimits
+  readonly configs: ModelConfigs
+  readonly providers: ReadonlyMap<string, Provider>
+  readonly credentials: Credentials
+  readonly cooldowns: Cooldowns
+  readonly usage: Pick<Usage, 'count'>
+  readonly dispatcher: Dispatcher
+  readonly metrics: Metrics
+  readonly log: Logger
+}
+
+/** Where a WebSocket goes; set for @fastify/http-proxy, which carries it. */
+export interface RealtimeTarget {
+  readonly origin: string
+  readonly headers: Record<string, string>
+}
+
+/** A call is worth so many tries, whatever the number of a key's configs. */
+const MAX_CONFIGS_TRIED = 4
+
+export class Gateway {
+  readonly #parts: GatewayParts
+  /** Base URLs already checked, per credential version. */
+  readonly #targets = new WeakMap<Credential, UpstreamTarget>()
+
+  constructor(parts: GatewayParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Answers a call. Everything that goes wrong before the first byte is thrown, for the error handler to render.
+   * @throws BrokerError any of interface.md §6
+   */
+  async handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { apiKeys, limits, configs, providers, cooldowns, usage } = this.#parts
+    const startedAt = performance.now()
+    const key = await apiKeys.authenticate(presentedKey(request.headers))
+    limits.count(key)
+    const body = await readBody(request.raw)
+    const scan = Buffer.isBuffer(body) ? findModel(body, key.models !== null) : 'none'
+    const scope = await configs.ofScope(key.modelConfigIds)
+    const list = isModelsList(request) ? modelsList(key, scope, providers) : undefined
+    if (list) return void reply.header('x-request-id', request.id).send(list)
+
+    const asked = modelOf(scan)
+    if (asked === undefined && body !== null) assertUnlimited(key)
+    const candidates = chooseRoutes(key, scope, asked)
+    const routes =
+      candidates.length === 1 || body === request.raw ? [candidates[0]] : this.#inOrder(candidates)
+    const exchange: Exchange = {
+      ...{ request, reply, key, body, scan, startedAt },
+      ...{ call: undefined, attempts: 0, refresh: 'none', passedOver: [] },
+    }
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) exchange.call?.cancel()
+    })
+
+    /** An answer that was passed over: should nobody have a better one, it tells more than our own error. */
+    let spare: Answer | undefined
+    for (const [index, route] of routes.entries()) {
+      const { id, name } = route.config
+      const isLast = index === routes.length - 1
+      try {
+        const answer = await this.#attempt(exchange, route)
+        const { call, head } = answer
+        const restMs = isLast
+          ? undefined
+          : await restAfterAnswer(head, call, providers.get(route.config.provider))
+        if (spare) {
+          spare.call.discard()
+          usage.count(useOf(exchange, spare.route, true))
+        }
+        spare = undefined
+        if (restMs === undefined) {
+          if (head.status < 400) cooldowns.resume(id)
+          return this.#relay(exchange, answer)
+        }
+        spare = answer
+        cooldowns.pause(id, restMs)
+        exchange.passedOver.push(`${name}:${head.status}`)
+      } catch (error) {
+        usage.count(useOf(exchange, route, !reply.raw.destroyed))
+        if (isLast && spare && error instanceof BrokerError) return this.#relay(exchange, spare)
+        if (isLast || !(error instanceof BrokerError) || reply.raw.destroyed) throw error
+        cooldowns.pause(id, restAfterFailure(error))
+        exchange.passedOver.push(`${name}:${error.code}`)
+      }
+    }
+  }
+
+  /** One config: credential → send → (401: renew once, send again). @throws BrokerError */
+  async #attempt(exchange: Exchange, route: Route): Promise<Answer> {
+    const { credentials, metrics } = this.#parts
+    const { id } = route.config
+    const onWait = () => {
+      exchange.refresh = 'waited'
+    }
+    const credential = credentials.peek(id) ?? (await credentials.usable(id, onWait))
+    const first = await this.#send(exchange, credential, route)
+    if (first.head.status !== 401) return first
+
+    const renewal = credentials.afterRefusal(credential)
+    if (exchange.body === exchange.request.raw) {
+      renewal.catch(() => undefined) // a streamed body cannot be sent again; the next call gets the new token
+      return first
+    }
+    const newer = await renewal.catch((error: unknown) => {
+      first.call.discard()
+      throw error
+    })
+    if (!newer || exchange.reply.raw.destroyed) return first
+    first.call.discard()
+    metrics.replays += 1
+    exchange.refresh = 'forced'
+    return this.#send(exchange, newer, route)
+  }
+
+  /** Chooses and authorizes like {@link handle}, for a WebSocket handshake. @throws BrokerError */
+  async prepareRealtime(request: FastifyRequest): Promise<RealtimeTarget> {
+    const { apiKeys, limits, configs, credentials, usage } = this.#parts
+    const key = await apiKeys.authenticate(presentedKey(request.headers))
+    limits.count(key)
+    const url = request.raw.url ?? ''
+    const asked = modelInQuery(url)
+    if (asked === undefined) assertUnlimited(key)
+    const [route] = chooseRoutes(key, await configs.ofScope(key.modelConfigIds), asked)
+    const credential = await credentials.usable(route.config.id)
+    usage.count(useOf({ key }, route, false))
+    const target = this.#target(credential)
+    const renamed = route.model === asked ? url : withModelInQuery(url, route.model ?? '')
+    request.raw.url = upstreamPath(renamed, target.basePath)
+    const list = requestHeaders(request.headers, credential.provider.upstream.headers, credential.accessToken)
+    const headers: Record<string, string> = {}
+    for (let i = 0; i < list.length; i += 2) headers[list[i] as string] = list[i + 1] as string
+    return { origin: target.origin, headers }
+  }
+
+  /** Configs that rest come last: they are asked only if nobody else can answer. */
+  #inOrder(routes: readonly Route[]): Route[] {
+    const available = routes.filter(({ config }) => this.#parts.cooldowns.isAvailable(config.id))
+    const resting = routes.filter((route) => !available.includes(route))
+    return [...available, ...resting].slice(0, MAX_CONFIGS_TRIED)
+  }
+
+  async #send(exchange: Exchange, credential: Credential, route: Route): Promise<Answer> {
+    const { request, reply } = exchange
+    // The client left while its key was read or a refresh was waited for: nobody would cancel this call.
+    if (reply.raw.destroyed) throw new BrokerError('upstream_unreachable', { detail: 'the client left' })
+    const target = this.#target(credential)
+    const headers = requestHeaders(
+      request.headers,
+      credential.provider.upstream.headers,
+      credential.accessToken,
+    )
+    const body = bodyFor(exchange, route)
+    const length = request.headers['content-length']
+    if (body === request.raw && length !== undefined) headers.push('content-length', length)
+    exchange.attempts += 1
+    const call = send(this.#parts.dispatcher, {
+      origin: target.origin,
+      path: upstreamPath(request.raw.url ?? '', target.basePath),
+      method: request.method,
+      headers,
+      body,
+    })
+    exchange.call = call
+    return { call, head: await call.head, route }
+  }
+
+  #target(credential: Credential): UpstreamTarget {
+    let target = this.#targets.get(credential)
+    if (!target) {
+      target = upstreamTarget(credential.provider, resourceUrlOf(credential), credential.baseUrl)
+      this.#targets.set(credential, target)
+    }
+    return target
+  }
+
+  #relay(exchange: Exchange, { call, head, route }: Answer): void {
+    const { metrics, usage, log } = this.#parts
+    const { request, reply, key } = exchange
+    const tail = TokenTail.for(head)
+    const headers = responseHeaders(head.headers)
+    headers.push('x-request-id', request.id, 'x-token-broker-trace', traceOf(exchange, route))
+    if (request.headers.origin !== undefined) headers.push(...corsHeaders(reply))
+    relayHead(call, head, headers, reply.raw)
+    reply.hijack()
+    metrics.openCalls += 1
+    relay(call, head, reply.raw, tail, (failure, hasLeft) => {
+      metrics.openCalls -= 1
+      metrics.answered(head.status)
+      if (hasLeft) metrics.abandonedCalls += 1
+      else if (failure) metrics.brokenStreams += 1
+      const isError = head.status >= 400 || (failure !== undefined && !hasLeft)
+      usage.count(useOf(exchange, route, isError, tail?.tokens()))
+      log.info(
+        {
+          requestId: request.id,
+          keyId: key.id,
+          configId: route.config.id,
+          model: route.model,
+          status: head.status,
+          attempt: exchange.attempts,
+          ms: Math.round(performance.now() - exchange.startedAt),
+          ...(failure && { outcome: failure.detail }),
+        },
+        'call',
+      )
+    })
+  }
+}
+
+interface Answer {
+  readonly call: UpstreamCall
+  readonly head: Head
+  /** The config that gave it. */
+  readonly route: Route
+}
+
+function isModelsList({ method, raw }: FastifyRequest): boolean {
+  return method === 'GET' && (raw.url === '/v1/models' || raw.url?.startsWith('/v1/models?') === true)
+}

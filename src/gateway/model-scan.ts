@@ -1,0 +1,114 @@
+/**
+ * Finds the top-level `"model"` of a JSON body in its bytes, without parsing the body.
+ *
+ * Stops at the member, which SDKs write first or nearly so. With `strict` it reads on to the end and refuses a
+ * second one: JSON parsers take the last, so two of them could name one model to us and another to upstream. A
+ * name that differs in case counts as a second one.
+ */
+
+export interface FoundModel {
+  readonly model: string
+  /** Offsets of the string with its quotes, to write another name in its place. */
+  readonly start: number
+  readonly end: number
+}
+
+export type ModelScan = FoundModel | 'none' | 'ambiguous'
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const OPEN_BRACE = 0x7b
+const CLOSE_BRACE = 0x7d
+const OPEN_BRACKET = 0x5b
+const CLOSE_BRACKET = 0x5d
+const COLON = 0x3a
+const COMMA = 0x2c
+const MODEL = Buffer.from('"model"')
+const MAX_MODEL_BYTES = 1_024
+
+export function findModel(body: Buffer, strict: boolean): ModelScan {
+  let at = skipSpace(body, 0)
+  if (body[at] !== OPEN_BRACE) return 'none'
+  at += 1
+  let depth = 1
+  let expectsName = true
+  let found: FoundModel | 'none' = 'none'
+  while (at < body.length && depth > 0) {
+    const byte = body[at]
+    if (byte === QUOTE) {
+      const end = endOfString(body, at)
+      if (end === -1) return found
+      const name = depth === 1 && expectsName ? readName(body, at, end) : 'other'
+      if (strict && name === 'alike') return 'ambiguous'
+      if (name === 'model') {
+        if (found !== 'none') return 'ambiguous'
+        found = readValue(body, end)
+        if (!strict) return found
+      }
+      expectsName = false
+      at = end
+      continue
+    }
+    if (byte === OPEN_BRACE || byte === OPEN_BRACKET) depth += 1
+    else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) depth -= 1
+    else if (byte === COMMA && depth === 1) expectsName = true
+    at += 1
+  }
+  return found
+}
+
+/** The body with another model name in the place of the one found. */
+export function replaceModel(body: Buffer, found: FoundModel, model: string): Buffer {
+  return Buffer.concat([
+    body.subarray(0, found.start),
+    Buffer.from(JSON.stringify(model)),
+    body.subarray(found.end),
+  ])
+}
+
+/** `"mod\u0065l"` is the same name to every parser, `"MODEL"` to some (Go's take names in any case). */
+function readName(body: Buffer, start: number, end: number): 'model' | 'alike' | 'other' {
+  const isPlain = end - start === MODEL.length
+  if (isPlain && body.compare(MODEL, 0, MODEL.length, start, end) === 0) return 'model'
+  if (!isPlain && (end - start > 64 || body.subarray(start, end).indexOf(BACKSLASH) === -1)) return 'other'
+  const name = decode(body, start, end)
+  if (name === 'model') return 'model'
+  return name?.toLowerCase() === 'model' ? 'alike' : 'other'
+}
+
+function readValue(body: Buffer, afterName: number): FoundModel | 'none' {
+  const colon = skipSpace(body, afterName)
+  if (body[colon] !== COLON) return 'none'
+  const start = skipSpace(body, colon + 1)
+  if (body[start] !== QUOTE) return 'none'
+  const end = endOfString(body, start)
+  if (end === -1 || end - start > MAX_MODEL_BYTES) return 'none'
+  const model = decode(body, start, end)
+  return model === undefined ? 'none' : { model, start, end }
+}
+
+function decode(body: Buffer, start: number, end: number): string | undefined {
+  try {
+    return JSON.parse(body.toString('utf8', start, end)) as string
+  } catch {
+    return undefined
+  }
+}
+
+/** Offset behind the closing quote, or -1. */
+function endOfString(body: Buffer, start: number): number {
+  let quote = body.indexOf(QUOTE, start + 1)
+  while (quote !== -1) {
+    let slashes = 0
+    while (body[quote - 1 - slashes] === BACKSLASH) slashes += 1
+    if (slashes % 2 === 0) return quote + 1
+    quote = body.indexOf(QUOTE, quote + 1)
+  }
+  return -1
+}
+
+function skipSpace(body: Buffer, from: number): number {
+  let at = from
+  while (body[at] === 0x20 || body[at] === 0x0a || body[at] === 0x0d || body[at] === 0x09) at += 1
+  return at
+}

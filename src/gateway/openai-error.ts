@@ -1,0 +1,41 @@
+/**
+ * Errors as OpenAI SDKs expect them (interface.md §6).
+ */
+import { type BrokerError, ERRORS } from '../base/errors.ts'
+
+export interface OpenAiError {
+  readonly error: { message: string; type: string; param: null; code: string }
+}
+
+export function openAiError(error: BrokerError): OpenAiError {
+  const { code } = error
+  // A login that ran out needs a person, who may read either language.
+  const message =
+    code === 'credential_reauth_required' ? `${ERRORS[code].chinese} · ${error.english}` : error.english
+  return { error: { message, type: typeOf(error.status), param: null, code } }
+}
+
+function typeOf(status: number): string {
+  if (status === 401) return 'authentication_error'
+  if (status === 429) return 'rate_limit_error'
+  return status < 500 ? 'invalid_request_error' : 'server_error'
+}
+
+/** Headers that belong to an error: when to come back, and whether a retry can help at all. */
+export function errorHeaders(error: BrokerError): Record<string, string> {
+  const headers: Record<string, string> = {}
+  if (error.retryAfterSeconds !== undefined)
+    headers['retry-after'] = String(Math.ceil(error.retryAfterSeconds))
+  if (error.code === 'credential_reauth_required') headers['x-should-retry'] = 'false'
+  if (error.limit !== undefined) {
+    headers['x-ratelimit-limit-requests'] = String(error.limit)
+    headers['x-ratelimit-remaining-requests'] = '0'
+    headers['x-ratelimit-reset-requests'] = `${headers['retry-after'] ?? 0}s`
+  }
+  return headers
+}
+
+/** The last event of a stream that upstream broke off, with a blank line in front to end what was half written. */
+export function errorEvent(error: BrokerError): string {
+  return `\n\nevent: error\ndata: ${JSON.stringify(openAiError(error))}\n\n`
+}

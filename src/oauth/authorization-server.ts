@@ -1,0 +1,150 @@
+/**
+ * An authorization server: its endpoints (from the provider file, or discovered), and how we prove who we are.
+ *
+ * Request forms and client authentication are oauth4webapi's. Reading answers is ours, because real servers
+ * answer errors at status 200, HTML at any status, and `slow_down` at 429 (wire facts of Qwen and others).
+ */
+import {
+  allowInsecureRequests,
+  type Client,
+  type ClientAuth,
+  ClientSecretBasic,
+  ClientSecretPost,
+  customFetch,
+  discoveryRequest,
+  None,
+  PrivateKeyJwt,
+  type AuthorizationServer as ServerMetadata,
+} from 'oauth4webapi'
+import { fetch } from 'undici'
+import { type AuthorizationServerConfig, addressProblem, type Provider } from '../base/provider.ts'
+import { exchange, type JsonObject, type WireAnswer } from './wire.ts'
+
+export interface RequestOptions {
+  readonly signal: AbortSignal
+  readonly headers: Record<string, string>
+  readonly [customFetch]: (url: string, init: object) => Promise<Response>
+  readonly [allowInsecureRequests]: boolean
+}
+
+/** What a request of oauth4webapi takes in front of its own parameters. */
+export interface Endpoint {
+  readonly metadata: ServerMetadata
+  readonly client: Client
+  readonly clientAuthentication: ClientAuth
+}
+
+const ENDPOINTS = ['device_authorization_endpoint', 'token_endpoint', 'revocation_endpoint'] as const
+
+export class AuthorizationServer {
+  readonly provider: Provider
+  readonly #config: AuthorizationServerConfig
+  /** Kept once it is known; a failed discovery is tried again with the next request. */
+  #endpoint: Promise<Endpoint> | undefined
+
+  constructor(provider: Provider) {
+    if (!provider.authorizationServer)
+      throw new TypeError(`provider ${provider.name} has no authorization server`)
+    this.provider = provider
+    this.#config = provider.authorizationServer
+  }
+
+  /** Sends once, never again by itself. Resolves for every outcome; rejects only for programming errors. */
+  async exchange(
+    send: (to: Endpoint, options: RequestOptions) => Promise<Response>,
+    headers: Record<string, string> = {},
+  ): Promise<WireAnswer> {
+    let endpoint: Endpoint
+    try {
+      endpoint = await this.endpoint()
+    } catch (error) {
+      return { kind: 'unreachable', why: (error as Error).message }
+    }
+    return this.#exchange((options) => send(endpoint, options), headers)
+  }
+
+  /** @throws Error, one line that names the provider file's field, if discovery does not work out */
+  endpoint(): Promise<Endpoint> {
+    this.#endpoint ??= this.#resolve().catch((error: unknown) => {
+      this.#endpoint = undefined
+      throw error
+    })
+    return this.#endpoint
+  }
+
+  async #resolve(): Promise<Endpoint> {
+    const { issuer, tokenEndpoint, deviceAuthorizationEndpoint, revocationEndpoint, clientId } = this.#config
+    const found = issuer === undefined ? {} : await this.#discover(issuer)
+    return {
+      metadata: {
+        issuer: issuer ?? new URL(tokenEndpoint ?? '').origin,
+        ...found,
+        ...(tokenEndpoint && { token_endpoint: tokenEndpoint }),
+        ...(revocationEndpoint && { revocation_endpoint: revocationEndpoint }),
+        ...(deviceAuthorizationEndpoint && { device_authorization_endpoint: deviceAuthorizationEndpoint }),
+      },
+      client: { client_id: clientId },
+      clientAuthentication: await clientAuthentication(this.#config),
+    }
+  }
+
+  /** OpenID Connect Discovery 1.0 §4. The document must name the very issuer it was asked for (§4.3). */
+  async #discover(issuer: string): Promise<Partial<Record<(typeof ENDPOINTS)[number], string>>> {
+    const field = `config/providers/${this.provider.name}.yaml: authorization_server.issuer`
+    const answer = await this.#exchange((options) =>
+      discoveryRequest(new URL(issuer), { ...options, headers: new Headers(options.headers) }),
+    )
+    if (answer.kind !== 'answer') throw new Error(`${field} cannot be reached (${answer.why})`)
+    const document: JsonObject | undefined = answer.status === 200 ? answer.body : undefined
+    if (!document) throw new Error(`${field} has no discovery document (status ${answer.status})`)
+    if (document['issuer'] !== issuer) {
+      throw new Error(`${field} must be ${String(document['issuer'])}, as its discovery document says`)
+    }
+    const found: Partial<Record<(typeof ENDPOINTS)[number], string>> = {}
+    for (const name of ENDPOINTS) {
+      const url = document[name]
+      if (typeof url !== 'string') continue
+      const problem = addressProblem(url, this.provider.allowsInsecureLoopback)
+      if (problem) throw new Error(`${field}: the ${name} it names ${problem}`)
+      found[name] = url
+    }
+    return found
+  }
+
+  #exchange(send: (options: RequestOptions) => Promise<Response>, headers: Record<string, string> = {}) {
+    return exchange(this.provider.refresh.timeoutMs, (signal, dispatcher) =>
+      send({
+        signal,
+        headers: { 'user-agent': 'token-broker', ...headers },
+        [customFetch]: (url, init) => fetch(url, { ...init, dispatcher }) as unknown as Promise<Response>,
+        [allowInsecureRequests]: this.provider.allowsInsecureLoopback,
+      }),
+    )
+  }
+}
+
+/** RFC 6749 §2.3, OpenID Connect Core §9. */
+async function clientAuthentication(config: AuthorizationServerConfig): Promise<ClientAuth> {
+  const { clientSecret, privateKey } = config
+  if (privateKey) {
+    const { algorithm, keyId } = config
+    const pem = privateKey.reveal().replace(/-----[A-Z ]+-----|\s/g, '')
+    const key = await crypto.subtle.importKey(
+      'pkcs8',
+      Buffer.from(pem, 'base64'),
+      ALGORITHMS[algorithm],
+      false,
+      ['sign'],
+    )
+    return PrivateKeyJwt(keyId === undefined ? key : { key, kid: keyId })
+  }
+  if (!clientSecret) return None()
+  return config.clientAuthentication === 'client_secret_post'
+    ? ClientSecretPost(clientSecret.reveal())
+    : ClientSecretBasic(clientSecret.reveal())
+}
+
+const ALGORITHMS = {
+  RS256: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
+  ES256: { name: 'ECDSA', namedCurve: 'P-256' },
+} as const

@@ -1,0 +1,88 @@
+/**
+ * RFC 8628 §3.1–3.2: asks for a device code, with a PKCE challenge (RFC 7636, S256).
+ */
+import { randomUUID } from 'node:crypto'
+import {
+  calculatePKCECodeChallenge,
+  deviceAuthorizationRequest,
+  generateRandomCodeVerifier,
+} from 'oauth4webapi'
+import type { AuthorizationServer } from './authorization-server.ts'
+import { errorCode, errorDescription } from './dialect.ts'
+import { isToken } from './token-response.ts'
+import type { JsonObject } from './wire.ts'
+
+export interface DeviceAuthorization {
+  readonly deviceCode: string
+  /** Opaque: real ones look like LQPZC-BI, QJ2_5BFO or BF0Q6UX9. */
+  readonly userCode: string
+  readonly verificationUri: string
+  readonly verificationUriComplete: string
+  readonly expiresInSeconds: number
+  readonly intervalSeconds: number
+  /** 43 characters, or undefined where the provider does without PKCE. */
+  readonly codeVerifier: string | undefined
+}
+
+/** RFC 8628 §3.2: "If no value is provided, clients MUST use 5". */
+const DEFAULT_INTERVAL_SECONDS = 5
+const MAX_INTERVAL_SECONDS = 120
+const MAX_TEXT = 2_048
+
+/** @returns the authorization, or why there is none (for the log: no secrets) */
+export async function requestDeviceAuthorization(
+  server: AuthorizationServer,
+): Promise<DeviceAuthorization | { failure: string }> {
+  const config = server.provider.authorizationServer
+  const codeVerifier = config?.pkce ? generateRandomCodeVerifier() : undefined
+  const parameters = new URLSearchParams()
+  if (config?.scope) parameters.set('scope', config.scope)
+  if (codeVerifier) {
+    parameters.set('code_challenge', await calculatePKCECodeChallenge(codeVerifier))
+    parameters.set('code_challenge_method', 'S256')
+  }
+  const answer = await server.exchange(
+    (to, options) =>
+      deviceAuthorizationRequest(to.metadata, to.client, to.clientAuthentication, parameters, options),
+    { 'x-request-id': randomUUID() },
+  )
+  if (answer.kind !== 'answer') return { failure: answer.why }
+  const code = errorCode(answer.body)
+  if (code) return { failure: `${code} at ${answer.status} ${errorDescription(answer.body) ?? ''}`.trim() }
+  if (answer.status !== 200 || !answer.body) return { failure: `status ${answer.status}, no JSON object` }
+  return parse(answer.body, codeVerifier) ?? { failure: 'an answer without the fields of RFC 8628 §3.2' }
+}
+
+function parse(body: JsonObject, codeVerifier: string | undefined): DeviceAuthorization | undefined {
+  const { device_code, user_code, verification_uri, verification_uri_complete, expires_in, interval } = body
+  if (!isToken(device_code) || !isText(user_code) || !isWebAddress(verification_uri)) return undefined
+  if (!isPositive(expires_in)) return undefined
+  const complete = new URL(verification_uri)
+  complete.searchParams.set('user_code', user_code)
+  return {
+    deviceCode: device_code,
+    userCode: user_code,
+    verificationUri: verification_uri,
+    verificationUriComplete: isWebAddress(verification_uri_complete)
+      ? verification_uri_complete
+      : complete.href,
+    expiresInSeconds: expires_in,
+    intervalSeconds: isPositive(interval)
+      ? Math.min(interval, MAX_INTERVAL_SECONDS)
+      : DEFAULT_INTERVAL_SECONDS,
+    codeVerifier,
+  }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= MAX_TEXT
+}
+
+/** It becomes a link on a page: nothing but http and https. */
+function isWebAddress(value: unknown): value is string {
+  return isText(value) && /^https?:\/\//i.test(value) && URL.canParse(value)
+}
+
+function isPositive(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value > 0
+}

@@ -1,0 +1,16 @@
+/**
+ * RFC 7009: tells the server that a grant is no longer wanted. Asked of the refresh token, which ends the family.
+ */
+import { revocationRequest } from 'oauth4webapi'
+import type { AuthorizationServer } from './authorization-server.ts'
+
+/** Undefined once revoked, or where the server has no endpoint for it; else why it did not work. */
+export async function revokeToken(server: AuthorizationServer, token: string): Promise<string | undefined> {
+  const { metadata } = await server.endpoint().catch(() => ({ metadata: undefined }))
+  if (metadata?.revocation_endpoint === undefined) return undefined
+  const answer = await server.exchange((to, options) =>
+    revocationRequest(to.metadata, to.client, to.clientAuthentication, token, options),
+  )
+  if (answer.kind !== 'answer') return answer.why
+  return answer.status === 200 ? undefined : `status ${answer.status}`
+}

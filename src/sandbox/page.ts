@@ -1,0 +1,91 @@
+/**
+ * The HTML of the approval page. Knows nothing of codes and grants.
+ */
+import { createHash } from 'node:crypto'
+
+const STYLE = `
+:root { color-scheme: light dark; --line: light-dark(#d5d9e0, #3a404b); --quiet: light-dark(#5b6472, #9aa4b2);
+  --card: light-dark(#fff, #1c2027); --accent: light-dark(#2456d6, #7aa2ff); }
+* { box-sizing: border-box }
+body { margin: 0; min-height: 100dvh; display: grid; place-items: center; padding: 1rem;
+  font: 1rem/1.5 system-ui, sans-serif; background: light-dark(#f3f5f8, #12151a); color: light-dark(#181c23, #e8ebf0) }
+main { width: min(26rem, 100%); padding: 1.75rem; background: var(--card); border: 1px solid var(--line);
+  border-radius: .9rem }
+h1 { margin: 0; font-size: 1.3rem } p { margin: .25rem 0 1rem } small, label { color: var(--quiet) }
+code, input { display: block; width: 100%; margin: .5rem 0 1rem; padding: .7rem; font: 600 1.5rem ui-monospace, monospace;
+  letter-spacing: .12em; text-align: center; border: 1px solid var(--line); border-radius: .6rem;
+  background: transparent; color: inherit; overflow-wrap: anywhere }
+.choice { display: flex; gap: .75rem }
+button { flex: 1; width: 100%; padding: .75rem; font: inherit; font-weight: 600; cursor: pointer; border-radius: .6rem;
+  border: 1px solid var(--line); background: transparent; color: inherit }
+button.main { background: var(--accent); border-color: var(--accent); color: light-dark(#fff, #10131a) }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }
+[role=status] { padding-bottom: .5rem; border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
+[role=status]:last-child { padding: 0; margin: 0; border: 0 }
+`
+
+/** Nothing may load, run or frame this page but the one style above, named by its hash. */
+export const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  `style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`,
+  "form-action 'self'",
+  "frame-ancestors 'none'",
+  "base-uri 'none'",
+].join('; ')
+
+/** @param content HTML, already escaped */
+export function page(content: string): string {
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Connect a device · Sandbox</title>
+<style>${STYLE}</style>
+<main>
+<h1>Connect a device</h1>
+<p><small><span lang="zh">连接设备</span> · sandbox, for practice only <span lang="zh">仅供练习</span></small></p>
+${content}
+</main>
+</html>
+`
+}
+
+export function codeForm(): string {
+  return `<form method="get" action="/device">
+<label for="user_code">Code shown on the device <span lang="zh">设备上显示的代码</span></label>
+<input id="user_code" name="user_code" placeholder="ABCD-1234" maxlength="20" autocomplete="off" autocapitalize="characters" spellcheck="false" required>
+<button class="main">Continue <span lang="zh">继续</span></button>
+</form>`
+}
+
+/** @param formProof shows that a post comes from this very page */
+export function decisionForm(userCode: string, scope: string, formProof: string): string {
+  return `<form method="post" action="/device">
+<p>Is this the code on your device? <span lang="zh">设备上显示的是这个代码吗？</span></p>
+<code>${escapeHtml(userCode)}</code>
+<p><small>It asks for <span lang="zh">请求的权限</span>: ${escapeHtml(scope)}</small></p>
+<input type="hidden" name="user_code" value="${escapeHtml(userCode)}">
+<input type="hidden" name="form_proof" value="${escapeHtml(formProof)}">
+<div class="choice">
+<button name="action" value="deny">Deny <span lang="zh">拒绝</span></button>
+<button class="main" name="action" value="approve">Approve <span lang="zh">授权</span></button>
+</div>
+</form>`
+}
+
+export function notice(english: string, chinese: string, userCode = ''): string {
+  const shown = userCode === '' ? '' : `<br><small>${escapeHtml(userCode.slice(0, 40))}</small>`
+  return `<p role="status"><strong>${english}</strong><br><span lang="zh">${chinese}</span>${shown}</p>`
+}
+
+const ENTITIES: Record<string, string> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '')
+}

@@ -1,0 +1,57 @@
+import t from 'tap'
+import { onEachDatabase } from '../support/databases.ts'
+import { CONFIGS, create, keyConfig, oauthConfig, start } from './fixtures/management.ts'
+
+onEachDatabase(t, 'oldest first, page by page, without gap or repetition', async (t, database) => {
+  const broker = await start(t, database)
+  const names = Array.from({ length: 23 }, (_, index) => `config ${index}`)
+  for (const name of names) await create(broker, keyConfig(name))
+  const page = async (query: string) => (await broker.admin('GET', `${CONFIGS}${query}`)).body
+  const first = await page('')
+  t.match(first, { total: 23, page: 1, page_size: 20 })
+  t.equal(first.items.length, 20)
+  const seen: string[] = []
+  for (let number = 1; number <= 6; number += 1) {
+    const { total, items } = await page(`?page=${number}&page_size=5`)
+    t.equal(total, 23)
+    t.equal(items.length, number < 5 ? 5 : number === 5 ? 3 : 0)
+    seen.push(...items.map((item: { name: string }) => item.name))
+  }
+  t.same([...seen].sort(), [...names].sort())
+  t.equal((await page('?page_size=100')).items.length, 23)
+})
+
+onEachDatabase(t, 'by provider and by whether they are active', async (t, database) => {
+  const broker = await start(t, database)
+  await create(broker, keyConfig('a'))
+  await create(broker, keyConfig('b', { is_active: false }))
+  await create(broker, oauthConfig('c'))
+  const gone = await create(broker, keyConfig('d'))
+  await broker.admin('DELETE', `${CONFIGS}/${gone.id}`)
+  const found = async (query: string) => {
+    const { body } = await broker.admin('GET', `${CONFIGS}?${query}`)
+    t.equal(body.total, body.items.length)
+    return body.items.map((item: { name: string }) => item.name).sort()
+  }
+  t.same(await found(''), ['a', 'b', 'c'], 'deleted ones are not listed')
+  t.same(await found('provider=openai'), ['a', 'b'])
+  t.same(await found('provider=qwen'), ['c'])
+  t.same(await found('provider=nobody'), [])
+  t.same(await found('is_active=true'), ['a', 'c'])
+  t.same(await found('is_active=false'), ['b'])
+  t.same(await found('is_active=false&provider=openai'), ['b'])
+  t.same(await found('is_active=false&provider=qwen'), [])
+})
+
+t.test('what is no page is 422', async (t) => {
+  const broker = await start(t)
+  const odd = ['page=0', 'page=-1', 'page=x', 'page_size=0', 'page_size=101', 'page=1&page=2', 'is_active=2']
+  for (const query of odd) {
+    const answer = await broker.admin('GET', `${CONFIGS}?${query}`)
+    t.match(
+      answer,
+      { status: 422, body: { code: 'invalid_request', message: new RegExp(query.split('=')[0] ?? '') } },
+      query,
+    )
+  }
+})

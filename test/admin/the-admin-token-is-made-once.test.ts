@@ -1,0 +1,35 @@
+import { execFile } from 'node:child_process'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { adminTokenFile, readAdminToken } from '../../src/admin/admin-token.ts'
+import { Secret } from '../../src/base/secret.ts'
+
+t.test('at the first start one is made, which only its owner can read', async (t) => {
+  const dataDir = join(t.testdir(), 'data')
+  const token = readAdminToken({ adminToken: undefined, dataDir }).reveal()
+  t.match(token, /^[A-Za-z0-9_-]{43}$/)
+  t.equal(statSync(adminTokenFile(dataDir)).mode & 0o777, 0o600)
+  t.equal(statSync(dataDir).mode & 0o777, 0o700)
+  t.equal(readFileSync(adminTokenFile(dataDir), 'utf8').trim(), token)
+  t.equal(readAdminToken({ adminToken: undefined, dataDir }).reveal(), token, 'the same at the next start')
+})
+
+t.test('ADMIN_TOKEN counts where it is set, and nothing is written', async (t) => {
+  const dataDir = join(t.testdir(), 'data')
+  t.equal(readAdminToken({ adminToken: new Secret('mine'), dataDir }).reveal(), 'mine')
+  t.throws(() => statSync(dataDir), { code: 'ENOENT' })
+})
+
+t.test('processes that start at once agree on one', async (t) => {
+  const dataDir = t.testdir()
+  const source = new URL('../../src/admin/admin-token.ts', import.meta.url).href
+  const script = `import { readAdminToken } from '${source}'; console.log(readAdminToken({ dataDir: process.argv[1] }).reveal())`
+  const args = ['--input-type=module', '--eval', script, dataDir]
+  const outputs = await Promise.all(
+    Array.from({ length: 4 }, () => promisify(execFile)(process.execPath, args)),
+  )
+  t.equal(new Set(outputs.map(({ stdout }) => stdout)).size, 1)
+  t.match(outputs[0]?.stdout, /^[\w-]{43}\n$/)
+})

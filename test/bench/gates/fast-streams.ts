@@ -1,0 +1,88 @@
+/**
+ * P2: many short streams at once, as fast as upstream sends, and chunk by chunk.
+ *
+ * In a flood the kernel melts together what a slow peer leaves waiting, so that a slow peer has less to do; chunk
+ * by chunk nothing can melt, and every chunk costs its full price.
+ */
+import type { Findings, Gate, Lab } from '../lab.ts'
+import { bareProxy, broker, direct, nginxProxy, type Peer } from '../peers.ts'
+import { startScript } from '../processes.ts'
+import { inRounds, type Rounds, ratioRow } from '../rounds.ts'
+import type { SseResult } from '../scripts/sse-client.ts'
+import { type PingPongResult, pingPong, readStreams } from '../sse-load.ts'
+import { originOf, startSseUpstream } from '../upstreams.ts'
+
+const STREAMS = 200
+const CHUNKS = 200
+const FLOOD = { streams: STREAMS, chunks: CHUNKS, pauseMs: 0, passes: 5 }
+const WARM_UPS = 2
+const LEAST = 1.5
+
+export const fastStreams: Gate = {
+  id: 'P2',
+  title: `SSE, ${STREAMS} streams at once x ${CHUNKS} chunks of 60 bytes`,
+  async run(lab: Lab): Promise<Findings> {
+    const flood = await measureFlood(lab)
+    const single = await measureChunkByChunk(lab)
+    const speeds = (rounds: Rounds<SseResult>, name: string) =>
+      rounds.all(name, ({ chunksPerSecond }) => chunksPerSecond)
+    const firsts = (name: string) => flood.all(name, ({ firstChunkMs }) => firstChunkMs)
+    return {
+      rows: [
+        ratioRow('chunks/s, times bare http-proxy', speeds(flood, 'broker'), speeds(flood, 'http-proxy'), {
+          least: LEAST,
+        }),
+        ratioRow(
+          'chunks/s chunk by chunk, times bare http-proxy',
+          speeds(single, 'broker'),
+          speeds(single, 'http-proxy'),
+          { least: LEAST },
+        ),
+        ratioRow('first chunk, times bare http-proxy', firsts('broker'), firsts('http-proxy'), { most: 1 }),
+        // Reading throws at the first stream that differs by a byte.
+        { what: 'streams that are not byte-exact', figure: '0', required: '0', reached: true },
+      ],
+      notes: flood
+        .names()
+        .map((name) =>
+          [
+            `${name}: ${Math.round(flood.median(name, (result) => result.chunksPerSecond))} chunks/s`,
+            `first chunk after ${flood.median(name, (result) => result.firstChunkMs).toFixed(1)} ms`,
+            `chunk by chunk ${Math.round(single.median(name, (result) => result.chunksPerSecond))}/s`,
+            ...(name === 'direct'
+              ? []
+              : [`at ${single.median(name, (result) => result.cpuMicros).toFixed(1)} µs of CPU each`]),
+          ].join(', '),
+        ),
+    }
+  },
+}
+
+async function measureFlood(lab: Lab): Promise<Rounds<SseResult>> {
+  const peers = await peersOf(lab, await startSseUpstream())
+  for (const peer of peers) await readStreams(peer, FLOOD)
+  return inRounds(lab, 'P2 flood', peers, (peer) => readStreams(peer, FLOOD), brief)
+}
+
+async function measureChunkByChunk(lab: Lab): Promise<Rounds<PingPongResult>> {
+  const upstream = await startScript('sse-ping-pong', {})
+  const peers = await peersOf(lab, originOf(upstream))
+  const size = { streams: STREAMS, chunks: CHUNKS }
+  for (let i = 0; i < WARM_UPS; i += 1) {
+    for (const peer of peers) await pingPong(upstream, peer, size)
+  }
+  return inRounds(lab, 'P2 chunk by chunk', peers, (peer) => pingPong(upstream, peer, size), brief)
+}
+
+async function peersOf(lab: Lab, upstream: string): Promise<Peer[]> {
+  return [
+    direct(upstream),
+    ...(lab.hasNginx ? [await nginxProxy(lab, upstream)] : []),
+    await broker(lab, upstream),
+    await bareProxy(upstream),
+  ]
+}
+
+function brief({ chunksPerSecond }: SseResult): string {
+  return `${Math.round(chunksPerSecond)}/s`
+}

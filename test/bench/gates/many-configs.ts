@@ -1,0 +1,105 @@
+/**
+ * P6: 10, 1,000 and 100,000 configs and keys: warm calls stay as fast, cold ones cost one indexed query each.
+ */
+import { join } from 'node:path'
+import { ADMIN_TOKEN, plainProvider, startBroker } from '../broker.ts'
+import { coldLookUps, isIndexed } from '../cold-look-up.ts'
+import { fillDatabase } from '../fill-database.ts'
+import type { Findings, Gate, Lab, Row } from '../lab.ts'
+import { capacityOf, flawlessOpenLoad } from '../load.ts'
+import { brokerPeer, type Peer, verify } from '../peers.ts'
+import { inRounds, ratioRow } from '../rounds.ts'
+import { median } from '../statistics.ts'
+import { startStaticUpstream } from '../upstreams.ts'
+
+const SIZES = [10, 1_000, 100_000] as const
+/** Keys that take turns; each is called once before counting begins. */
+const MAX_KEYS = 1_000
+const CALLS_PER_SECOND = 1_000
+const COLD_CALLS = 200
+
+interface Subject {
+  readonly size: number
+  readonly peer: Peer
+  readonly dataDir: string
+  readonly keys: readonly string[]
+}
+
+export const manyConfigs: Gate = {
+  id: 'P6',
+  title: `${SIZES.map((size) => size.toLocaleString('en')).join(', ')} configs and keys`,
+  async run(lab: Lab): Promise<Findings> {
+    const providers = plainProvider(await startStaticUpstream(lab))
+    const subjects: Subject[] = []
+    for (const size of SIZES) subjects.push(await startSubject(lab, providers, size))
+    const keys = new Map(subjects.map((subject) => [subject.peer, subject.keys.slice(0, MAX_KEYS)]))
+    const rounds = await inRounds(
+      lab,
+      'P6 warm p50',
+      subjects.map(({ peer }) => peer),
+      (peer) =>
+        flawlessOpenLoad(peer, {
+          keys: keys.get(peer) ?? [],
+          perSecond: CALLS_PER_SECOND,
+          seconds: lab.seconds,
+          warmUpSeconds: MAX_KEYS / CALLS_PER_SECOND,
+        }),
+      ({ p50 }) => `${p50.toFixed(3)} ms`,
+    )
+    const p50s = ({ peer }: Subject) => rounds.all(peer.name, ({ p50 }) => p50)
+    const [small, ...larger] = subjects
+    const largest = larger.at(-1)
+    if (!small || !largest) throw new Error('two sizes at least')
+    const colds = await measureCold(largest)
+    return {
+      rows: [
+        ...larger.map((large) =>
+          ratioRow(`warm p50, ${large.size} configs against ${small.size}`, p50s(large), p50s(small), {
+            most: 1.1,
+          }),
+        ),
+        await coldRow(largest),
+      ],
+      notes: [
+        ...subjects.map(
+          (subject) => `${subject.size} configs: warm p50 ${median(p50s(subject)).toFixed(3)} ms`,
+        ),
+        `a cold call among ${largest.size}: median ${median(colds).toFixed(2)} ms, one after the other`,
+      ],
+    }
+  },
+}
+
+async function startSubject(lab: Lab, providers: Record<string, object>, size: number): Promise<Subject> {
+  lab.say(`P6 filling a database with ${size} configs and keys`)
+  const { dataDir, keys } = await fillDatabase(lab, providers, size)
+  const running = await startBroker(lab, { providers, dataDir })
+  const peer = { ...brokerPeer(running, keys[0] ?? ''), name: `${size} configs` }
+  await verify(peer)
+  await capacityOf(lab, peer)
+  return { size, peer, dataDir, keys }
+}
+
+/** Keys that were never used before, one call each. */
+async function measureCold({ peer, keys }: Subject): Promise<number[]> {
+  const times: number[] = []
+  for (const key of keys.slice(-COLD_CALLS)) {
+    const startedAt = performance.now()
+    await verify({ ...peer, headers: { authorization: `Bearer ${key}` } })
+    times.push(performance.now() - startedAt)
+  }
+  return times
+}
+
+async function coldRow({ dataDir, keys, size }: Subject): Promise<Row> {
+  const env = { DATA_DIR: dataDir, ADMIN_TOKEN, CONFIG_FILE: join(dataDir, 'bench.yaml') }
+  const lookUps = await coldLookUps(env, keys.at(-1) ?? '')
+  return {
+    what: `queries of a cold look-up among ${size}`,
+    figure: lookUps
+      .map(({ what, plans }) => `${what} ${plans.length}${plans.every(isIndexed) ? '' : ` (${plans})`}`)
+      .join(', '),
+    required: 'one each, by index',
+    reached: lookUps.every(({ plans }) => plans.length === 1 && plans.every(isIndexed)),
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * P1: calls a second of 1 kB each, 32 connections, one process; the full path at default settings.
+ */
+import type { Findings, Gate, Lab } from '../lab.ts'
+import { CONNECTIONS, type LoadResult, load } from '../load.ts'
+import { bareProxy, broker, direct, nginxProxy, portkey, verify } from '../peers.ts'
+import { inRounds, type Rounds, ratioRow } from '../rounds.ts'
+import { median } from '../statistics.ts'
+import { startStaticUpstream } from '../upstreams.ts'
+
+export const throughput: Gate = {
+  id: 'P1',
+  title: `1 kB POST, ${CONNECTIONS} connections`,
+  async run(lab: Lab): Promise<Findings> {
+    const upstream = await startStaticUpstream(lab)
+    const peers = [
+      direct(upstream),
+      ...(lab.hasNginx ? [await nginxProxy(lab, upstream)] : []),
+      await broker(lab, upstream),
+      await bareProxy(upstream),
+      await portkey(lab, upstream),
+    ]
+    for (const peer of peers) {
+      await verify(peer)
+      lab.say(`P1 warming up ${peer.name}`)
+      await load(lab, peer, 2 * lab.seconds)
+    }
+    const rounds = await inRounds(
+      lab,
+      'P1',
+      peers,
+      (peer) => load(lab, peer, lab.seconds),
+      ({ perSecond }) => `${Math.round(perSecond)}/s`,
+    )
+    const speeds = (name: string) => rounds.all(name, ({ perSecond }) => perSecond)
+    const ours = speeds('broker')
+    return {
+      rows: [
+        ratioRow('calls/s, times bare http-proxy', ours, speeds('http-proxy'), { least: 2 }),
+        ratioRow('calls/s, times Portkey', ours, speeds('portkey'), { least: 15 }),
+        ratioRow('calls/s, times nginx', ours, speeds('nginx'), { least: 0.25 }),
+      ],
+      notes: rounds.names().map((name) => describe(rounds, name)),
+    }
+  },
+}
+
+function describe(rounds: Rounds<LoadResult>, name: string): string {
+  const cpu = median(rounds.all(name, ({ cpuMicros }) => cpuMicros ?? Number.NaN))
+  return [
+    `${name}: ${Math.round(rounds.median(name, ({ perSecond }) => perSecond))} calls/s`,
+    `p50 ${rounds.median(name, ({ p50 }) => p50).toFixed(2)} ms`,
+    `p99 ${rounds.median(name, ({ p99 }) => p99).toFixed(2)} ms`,
+    ...(Number.isNaN(cpu) ? [] : [`${cpu.toFixed(0)} µs of CPU a call`]),
+  ].join(', ')
+}

@@ -1,0 +1,87 @@
+/**
+ * Credentials that the sandbox's authorization server renews: every two seconds, or hardly ever.
+ *
+ * A token lives four seconds and is due after half of its life. The sandbox is strict: an old refresh token
+ * revokes the family, and its model endpoint refuses every access token that is not alive.
+ */
+import { type BrokerProcess, startBroker } from './broker.ts'
+import type { Lab } from './lab.ts'
+import { brokerPeer, type Peer } from './peers.ts'
+import { startScript } from './processes.ts'
+import { originOf } from './upstreams.ts'
+
+export const ROTATION_SECONDS = 2
+const LONG_LIFE_SECONDS = 3_600
+const MODEL = 'sandbox-model'
+const CLIENT_ID = 'token-broker-sandbox'
+const BODY = JSON.stringify({ model: MODEL, messages: [{ role: 'user', content: 'x'.repeat(960) }] })
+
+/** Of the sandbox; see src/sandbox/counts.ts. */
+export interface Counts {
+  readonly refreshRequests: number
+  readonly refreshGrants: number
+  readonly reusesDetected: number
+  readonly familiesRevoked: number
+  readonly unauthorized: number
+}
+
+export interface Rotation {
+  readonly rotating: Peer
+  readonly steady: Peer
+  readonly broker: BrokerProcess
+  /** What the server that rotates has counted. */
+  counts(): Promise<Counts>
+}
+
+export async function startRotation(lab: Lab, env: Readonly<Record<string, string>> = {}): Promise<Rotation> {
+  const rotatingServer = await startSandbox(2 * ROTATION_SECONDS)
+  const steadyServer = await startSandbox(LONG_LIFE_SECONDS)
+  const broker = await startBroker(lab, {
+    env,
+    providers: { rotating: provider(rotatingServer), steady: provider(steadyServer) },
+  })
+  const connect = async (name: string, server: string): Promise<Peer> => {
+    const oauth_session_id = await login(broker, name, server)
+    const key = await broker.connect(name, { oauth_session_id, models: [{ model_id: MODEL }] })
+    return { ...brokerPeer(broker, key), name, body: BODY }
+  }
+  return {
+    rotating: await connect('rotating', rotatingServer),
+    steady: await connect('steady', steadyServer),
+    broker,
+    counts: async () => (await (await fetch(`${rotatingServer}/control/counts`)).json()) as Counts,
+  }
+}
+
+async function startSandbox(accessTokenSeconds: number): Promise<string> {
+  return originOf(await startScript('sandbox', { accessTokenSeconds }))
+}
+
+function provider(server: string): object {
+  return {
+    credential: 'device_code',
+    authorization_server: {
+      device_authorization_endpoint: `${server}/oauth/device/code`,
+      token_endpoint: `${server}/oauth/token`,
+      client_id: CLIENT_ID,
+      scope: 'openid model.completion',
+    },
+    upstream: { base_url: `${server}/v1` },
+    refresh: { before_seconds: ROTATION_SECONDS },
+  }
+}
+
+/** @returns the id of a finished device session */
+async function login(broker: BrokerProcess, name: string, server: string): Promise<string> {
+  const session = await broker.api('POST', `/api/${name}/oauth/device-code`, {})
+  await fetch(`${server}/control/approve`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ user_code: session['user_code'] }),
+  })
+  const status = `/api/${name}/oauth/status?session_id=${session['session_id']}`
+  while ((await broker.api('GET', status))['status'] !== 'success') {
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+  return String(session['session_id'])
+}

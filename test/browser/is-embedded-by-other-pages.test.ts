@@ -1,0 +1,124 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { decide, visit, withBrowser } from './fixtures/browser.ts'
+
+/** A page of another host, with one script tag. */
+async function hostPage(t: Test, html: (broker: string) => string) {
+  let broker = ''
+  const server = createServer((_, response) =>
+    response
+      .writeHead(200, { 'content-type': 'text/html' })
+      .end(`<!doctype html><title>x</title>${html(broker)}`),
+  )
+  await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve))
+  t.teardown(() => server.close())
+  const origin = `http://localhost:${(server.address() as AddressInfo).port}`
+  return {
+    origin,
+    of(address: string) {
+      broker = address
+    },
+  }
+}
+
+const RECORD = `<script>window.heard = []
+  for (const type of ['started', 'connected', 'failed']) addEventListener(type, (event) => heard.push([type, event.detail]))</script>`
+
+async function embedded(t: Test, element: string, env: object = {}) {
+  const host = await hostPage(
+    t,
+    (broker) => `${RECORD}<script type="module" src="${broker}/token-broker-connect.js"></script>${element}`,
+  )
+  const here = await visit(t, { env: { CORS_ORIGINS: host.origin, ...env } })
+  host.of(here.broker.origin)
+  await here.page.goto(host.origin)
+  return here
+}
+
+const heard = (page: Page) => page.evaluate<[string, Record<string, unknown>][]>('window.heard')
+
+withBrowser(t, 'one script tag connects an account and tells the session, not the token', async (t) => {
+  const { broker, page, problems } = await embedded(
+    t,
+    '<token-broker-connect provider="sandbox" name="the sandbox"></token-broker-connect>',
+  )
+  await page.getByRole('heading', { name: 'Connect the sandbox' }).waitFor()
+  await page.getByRole('button', { name: 'Get a code' }).click()
+  await decide(page, 'Approve')
+  await page.getByRole('heading', { name: 'Connected' }).waitFor()
+  const [started, connected] = await heard(page)
+  t.equal(started?.[0], 'started')
+  t.match(started?.[1]['user_code'], /^[A-Z]{4}-\d{4}$/)
+  t.equal(connected?.[0], 'connected')
+  t.same(Object.keys(connected?.[1] ?? {}).sort(), ['provider', 'session_id'])
+  const bound = await broker.admin('POST', '/api/models/configs', {
+    name: 'embedded',
+    provider: 'sandbox',
+    models: [],
+    oauth_session_id: connected?.[1]['session_id'],
+  })
+  t.equal(bound.status, 201, 'the session is what a server binds')
+  t.same(problems, [])
+})
+
+withBrowser(t, 'the token comes along only where it is asked for', async (t) => {
+  const { page } = await embedded(
+    t,
+    '<token-broker-connect provider="sandbox" auto expose-token></token-broker-connect>',
+  )
+  await decide(page, 'Approve')
+  await page.getByRole('heading', { name: 'Connected' }).waitFor()
+  t.match((await heard(page))[1]?.[1]['token'], { access_token: String, token_type: 'Bearer' })
+})
+
+withBrowser(t, 'it speaks the language of its place and wears the colours of its page', async (t) => {
+  const style =
+    '<style>token-broker-connect { --tb-accent: rgb(1, 120, 90); --tb-radius: 2px } body { font-family: monospace }</style>'
+  const { page } = await embedded(
+    t,
+    `${style}<div lang="zh-CN"><token-broker-connect provider="sandbox"></token-broker-connect></div>`,
+  )
+  await page.getByRole('button', { name: '获取验证码' }).waitFor()
+  const styleOf = (property: string) =>
+    page.evaluate(
+      `getComputedStyle(document.querySelector('token-broker-connect').shadowRoot.querySelector('button')).${property}`,
+    )
+  t.equal(await styleOf('backgroundColor'), 'rgb(1, 120, 90)')
+  t.equal(await styleOf('fontFamily'), 'monospace')
+  await page.evaluate(`document.querySelector('token-broker-connect').lang = 'en'`)
+  await page.getByRole('button', { name: 'Get a code' }).waitFor()
+})
+
+withBrowser(t, 'a page whose origin is not allowed gets no code', async (t) => {
+  const element = '<token-broker-connect provider="sandbox" auto></token-broker-connect>'
+  const { page } = await embedded(t, element, { CORS_ORIGINS: 'https://other.example' })
+  await page.getByRole('heading', { name: 'That did not work' }).waitFor()
+  t.same(
+    (await heard(page)).map(([type, { code }]) => [type, code]),
+    [['failed', 'unreachable']],
+  )
+})
+
+withBrowser(t, 'the keyboard is enough', async (t) => {
+  const { page } = await embedded(t, '<token-broker-connect provider="sandbox"></token-broker-connect>')
+  const focused = () =>
+    page.evaluate(
+      `document.activeElement?.shadowRoot?.activeElement?.textContent.trim().replace(/\\s+/g, ' ')`,
+    )
+  await page.getByRole('button', { name: 'Get a code' }).waitFor()
+  await page.keyboard.press('Tab')
+  t.equal(await focused(), 'Get a code')
+  await page.keyboard.press('Enter')
+  await page.locator('output').waitFor()
+  t.equal(await focused(), 'Your code')
+  const order = []
+  for (let presses = 0; presses < 3; presses += 1) {
+    await page.keyboard.press('Tab')
+    order.push(await focused())
+  }
+  t.same(order, ['Copy', 'Open the approval page↗ (opens in a new tab)', 'Cancel'])
+  await page.keyboard.press('Enter')
+  t.equal(await focused(), 'Connect sandbox')
+})

@@ -1,0 +1,102 @@
+/**
+ * F1: brokers x callers at expiry. However the end of a token shows, one refresh serves them all.
+ *
+ * One broker's clock is 10 minutes fast, another's as slow: they must go by the database's.
+ */
+import type { Sandbox } from '../../../src/sandbox/sandbox.ts'
+import { type Broker, startBroker } from '../broker.ts'
+import type { Gate, Lab } from '../lab.ts'
+import { type Call, callOnce, failuresOf, isFailed, slowest } from '../load.ts'
+import {
+  type ConnectedWithKey,
+  connect,
+  openSandbox,
+  openSchema,
+  type Schema,
+  sharedServer,
+} from '../stage.ts'
+
+const MINUTE_MS = 60_000
+const CLOCKS_MS = [0, 10 * MINUTE_MS, -10 * MINUTE_MS]
+
+/** How a token ends: it is soon due, it has ended, or upstream refuses it although it seemed good. */
+const ENDINGS = ['due', 'ended', 'refused'] as const
+type Ending = (typeof ENDINGS)[number]
+
+interface Scene {
+  readonly brokers: readonly Broker[]
+  readonly sandbox: Sandbox
+  readonly schema: Schema
+  readonly config: ConnectedWithKey
+}
+
+interface Round {
+  readonly grants: number
+  readonly calls: readonly Call[]
+}
+
+export const oneRefresh: Gate = {
+  id: 'F1',
+  title: 'callers of several brokers at expiry',
+  async run(lab) {
+    const callers = lab.size(1_000, 100)
+    const scene = await open(lab)
+    const rounds: Round[] = []
+    for (let i = 0; i < lab.size(50, 6); i += 1) {
+      const ending = ENDINGS[i % ENDINGS.length] as Ending
+      const round = await play(scene, ending, callers)
+      rounds.push(round)
+      const took = Math.round(slowest(round.calls))
+      lab.say(
+        `round ${i + 1} (${ending}): ${round.grants} grants, failures ${failuresOf(round.calls)}, ${took} ms`,
+      )
+    }
+    const calls = rounds.flatMap((round) => round.calls)
+    const failed = calls.filter(isFailed).length
+    const { familiesRevoked } = scene.sandbox.counts
+    const single = rounds.filter(({ grants }) => grants === 1).length
+    return [
+      {
+        what: `${scene.brokers.length} brokers (clocks 0, +10, −10 min) × ${callers} callers × ${rounds.length} rounds: token due, ended, refused`,
+        figure: `${single} of ${rounds.length} rounds with exactly 1 grant, ${failed} failed calls, ${familiesRevoked} families revoked`,
+        worst: `${Math.max(...rounds.map(({ grants }) => grants))} grants in a round, failures ${failuresOf(calls)}, slowest call ${Math.round(slowest(calls))} ms`,
+        required: '1 grant a round, 0 failed, 0 revoked',
+        reached: single === rounds.length && failed === 0 && familiesRevoked === 0,
+      },
+    ]
+  },
+}
+
+async function open(lab: Lab): Promise<Scene> {
+  const schema = await openSchema(lab, await sharedServer())
+  const sandbox = await openSandbox(lab)
+  const options = { databaseUrl: schema.url, sandbox: sandbox.origin }
+  const brokers = await Promise.all(
+    CLOCKS_MS.map((clockShiftMs) => startBroker(lab, { ...options, clockShiftMs })),
+  )
+  const config = await connect(brokers[0] as Broker, sandbox)
+  return { brokers, sandbox, schema, config }
+}
+
+async function play(
+  { brokers, sandbox, schema, config }: Scene,
+  ending: Ending,
+  callers: number,
+): Promise<Round> {
+  // `expires_at` is moved in the row; brokers that are asked whether they are ready see that it changed.
+  if (ending === 'refused') {
+    await schema.rows.write([config.id], { oauth_expires_at: Date.now() + 60 * MINUTE_MS })
+  } else {
+    const expiresAt = ending === 'due' ? Date.now() + MINUTE_MS : Date.now() - 1
+    await schema.rows.write([config.id], { oauth_expires_at: expiresAt, oauth_refreshed_at: null })
+  }
+  if (ending !== 'due') await sandbox.revokeAccessTokens()
+  await Promise.all(brokers.map((broker) => broker.isReady()))
+  const before = sandbox.counts.refreshRequests
+  const calls = await Promise.all(
+    brokers.flatMap((broker) =>
+      Array.from({ length: callers }, () => callOnce(() => broker.complete(config.key))),
+    ),
+  )
+  return { calls, grants: sandbox.counts.refreshRequests - before }
+}

@@ -1,0 +1,99 @@
+/** What scripts and shells get from the command line. */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { COMMAND_WORDS } from '../../src/cli/command-line.ts'
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+
+/** As the official client writes it. */
+const CREDENTIALS = {
+  ...{ access_token: 'a'.repeat(40), refresh_token: 'r'.repeat(40), token_type: 'Bearer' },
+  ...{ resource_url: 'portal.qwen.ai', expiry_date: Date.now() + 3_600_000 },
+}
+
+function desk(t: Test, env: Record<string, string> = {}) {
+  const home = mkdtempSync(join(tmpdir(), 'token-broker-desk-'))
+  t.teardown(() => rmSync(home, { recursive: true, force: true }))
+  return (...args: string[]) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+      encoding: 'utf8',
+      env: { PATH: process.env['PATH'], HOME: home, DATA_DIR: `${home}/data`, ...env },
+    })
+    return { code: status, out: stdout, err: stderr, json: () => JSON.parse(stdout) }
+  }
+}
+
+t.test('--json is one object a line, whatever the command', async (t) => {
+  const run = desk(t)
+  const { id, key } = run('keys', 'create', 'app', '--json').json()
+  t.match(key, /^sk-tb-/)
+  t.match(run('keys', 'list', '--json').json(), [{ id, name: 'app', prefix: key.slice(0, 12) }])
+  t.same(run('keys', 'revoke', id, '--json').json(), { id, revoked: true })
+  t.same(run('configs', 'list', '--json').json(), [])
+  t.match(run('encryption-key', 'generate', '--json').json(), { key: /=$/ })
+  t.same(run('encryption-key', 'rotate', '--json').json(), { count: 0 })
+  t.same(run('migrate', '--json').json(), { up_to_date: true })
+  t.match(run('status', '--json').json(), { provider: 'qwen', logged_in: false })
+  t.match(run('logout', '--json').json(), { logged_in: false })
+  t.equal(run('doctor', '--json').out, '', 'no config, no line')
+})
+
+t.test('errors are objects too, and the exit code tells the kind', async (t) => {
+  const run = desk(t)
+  const failed = run('keys', 'revoke', 'unknown', '--json')
+  t.match(JSON.parse(failed.err), { error: { code: 'key_not_found', message: String, detail: String } })
+  t.equal(failed.code, 1)
+  t.equal(run('no-such-command', '--json').code, 2)
+  t.equal(run('keys', 'list', '--no-such-option').code, 2)
+  t.match(run('token', '--json'), { code: 3, err: /credential_reauth_required/ })
+})
+
+t.test('colour is for terminals only', async (t) => {
+  const file = `${t.testdir({ 'creds.json': JSON.stringify(CREDENTIALS) })}/creds.json`
+  const states = [{}, { FORCE_COLOR: '1' }, { FORCE_COLOR: '1', json: '--json' }].map((env) => {
+    const run = desk(t, env)
+    t.equal(run('import', file, '--name', 'mine').code, 0)
+    return run('configs', 'list', ...('json' in env ? ['--json'] : [])).out
+  })
+  t.match(states[0], /mine {2}qwen {2}active$/m)
+  t.ok(states[1]?.endsWith('mine  qwen  \u001b[32mactive\u001b[39m\n'))
+  t.match(JSON.parse(states[2] ?? ''), [{ name: 'mine', provider: 'qwen', state: 'active' }])
+})
+
+t.test('bash offers every command, its words and the options', async (t) => {
+  const script = desk(t)('completion', 'bash').out
+  const offered = (...words: string[]) =>
+    execFileSync(
+      'bash',
+      [
+        '-c',
+        `${script}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _token_broker; echo "\${COMPREPLY[@]}"`,
+        'x',
+        ...words,
+      ],
+      { encoding: 'utf8' },
+    ).trim()
+  t.equal(offered('token-broker', ''), Object.keys(COMMAND_WORDS).join(' '))
+  t.equal(offered('token-broker', 'st'), 'status')
+  t.equal(offered('token-broker', 'keys', ''), 'list create revoke')
+  t.equal(offered('token-broker', 'keys', 'create', '--j'), '--json')
+  t.equal(offered('token-broker', 'serve', ''), '')
+})
+
+for (const shell of ['zsh', 'fish'].filter(
+  (name) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0,
+)) {
+  t.test(`${shell} can read its script`, async (t) => {
+    const script = desk(t)('completion', shell).out
+    t.equal(spawnSync(shell, ['-n'], { input: script }).status, 0)
+  })
+}
+
+t.test('the help names every command', async (t) => {
+  const help = desk(t)('--help').out
+  for (const name of Object.keys(COMMAND_WORDS)) t.match(help, new RegExp(`^  ${name}\\b`, 'm'), name)
+})

@@ -1,0 +1,169 @@
+/** The journal: written before and after a refresh token is spent, read by whoever comes next. */
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { loadConfig } from '../../src/base/config.ts'
+import { createLog } from '../../src/base/log.ts'
+import { Secret } from '../../src/base/secret.ts'
+import { readSettings } from '../../src/base/settings.ts'
+import { Journal, type JournalEntry } from '../../src/credential/journal.ts'
+import { AuthorizationServer } from '../../src/oauth/authorization-server.ts'
+import { refreshToken } from '../../src/oauth/refresh-token-grant.ts'
+import { joinParts } from '../../src/parts.ts'
+import { generateFernetKey } from '../../src/vault/fernet.ts'
+import { KeyRing } from '../../src/vault/key-ring.ts'
+import { type Broker, call, startBroker } from '../support/broker.ts'
+import { onEachDatabase } from '../support/databases.ts'
+
+function folder(t: Test): string {
+  const dir = mkdtempSync(join(tmpdir(), 'token-broker-journal-'))
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  return dir
+}
+
+const ring = new KeyRing([new Secret(generateFernetKey())])
+
+const entry = (attemptId: string, fromVersion = 1): JournalEntry => ({
+  attemptId,
+  configId: 'config',
+  fromVersion,
+  tokens: {
+    accessToken: `access-${attemptId}-canary`,
+    refreshToken: `refresh-${attemptId}-canary`,
+    tokenType: 'Bearer',
+    scope: undefined,
+    expiresAt: 1,
+    receivedAt: 0,
+    metadata: {},
+  },
+  at: Date.now(),
+})
+
+t.test('what was kept and not done is pending, for other processes too', async (t) => {
+  const dir = folder(t)
+  const journal = new Journal(dir, ring)
+  journal.begin('a')
+  journal.keep(entry('a'))
+  journal.keep(entry('b'))
+  journal.done('a')
+  const another = new Journal(dir, ring)
+  t.same(
+    another.pending().map(({ attemptId, tokens }) => [attemptId, tokens.refreshToken]),
+    [['b', 'refresh-b-canary']],
+  )
+  another.done('b')
+  t.same(journal.pending(), [])
+})
+
+t.test('a line cut off by a kill, and one of a lost key, are passed over', async (t) => {
+  const dir = folder(t)
+  const journal = new Journal(dir, ring)
+  journal.keep(entry('whole'))
+  const [file = ''] = readdirSync(join(dir, 'journal'))
+  const path = join(dir, 'journal', file)
+  const text = readFileSync(path, 'utf8')
+  const foreign = new KeyRing([new Secret(generateFernetKey())]).seal('{"kind":"kept"}')
+  writeFileSync(path, `${foreign}\n${text}${text.slice(0, text.length / 2)}`)
+  t.same(
+    new Journal(dir, ring).pending().map(({ attemptId }) => attemptId),
+    ['whole'],
+  )
+})
+
+t.test('nothing in it can be read without the key', async (t) => {
+  const dir = folder(t)
+  new Journal(dir, ring).keep(entry('secret'))
+  const [file = ''] = readdirSync(join(dir, 'journal'))
+  t.notMatch(readFileSync(join(dir, 'journal', file), 'utf8'), /canary|config|kept/)
+})
+
+t.test('it starts anew when nothing is open, and ends with its process if nothing is left', async (t) => {
+  const dir = folder(t)
+  const journal = new Journal(dir, ring)
+  for (let i = 0; i < 2_000; i += 1) {
+    journal.keep(entry(String(i)))
+    journal.done(String(i))
+  }
+  const [file = ''] = readdirSync(join(dir, 'journal'))
+  t.ok(readFileSync(join(dir, 'journal', file)).length < 1_100_000)
+  journal.close()
+  t.same(readdirSync(join(dir, 'journal')), [])
+})
+
+/** What a process leaves that is killed between the answer and the commit: a lease in the row, a journal. */
+async function refreshAndDie(broker: Broker, databaseUrl: string, configId: string): Promise<void> {
+  const env = { DATA_DIR: broker.dataDir, DATABASE_URL: databaseUrl }
+  const config = loadConfig(readSettings(env), env, { sandboxOrigin: broker.sandbox.origin })
+  const parts = joinParts(config, createLog('silent'))
+  const provider = config.providers.get('sandbox')
+  const credential = await parts.credentialStore.load(configId)
+  if (!credential?.refreshToken || !provider) throw new Error('nothing to refresh')
+  await parts.credentialStore.claimLease(credential, 'killed', 'killed-attempt')
+  const renewal = await refreshToken(new AuthorizationServer(provider), credential.refreshToken, Date.now)
+  if (renewal.kind !== 'tokens') throw new Error(renewal.why)
+  const { version: fromVersion } = credential
+  parts.journal.keep({
+    attemptId: 'killed-attempt',
+    configId,
+    fromVersion,
+    tokens: renewal.tokens,
+    at: Date.now(),
+  })
+  await parts.database.close()
+}
+
+onEachDatabase(
+  t,
+  'an answer whose process died before the commit is stored at the next start',
+  async (t, { url }) => {
+    const first = await startBroker(t, { databaseUrl: url })
+    const { configId, key } = await first.connect()
+    const before = (await first.admin('GET', `/api/models/configs/${configId}`)).body
+    await refreshAndDie(first, url, configId)
+
+    const second = await startBroker(t, {
+      databaseUrl: url,
+      shared: first.sandbox,
+      env: { DATA_DIR: first.dataDir },
+    })
+    const after = (await second.admin('GET', `/api/models/configs/${configId}`)).body
+    t.equal(after.credential.state, 'active')
+    t.not(after.credential.fingerprint, before.credential.fingerprint)
+    t.equal(after.updated_at, before.updated_at)
+    const answer = await call(
+      `${second.origin}/v1/chat/completions`,
+      'POST',
+      { model: 'sandbox-model', messages: [{ role: 'user', content: 'hi' }] },
+      key,
+    )
+    t.equal(answer.status, 200)
+    t.equal(first.sandbox.counts.reusesDetected, 0)
+  },
+)
+
+t.test(
+  'while it cannot be written the broker is not ready, refreshes nothing, and answers from its cache',
+  async (t) => {
+    const broker = await startBroker(t)
+    const { key, configId } = await broker.connect()
+    const chat = () =>
+      call(
+        `${broker.origin}/v1/chat/completions`,
+        'POST',
+        { model: 'sandbox-model', messages: [{ role: 'user', content: 'hi' }] },
+        key,
+      )
+    t.equal((await chat()).status, 200)
+    // Root may write anywhere, so a file stands where the folder should be.
+    rmSync(join(broker.dataDir, 'journal'), { recursive: true, force: true })
+    writeFileSync(join(broker.dataDir, 'journal'), '')
+    chmodSync(join(broker.dataDir, 'journal'), 0o400)
+    const ready = await call(`${broker.origin}/health/ready`, 'GET')
+    t.match(ready, { status: 503, body: { status: 'the journal cannot be written' } })
+    const refresh = await broker.admin('POST', `/api/models/configs/${configId}/refresh`)
+    t.match(refresh, { status: 503, body: { code: 'refresh_unavailable' } })
+    t.equal(broker.sandbox.counts.refreshGrants, 0)
+    t.equal((await chat()).status, 200)
+  },
+)

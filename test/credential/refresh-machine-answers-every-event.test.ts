@@ -1,0 +1,199 @@
+/**
+ * The pure function behind every refresh, as tables: each phase × each event.
+ */
+import t from 'tap'
+import type { Credential } from '../../src/credential/credential.ts'
+import {
+  type Cause,
+  type Event,
+  MAX_WATCH_MS,
+  type Phase,
+  transition,
+} from '../../src/credential/refresh-machine.ts'
+import type { Renewal } from '../../src/oauth/refresh-token-grant.ts'
+import type { TokenSet } from '../../src/oauth/token-response.ts'
+import { credential } from './fixtures/credential.ts'
+
+const NOW = 1_000_000
+const row = credential({ version: 1, expiresAt: NOW + 60_000 })
+const newer = credential({ version: 2 })
+const tokens: TokenSet = {
+  accessToken: 'access-2',
+  refreshToken: 'refresh-2',
+  tokenType: 'Bearer',
+  scope: undefined,
+  expiresAt: NOW + 120_000,
+  receivedAt: NOW,
+  metadata: {},
+}
+const cause: Cause = { version: 1, isForced: false }
+const read = (row: Credential | undefined, fields: { now?: number; waitedMs?: number } = {}): Event => ({
+  type: 'row',
+  row,
+  now: NOW,
+  waitedMs: 0,
+  ...fields,
+})
+
+/** `phase/action`, `settled:outcome`, or why it cannot be. */
+function stepOf(phase: Phase, event: Event, from: Cause = cause): string {
+  try {
+    const { phase: next, action } = transition(from, phase, event)
+    if (next.at === 'settled') return `settled:${next.outcome.kind}`
+    if (action.do === 'release') return `${next.at}/release to ${action.state}`
+    return `${next.at}/${action.do}`
+  } catch (error) {
+    return String((error as Error).message).replace(/^refresh: .* while .*$/, 'impossible')
+  }
+}
+
+const EVENTS: Record<string, Event> = {
+  row: read(row),
+  lease_granted: { type: 'lease_granted' },
+  lease_refused: { type: 'lease_refused' },
+  lease_lapsed: { type: 'lease_lapsed' },
+  'journal: found': { type: 'journal_replayed', found: true },
+  'journal: empty': { type: 'journal_replayed', found: false },
+  answered: { type: 'answered', renewal: { kind: 'tokens', tokens } },
+  kept: { type: 'kept' },
+  stored: { type: 'stored', credential: newer },
+  superseded: { type: 'superseded' },
+  cleared: { type: 'cleared', done: true },
+  'not cleared': { type: 'cleared', done: false },
+  released: { type: 'released', retryAt: NOW + 1 },
+  storage_failed: { type: 'storage_failed', why: 'storage_unavailable' },
+}
+
+const PHASES: Record<string, Phase> = {
+  deciding: { at: 'deciding' },
+  watching: { at: 'watching' },
+  recovering: { at: 'recovering', row: { ...row, state: 'refreshing' } },
+  claiming: { at: 'claiming', row },
+  sending: { at: 'sending', row },
+  storing: { at: 'storing', row },
+  confirming: { at: 'confirming', row, why: 'invalid_grant' },
+  clearing: { at: 'clearing', row },
+  'releasing to settle': { at: 'releasing', why: 'status 503', next: 'settle' },
+  'releasing to decide': { at: 'releasing', why: 'lapsed', next: 'decide' },
+}
+
+/** What can happen in each phase; everything else is a mistake of the driver. */
+const EXPECTED: Record<string, Record<string, string>> = {
+  deciding: { row: 'claiming/claim_lease' },
+  watching: { row: 'claiming/claim_lease' },
+  recovering: { 'journal: found': 'deciding/read_row', 'journal: empty': 'releasing/release to uncertain' },
+  claiming: { lease_granted: 'sending/send', lease_refused: 'watching/read_row' },
+  sending: { lease_lapsed: 'releasing/release to active', answered: 'storing/keep' },
+  storing: {
+    kept: 'storing/store',
+    stored: 'settled:renewed',
+    superseded: 'deciding/read_row',
+    storage_failed: 'storing/store',
+  },
+  confirming: { row: 'clearing/clear' },
+  clearing: { cleared: 'settled:reauth_required', 'not cleared': 'deciding/read_row' },
+  'releasing to settle': { released: 'settled:unchanged' },
+  'releasing to decide': { released: 'deciding/read_row' },
+}
+
+for (const [phaseName, phase] of Object.entries(PHASES)) {
+  t.test(`${phaseName}: every event`, async (t) => {
+    for (const [eventName, event] of Object.entries(EVENTS)) {
+      const got = stepOf(phase, event)
+      const expected =
+        EXPECTED[phaseName]?.[eventName] ?? (eventName === 'storage_failed' ? 'settled:unchanged' : undefined)
+      if (expected) t.equal(got, expected, eventName)
+      else t.not(got, 'sending/send', `${eventName} must not send`)
+    }
+  })
+}
+
+t.test('settled is the end', async (t) => {
+  const phase: Phase = { at: 'settled', outcome: { kind: 'reauth_required' } }
+  for (const event of Object.values(EVENTS)) t.same(transition(cause, phase, event).phase, phase)
+})
+
+const forced: Cause = { version: 1, isForced: true }
+const uncertain: Credential = { ...row, state: 'uncertain' }
+const ROWS: [name: string, event: Event, expected: string, cause?: Cause][] = [
+  ['no row', read(undefined), 'settled:reauth_required'],
+  ['a cleared one', read({ ...row, state: 'reauth_required' }), 'settled:reauth_required'],
+  ['one that never had a login', read({ ...row, state: 'missing' }), 'settled:reauth_required'],
+  ['a newer version', read(newer), 'settled:renewed'],
+  [
+    'a newer version under refresh',
+    read({ ...newer, state: 'refreshing', leaseIsLive: true }),
+    'settled:renewed',
+  ],
+  ['a live lease', read({ ...row, state: 'refreshing', leaseIsLive: true }), 'watching/wait_and_read'],
+  [
+    'a live lease, watched for long enough',
+    read({ ...row, state: 'refreshing', leaseIsLive: true }, { waitedMs: MAX_WATCH_MS }),
+    'settled:unchanged',
+  ],
+  ['a lease that ran out', read({ ...row, state: 'refreshing' }), 'recovering/replay_journal'],
+  ['back-off', read({ ...row, nextAttemptAt: NOW + 1 }), 'settled:unchanged'],
+  ['back-off to the very millisecond', read({ ...row, nextAttemptAt: NOW }), 'claiming/claim_lease'],
+  ['back-off, forced', read({ ...row, nextAttemptAt: NOW + 1 }), 'claiming/claim_lease', forced],
+  ['uncertain, token usable', read(uncertain), 'settled:unchanged'],
+  ['uncertain, token ended', read({ ...uncertain, expiresAt: NOW }), 'recovering/replay_journal'],
+  ['uncertain, token refused by upstream', read(uncertain), 'recovering/replay_journal', forced],
+  ['active', read(row), 'claiming/claim_lease'],
+]
+
+t.test('deciding and watching: what a row asks for', async (t) => {
+  for (const [name, event, expected, from] of ROWS) {
+    for (const at of ['deciding', 'watching'] as const) t.equal(stepOf({ at }, event, from), expected, name)
+  }
+})
+
+const ANSWERS: [name: string, renewal: Renewal, fromActive: string, fromUncertain: string][] = [
+  ['tokens', { kind: 'tokens', tokens }, 'storing/keep', 'storing/keep'],
+  ['invalid_grant', { kind: 'invalid_grant', why: '' }, 'confirming/read_row', 'confirming/read_row'],
+  [
+    'not processed',
+    { kind: 'not_processed', why: '', retryAfterMs: 1 },
+    'releasing/release to active',
+    'releasing/release to uncertain',
+  ],
+  [
+    'unclear',
+    { kind: 'unclear', why: '' },
+    'releasing/release to uncertain',
+    'releasing/release to uncertain',
+  ],
+  [
+    'unmoved',
+    { kind: 'unmoved', why: '', retryAfterMs: 1 },
+    'releasing/release to active',
+    'releasing/release to active',
+  ],
+]
+
+t.test('sending: what an answer leads to', async (t) => {
+  for (const [name, renewal, fromActive, fromUncertain] of ANSWERS) {
+    const event: Event = { type: 'answered', renewal }
+    t.equal(stepOf({ at: 'sending', row }, event), fromActive, name)
+    t.equal(stepOf({ at: 'sending', row: uncertain }, event), fromUncertain, `${name}, from uncertain`)
+  }
+})
+
+t.test('confirming: only the refresh token that was refused is cleared', async (t) => {
+  const phase: Phase = { at: 'confirming', row, why: 'invalid_grant' }
+  t.equal(stepOf(phase, read(newer)), 'settled:renewed', 'somebody logged in meanwhile')
+  t.equal(stepOf(phase, read(undefined)), 'settled:reauth_required', 'the config is gone')
+  t.equal(stepOf(phase, read(row)), 'clearing/clear')
+})
+
+t.test('a row that stays uncertain after its journal was looked through is tried once more', async (t) => {
+  const event: Event = { type: 'journal_replayed', found: false }
+  t.equal(stepOf({ at: 'recovering', row: uncertain }, event), 'claiming/claim_lease')
+})
+
+t.test('back-off and Retry-After are handed on', async (t) => {
+  const renewal: Renewal = { kind: 'not_processed', why: 'status 429', retryAfterMs: 90_000 }
+  const step = transition(cause, { at: 'sending', row }, { type: 'answered', renewal })
+  t.match(step.action, { do: 'release', backsOff: true, retryAfterMs: 90_000, why: 'status 429' })
+  const lapsed = transition(cause, { at: 'sending', row }, { type: 'lease_lapsed' })
+  t.match(lapsed.action, { do: 'release', backsOff: false })
+})

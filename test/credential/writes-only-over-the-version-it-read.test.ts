@@ -1,0 +1,76 @@
+import t, { type Test } from 'tap'
+import { Secret } from '../../src/base/secret.ts'
+import { BUILT_IN_ENCRYPTION_KEY } from '../../src/base/settings.ts'
+import type { Credential } from '../../src/credential/credential.ts'
+import { CredentialStore, LEASE_MS } from '../../src/credential/credential-store.ts'
+import { KeyRing } from '../../src/vault/key-ring.ts'
+import { onEachDatabase, type TestDatabase } from '../support/databases.ts'
+import { openTables } from '../support/tables.ts'
+import { provider } from './fixtures/credential.ts'
+import { openScene } from './fixtures/refreshing.ts'
+
+async function openStore(t: Test, database: TestDatabase) {
+  // An hour left, so that the broker itself leaves it alone.
+  const scene = await openScene(t, database, { expiresInMs: 3_600_000 })
+  const ring = new KeyRing([new Secret(BUILT_IN_ENCRYPTION_KEY)])
+  const providers = new Map([['sandbox', provider()]])
+  const store = new CredentialStore(openTables(t, scene.broker, database), ring, providers)
+  const load = async (): Promise<Credential> => {
+    const credential = await store.load(scene.configId)
+    if (!credential) throw new Error('no such config')
+    return credential
+  }
+  return { ...scene, store, load }
+}
+
+const released = { state: 'active', nextAttemptAt: 0, error: '', isExpiring: false } as const
+
+onEachDatabase(t, 'a lease goes to one, and not to whoever read an older row', async (t, db) => {
+  const { store, load } = await openStore(t, db)
+  const row = await load()
+  t.equal(await store.claimLease({ ...row, version: row.version - 1 }, 'late', 'attempt-0'), false)
+  t.equal(await store.claimLease({ ...row, version: row.version + 1 }, 'early', 'attempt-0'), false)
+  t.equal(await store.claimLease({ ...row, state: 'uncertain' }, 'wrong', 'attempt-0'), false)
+  const claims = ['a', 'b', 'c', 'd'].map((name) => store.claimLease(row, name, `attempt-${name}`))
+  t.equal((await Promise.all(claims)).filter(Boolean).length, 1)
+  const claimed = await load()
+  t.match(claimed, { state: 'refreshing', leaseIsLive: true })
+  t.equal(await store.claimLease(claimed, 'e', 'attempt-e'), false, 'not while it lives')
+})
+
+onEachDatabase(t, 'a lease ends by the clock of the database', async (t, db) => {
+  const { store, load, setRow } = await openStore(t, db)
+  await store.claimLease(await load(), 'a', 'attempt-a')
+  await setRow({ lease_until: Date.now() + LEASE_MS })
+  t.equal((await load()).leaseIsLive, true)
+  await setRow({ lease_until: Date.now() - 1_000 })
+  t.equal((await load()).leaseIsLive, false)
+  t.equal(await store.claimLease(await load(), 'b', 'attempt-b'), true)
+})
+
+onEachDatabase(t, 'only the holder of the lease gives it back or clears the row', async (t, db) => {
+  const { store, load, row } = await openStore(t, db)
+  const before = await load()
+  await store.claimLease(before, 'a', 'attempt-a')
+  t.equal(await store.release(before, 'attempt-b', released), false)
+  t.equal(await store.clear(before, 'attempt-b', 'invalid_grant'), false)
+  t.equal(await store.clear({ ...before, version: 0 }, 'attempt-a', 'invalid_grant'), false)
+  t.match(await row(), { oauth_state: 'refreshing', oauth_access_token: String })
+  t.equal(await store.release(before, 'attempt-a', released), true)
+  t.match(await load(), { state: 'active', version: before.version, attemptId: undefined })
+})
+
+onEachDatabase(t, 'tokens are written over the version they came from, once', async (t, db) => {
+  const { store, load } = await openStore(t, db)
+  const before = await load()
+  const renewed = { ...before, version: before.version + 1, accessToken: 'newer-access-token' }
+  t.equal(await store.storeRenewed({ ...before, version: 0 }, 'attempt-a', renewed), false)
+  t.equal(await store.storeRenewed(before, 'attempt-a', renewed), true)
+  t.equal(await store.storeRenewed(before, 'attempt-b', { ...renewed, accessToken: 'older' }), false)
+  t.match(await load(), {
+    version: before.version + 1,
+    accessToken: 'newer-access-token',
+    lastAttemptId: 'attempt-a',
+    state: 'active',
+  })
+})

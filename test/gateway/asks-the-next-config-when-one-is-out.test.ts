@@ -1,0 +1,161 @@
+/** Failover over a key's configs: only before the first byte, in the key's order, for answers that are reasons. */
+import t, { type Test } from 'tap'
+import { Cooldowns } from '../../src/gateway/cooldowns.ts'
+import { startBroker } from '../support/broker.ts'
+import { ask } from './fixtures/client.ts'
+import { addConfig, addKey, json, startUpstream, type Upstream } from './fixtures/upstream.ts'
+
+interface Trio {
+  readonly upstreams: readonly [Upstream, Upstream, Upstream]
+  readonly ids: string[]
+  call(model?: string, body?: object): ReturnType<typeof ask>
+}
+
+/** One key over the configs a, b and c, each with an upstream of its own that says who it is. */
+async function setUpTrio(t: Test): Promise<Trio> {
+  const upstreams = [await startUpstream(t), await startUpstream(t), await startUpstream(t)] as const
+  const names = ['a', 'b', 'c'] as const
+  const files = upstreams.map(
+    ({ origin }, i) => `  p-${names[i]}: { credential: api_key, upstream: { base_url: "${origin}/v1" } }`,
+  )
+  const broker = await startBroker(t, {
+    config: `allow_insecure_loopback: true\nproviders:\n${files.join('\n')}\n`,
+  })
+  const ids: string[] = []
+  for (const [i, name] of names.entries()) {
+    upstreams[i]?.answer((_, response) => json(response, { from: name }))
+    ids.push(await addConfig(broker, { name, provider: `p-${name}`, models: ['m'] }))
+  }
+  const key = await addKey(broker, { model_config_ids: ids })
+  const call = (model = 'm', more: object = {}) =>
+    ask(`${broker.origin}/v1/chat/completions`, { key, body: { model, ...more } })
+  return { upstreams, ids, call }
+}
+
+const from = (answer: Awaited<ReturnType<typeof ask>>) => JSON.parse(answer.body.toString()).from
+
+t.test('the first config of the key answers while it can', async (t) => {
+  const { call, upstreams } = await setUpTrio(t)
+  for (let i = 0; i < 5; i += 1) t.equal(from(await call()), 'a')
+  t.same(
+    upstreams.map(({ calls }) => calls.length),
+    [5, 0, 0],
+  )
+})
+
+const REASONS: [string, number, object, Record<string, string>?][] = [
+  ['429', 429, { error: { code: 'rate_limit_exceeded' } }, { 'retry-after': '60' }],
+  ['quota at 403', 403, { error: { code: 'insufficient_quota' } }],
+  ['500', 500, { error: {} }],
+  ['503', 503, { error: {} }],
+  ['a refused key', 401, { error: { code: 'invalid_api_key' } }],
+]
+
+for (const [name, status, body, headers = {}] of REASONS) {
+  t.test(`${name} is a reason to ask the next one, and to leave the first alone for a while`, async (t) => {
+    const { call, upstreams } = await setUpTrio(t)
+    upstreams[0].answer((_, response) =>
+      response
+        .writeHead(status, { 'content-type': 'application/json', ...headers })
+        .end(JSON.stringify(body)),
+    )
+    const answer = await call()
+    t.equal(from(answer), 'b')
+    t.match(
+      answer.headers['x-token-broker-trace'],
+      new RegExp(`^config=b; attempt=2; .*failover=a%3A${status}$`),
+    )
+    t.equal(from(await call()), 'b')
+    t.equal(upstreams[0].calls.length, 1, 'it rests')
+  })
+}
+
+t.test('other refusals are the client’s own, and passed on', async (t) => {
+  const { call, upstreams } = await setUpTrio(t)
+  for (const [status, code] of [
+    [400, 'invalid_parameter_error'],
+    [403, 'forbidden'],
+    [404, 'model_not_found'],
+  ] as const) {
+    upstreams[0].answer((_, response) => json(response, { error: { code } }, status))
+    const answer = await call()
+    t.equal(answer.status, status)
+    t.equal(JSON.parse(answer.body.toString()).error.code, code, 'with the whole body')
+  }
+  t.equal(upstreams[1].calls.length, 0)
+})
+
+t.test('a dead endpoint is passed over; when all are out the last one’s answer comes back', async (t) => {
+  const { call, upstreams } = await setUpTrio(t)
+  upstreams[0].server.close()
+  upstreams[0].server.closeAllConnections()
+  t.equal(from(await call()), 'b')
+  for (const upstream of upstreams.slice(1)) {
+    upstream.answer((_, response) => json(response, { error: { code: 'quota_exceeded' } }, 429))
+  }
+  t.equal((await call()).status, 429)
+  upstreams[1].answer((_, response) => json(response, { from: 'b again' }))
+  t.equal(from(await call()), 'b again', 'configs that rest are asked if nobody else can answer')
+})
+
+t.test('a config named in the model is the only one asked', async (t) => {
+  const { call, upstreams } = await setUpTrio(t)
+  upstreams[1].answer((_, response) => json(response, { error: {} }, 500))
+  t.equal((await call('b/m')).status, 500)
+  t.equal(upstreams[2].calls.length, 0)
+})
+
+t.test('after the first byte nothing is asked again', async (t) => {
+  const { call, upstreams } = await setUpTrio(t)
+  upstreams[0].answer((_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: {"n":1}\n\n')
+    setTimeout(() => response.destroy(), 20)
+  })
+  const answer = await call('m', { stream: true })
+  t.match(answer.body.toString(), /^data: \{"n":1\}\n\n[\s\S]*event: error/)
+  t.equal(upstreams[1].calls.length, 0)
+})
+
+t.test('a key over three configs survives the death of any two in mid-load', async (t) => {
+  const { call, upstreams } = await setUpTrio(t)
+  const statuses: number[] = []
+  const caller = async () => {
+    for (let i = 0; i < 40; i += 1) statuses.push((await call()).status)
+  }
+  const callers = Promise.all(Array.from({ length: 8 }, caller))
+  setTimeout(() => upstreams[0].answer((_, response) => response.destroy()), 30)
+  setTimeout(() => upstreams[1].answer((_, response) => json(response, { error: {} }, 503)), 60)
+  await callers
+  t.same(new Set(statuses), new Set([200]))
+  t.equal(statuses.length, 320)
+})
+
+t.test('an alias is another name for a model, where the config says so', async (t) => {
+  const upstream = await startUpstream(t)
+  const file = `  p: { credential: api_key, upstream: { base_url: "${upstream.origin}/v1" } }`
+  const broker = await startBroker(t, { config: `allow_insecure_loopback: true\nproviders:\n${file}\n` })
+  upstream.answer(async (request, response) => {
+    let text = ''
+    for await (const chunk of request) text += chunk
+    json(response, { body: text })
+  })
+  const aliases = { 'gpt-4o': 'qwen3-coder-plus' }
+  const id = await addConfig(broker, { name: 'q', provider: 'p', models: ['qwen3-coder-plus'], aliases })
+  const key = await addKey(broker, { model_config_ids: [id] })
+  const call = (model: string) => ask(`${broker.origin}/v1/chat/completions`, { key, body: { model, n: 1 } })
+  t.equal(JSON.parse((await call('gpt-4o')).body.toString()).body, '{"model":"qwen3-coder-plus","n":1}')
+  t.same((await broker.admin('GET', `/api/models/configs/${id}`)).body.aliases, aliases)
+})
+
+t.test('a resting config lets one probe through when its time is over', async (t) => {
+  const cooldowns = new Cooldowns()
+  cooldowns.pause('x', 1_000, 0)
+  t.equal(cooldowns.isAvailable('x', 999), false)
+  t.equal(cooldowns.isAvailable('x', 1_000), true, 'the probe')
+  t.equal(cooldowns.isAvailable('x', 1_001), false, 'others wait for it')
+  t.equal(cooldowns.isAvailable('x', 31_001), true, 'but not for ever')
+  cooldowns.resume('x')
+  t.equal(cooldowns.isAvailable('x', 31_002), true)
+  cooldowns.pause('y', 30 * 86_400_000, 0)
+  t.equal(cooldowns.isAvailable('y', 600_000), true, 'never days because of one answer')
+})

@@ -1,0 +1,206 @@
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
+import { waitUntil } from '../support/wait-until.ts'
+import { ask, rawExchange } from './fixtures/client.ts'
+import { addConfig, addKey, type Setup, setUp, UPSTREAM_KEY } from './fixtures/upstream.ts'
+
+interface RealtimeSetup extends Setup {
+  /** Sockets that reached upstream, with the request that opened each. */
+  readonly arrived: { socket: WebSocket; request: IncomingMessage }[]
+  /** Upstream takes this long to accept. */
+  acceptsAfterMs: number
+}
+
+/** Upstream echoes every message; it accepts only its own key, like any other call. */
+async function setUpRealtime(t: Test): Promise<RealtimeSetup> {
+  const setup: RealtimeSetup = { ...(await setUp(t)), arrived: [], acceptsAfterMs: 0 }
+  const server = new WebSocketServer({
+    server: setup.upstream.server,
+    verifyClient: async ({ req }, done) => {
+      await sleep(setup.acceptsAfterMs)
+      done(req.headers.authorization === `Bearer ${UPSTREAM_KEY}`, 401)
+    },
+  })
+  server.on('connection', (socket: WebSocket, request: IncomingMessage) => {
+    setup.arrived.push({ socket, request })
+    socket.on('message', (data: Buffer, isBinary: boolean) => socket.send(isBinary ? data : data.toString()))
+    socket.on('error', () => {})
+  })
+  t.teardown(() => {
+    for (const client of server.clients) client.terminate()
+    server.close()
+  })
+  return setup
+}
+
+function connect(
+  { v1, key }: Setup,
+  path = '/realtime?model=model-a',
+  protocols: string[] = [],
+  headers = {},
+) {
+  const url = v1.replace('http:', 'ws:') + path
+  const socket = new WebSocket(url, protocols, { headers: { authorization: `Bearer ${key}`, ...headers } })
+  socket.on('error', () => {})
+  return socket
+}
+
+/** HTTP status a handshake is answered with; 101 if it is accepted. */
+function answerTo(socket: WebSocket): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    socket.once('unexpected-response', (_, response: IncomingMessage) => resolve(response.statusCode))
+    socket.once('open', () => {
+      socket.terminate()
+      resolve(101)
+    })
+  })
+}
+
+t.test('messages pass both ways, text and binary, with the credential and without the key', async (t) => {
+  const setup = await setUpRealtime(t)
+  const headers = {
+    cookie: 'session=canary',
+    'openai-beta': 'realtime=v1',
+    'x-custom': 'canary',
+    origin: 'https://canary',
+  }
+  const socket = connect(setup, '/realtime?model=model-a&x=a%2Fb', [], headers)
+  await once(socket, 'open')
+  const bytes = Buffer.from([0, 1, 2, 255])
+  for (const [sent, isBinary] of [
+    ['{"type":"session.update"}', false],
+    [bytes, true],
+    ['模型🙂'.repeat(20_000), false],
+  ] as const) {
+    socket.send(sent)
+    const [data, wasBinary] = (await once(socket, 'message')) as [Buffer, boolean]
+    t.equal(wasBinary, isBinary)
+    t.ok(data.equals(Buffer.from(sent)))
+  }
+  const { request } = setup.arrived[0] ?? {}
+  t.equal(request?.url, '/base/v1/realtime?model=model-a&x=a%2Fb')
+  t.match(request?.headers, { authorization: `Bearer ${UPSTREAM_KEY}`, 'openai-beta': 'realtime=v1' })
+  t.notMatch(request?.rawHeaders.join('\n'), /canary(?!-0123456789)/)
+  t.notMatch(request?.rawHeaders.join('\n'), setup.key.slice(6))
+  socket.close()
+})
+
+t.test('either side may end it, with its code', async (t) => {
+  const setup = await setUpRealtime(t)
+  const leaves = connect(setup)
+  await once(leaves, 'open')
+  await waitUntil(() => setup.arrived.length === 1)
+  const toUpstream = once(setup.arrived[0]?.socket ?? leaves, 'close')
+  leaves.close(4001, 'bye')
+  t.equal((await toUpstream)[0], 4001)
+
+  const stays = connect(setup)
+  await once(stays, 'open')
+  await waitUntil(() => setup.arrived.length === 2)
+  const toClient = once(stays, 'close')
+  setup.arrived[1]?.socket.close(4002, 'enough')
+  t.equal((await toClient)[0], 4002)
+
+  const dies = connect(setup)
+  await once(dies, 'open')
+  await waitUntil(() => setup.arrived.length === 3)
+  const noticed = once(setup.arrived[2]?.socket ?? dies, 'close')
+  dies.terminate()
+  await noticed
+})
+
+t.test('a client that left before upstream accepted leaves nothing behind', async (t) => {
+  const setup = await setUpRealtime(t)
+  setup.acceptsAfterMs = 300
+  const socket = connect(setup)
+  await once(socket, 'open')
+  socket.terminate()
+  await waitUntil(() => setup.arrived.length === 1)
+  await waitUntil(() => setup.arrived[0]?.socket.readyState === 3, 1_000)
+})
+
+t.test('what a client sends before upstream has accepted is not lost', async (t) => {
+  const setup = await setUpRealtime(t)
+  setup.acceptsAfterMs = 200
+  const socket = connect(setup)
+  await once(socket, 'open')
+  for (const text of ['1', '2', '3']) socket.send(text)
+  let heard = ''
+  socket.on('message', (data: Buffer) => {
+    heard += data.toString()
+  })
+  await waitUntil(() => heard === '123')
+  socket.close()
+})
+
+t.test('a handshake is refused like any call, and upstream never hears of it', async (t) => {
+  const setup = await setUpRealtime(t)
+  const { upstream, key } = setup
+  const wrongKey = { ...setup, key: `${key.slice(0, -1)}_` }
+  t.equal(await answerTo(connect(wrongKey)), 401)
+  t.equal(await answerTo(connect(setup, '/realtime/..%2fadmin')), 400)
+  await addConfig(setup.broker, { name: 'second', models: ['model-b'] })
+  const everywhere = await addKey(setup.broker)
+  t.equal(await answerTo(connect({ ...setup, key: everywhere }, '/realtime?model=nobody')), 404)
+  const limited = await addKey(setup.broker, { models: ['model-a'] })
+  const asLimited = { ...setup, key: limited }
+  t.equal(await answerTo(connect(asLimited, '/realtime?model=model-b')), 404)
+  t.equal(await answerTo(connect(asLimited, '/realtime')), 404, 'nor with a default that upstream chooses')
+  t.equal(await answerTo(connect(asLimited, '/realtime?model=model-a&model=model-b')), 400)
+  t.equal(setup.arrived.length, 0)
+  t.equal(upstream.calls.length, 0)
+})
+
+t.test('config-name/model-id reaches upstream as the model alone', async (t) => {
+  const setup = await setUpRealtime(t)
+  const socket = connect(setup, '/realtime?x=1&model=main%2Fmodel-a&y=a%2Fb')
+  await once(socket, 'open')
+  await waitUntil(() => setup.arrived.length === 1)
+  t.equal(setup.arrived[0]?.request.url, '/base/v1/realtime?x=1&model=model-a&y=a%2Fb')
+  socket.close()
+})
+
+t.test('a key among the subprotocols, as browsers send it, does not go up', async (t) => {
+  const setup = await setUpRealtime(t)
+  const socket = connect(setup, undefined, ['realtime', `openai-insecure-api-key.${setup.key}`])
+  await once(socket, 'open')
+  await waitUntil(() => setup.arrived.length === 1)
+  t.equal(setup.arrived[0]?.request.headers['sec-websocket-protocol'], 'realtime')
+  socket.close()
+})
+
+t.test('an upstream that refuses or is not there closes the socket, and nothing else', async (t) => {
+  const setup = await setUpRealtime(t)
+  // Its name in an error message is longer than a close frame may be.
+  const nowhere = `https://${'a'.repeat(60)}.${'b'.repeat(60)}.invalid/v1`
+  for (const fields of [
+    { base_url: nowhere },
+    { api_key: 'sk-wrong' },
+    { base_url: 'http://127.0.0.1:1/v1' },
+  ]) {
+    const id = await addConfig(setup.broker, { name: JSON.stringify(fields).slice(0, 80), ...fields })
+    const socket = connect({ ...setup, key: await addKey(setup.broker, { model_config_ids: [id] }) })
+    const [code, reason] = (await once(socket, 'close')) as [number, Buffer]
+    t.equal(code, 1011)
+    t.notMatch(reason.toString(), /127\.0\.0\.1|sk-/)
+  }
+  t.equal((await ask(`${setup.v1}/models`, { key: setup.key })).status, 200)
+})
+
+t.test('an Upgrade header on a call that is none changes nothing about it', async (t) => {
+  const { broker, upstream, key } = await setUpRealtime(t)
+  for (const upgrade of ['websocket', 'h2c', 'x']) {
+    const text = await rawExchange(
+      broker.origin,
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${key}\r\nUpgrade: ${upgrade}\r\n` +
+        'Cookie: canary=1\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n{"model":"model-a"}',
+    )
+    t.match(text, /^HTTP\/1\.1 200 /)
+    const { headers, rawHeaders } = upstream.calls.at(-1) ?? {}
+    t.equal(headers?.authorization, `Bearer ${UPSTREAM_KEY}`)
+    t.notMatch(rawHeaders?.join('\n'), /canary=1|upgrade/i)
+  }
+})

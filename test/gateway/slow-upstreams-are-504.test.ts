@@ -1,0 +1,82 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { Agent } from 'undici'
+import { type App, buildApp } from '../../src/app.ts'
+import { closeParts, startStorage } from '../../src/background.ts'
+import { loadConfig } from '../../src/base/config.ts'
+import { createLog } from '../../src/base/log.ts'
+import { Secret } from '../../src/base/secret.ts'
+import { readSettings } from '../../src/base/settings.ts'
+import { addressOf, closeHttp, listen } from '../../src/broker.ts'
+import { joinParts } from '../../src/parts.ts'
+import { BODY_TIMEOUT_MS, HEADERS_TIMEOUT_MS } from '../../src/upstream/agent.ts'
+import { ADMIN_TOKEN, call } from '../support/broker.ts'
+import { ask } from './fixtures/client.ts'
+import { addConfig, addKey, startUpstream, strictConfig } from './fixtures/upstream.ts'
+
+const PATIENCE_MS = 300
+const BODY = { model: 'model-a', stream: true }
+
+/** A broker that waits less long than real ones, between a client and an upstream of the test's own. */
+async function setUpImpatient(t: Test) {
+  const upstream = await startUpstream(t)
+  const dir = t.testdir({ 'config.yaml': strictConfig(upstream.origin) })
+  const env = { DATA_DIR: dir, PORT: '0', CONFIG_FILE: `${dir}/config.yaml` }
+  const config = loadConfig(readSettings(env), env)
+  const dispatcher = new Agent({ headersTimeout: PATIENCE_MS, bodyTimeout: PATIENCE_MS })
+  const parts = { ...joinParts(config, createLog('silent')), dispatcher }
+  const app: App = await buildApp(parts, new Secret(ADMIN_TOKEN), async () => '')
+  await listen(app, config)
+  t.teardown(async () => {
+    await closeHttp(app, 0)
+    await closeParts(parts)
+  })
+  await startStorage(parts)
+  app.open()
+  const origin = addressOf(app)
+  const admin = (method: string, path: string, body?: unknown) =>
+    call(origin + path, method, body, ADMIN_TOKEN)
+  await addConfig({ admin }, { name: 'main', models: ['model-a'] })
+  return { upstream, key: await addKey({ admin }), url: `${origin}/v1/chat/completions` }
+}
+
+t.test('no head in time: 504, and upstream is let go', async (t) => {
+  const { upstream, key, url } = await setUpImpatient(t)
+  const { promise: hungUp, resolve } = Promise.withResolvers<void>()
+  upstream.answer((_, response) => response.once('close', resolve))
+  const answer = await ask(url, { key, body: BODY })
+  t.equal(answer.status, 504)
+  t.match(JSON.parse(answer.body.toString()), {
+    error: { code: 'upstream_timeout', type: 'server_error', param: null },
+  })
+  await hungUp
+  t.equal(upstream.calls.length, 1, 'not sent again: it may have been worked on')
+})
+
+t.test('silence in the middle of a stream: an error event ends it', async (t) => {
+  const { upstream, key, url } = await setUpImpatient(t)
+  upstream.answer((_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
+  })
+  const answer = await ask(url, { key, body: BODY })
+  t.equal(answer.isWhole, true)
+  t.match(answer.body.toString(), /^data: 1\n\n\n\nevent: error\ndata: \{"error":.*\}\n\n$/)
+})
+
+t.test('a stream may last as long as it likes while something comes', async (t) => {
+  const { upstream, key, url } = await setUpImpatient(t)
+  upstream.answer(async (_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    for (let count = 0; count < 10; count += 1) {
+      response.write('data: 1\n\n')
+      await sleep(PATIENCE_MS / 3)
+    }
+    response.end()
+  })
+  t.equal((await ask(url, { key, body: BODY })).body.toString(), 'data: 1\n\n'.repeat(10))
+})
+
+t.test('real brokers wait long enough for long completions', async (t) => {
+  t.equal(HEADERS_TIMEOUT_MS, 600_000)
+  t.equal(BODY_TIMEOUT_MS, 300_000)
+})

@@ -1,0 +1,101 @@
+import t from 'tap'
+import { rawExchange } from './fixtures/client.ts'
+import { type Setup, setUp, startUpstream } from './fixtures/upstream.ts'
+
+/** Sends the request target as it is, which no HTTP client would. */
+async function send({ broker, key }: Setup, target: string, head = 'Host: broker\r\n'): Promise<string> {
+  const text = await rawExchange(
+    broker.origin,
+    `GET ${target} HTTP/1.1\r\n${head}Authorization: Bearer ${key}\r\nConnection: close\r\n\r\n`,
+  )
+  return text
+}
+
+function statusOf(text: string): number {
+  return Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1])
+}
+
+t.test('targets that name another host, or climb, reach nobody', async (t) => {
+  const setup = await setUp(t)
+  const elsewhere = await startUpstream(t)
+  const { host } = new URL(elsewhere.origin)
+  const targets = [
+    `http://${host}/v1/models`,
+    `https://${host}/v1/models`,
+    `//${host}/v1/models`,
+    `///${host}/v1/models`,
+    `/\\${host}/v1/models`,
+    `\\\\${host}\\v1\\models`,
+    `/v1//${host}/models`,
+    `/v1/http://${host}/models`,
+    `/v1/..//${host}/models`,
+    `@${host}/v1/models`,
+    `/v1@${host}/models`,
+    '/v1/../admin',
+    '/v1/x/../../admin',
+    '/v1/%2e%2e/admin',
+    '/v1/%2E%2E%2Fadmin',
+    '/v1/..%2fadmin',
+    '/v1/..%5cadmin',
+    '/v1/.%2e/admin',
+    '/v1/%252e%252e/admin',
+    '/v1/./models',
+    '/v1/models%00',
+    '/v1/models%0d%0ax:y',
+    '/v1/%zz',
+    '/v1/%',
+    '/v1/%c0%ae%c0%ae/admin',
+    '/v1/models#x',
+    '/v1/"models"',
+    '/v1/<models>',
+    '/%76%31/../models',
+    '/V1/models',
+    '/v1x/models',
+  ]
+  for (const target of targets) {
+    const text = await send(setup, target)
+    const status = statusOf(text)
+    t.ok(status === 400 || status === 404, `${status} ${target}`)
+  }
+  t.equal(elsewhere.calls.length, 0)
+  t.same(
+    setup.upstream.calls.map((call) => call.url),
+    [],
+  )
+})
+
+t.test('whatever is accepted stays below the base URL', async (t) => {
+  const setup = await setUp(t)
+  const targets = [
+    '/v1/models',
+    '/v1/models/org%3Amodel',
+    '/v1/models/a@b:c',
+    '/v1/models?x=//evil&y=../..&z=%2e%2e',
+    '/v1/models/...',
+    '/v1/',
+    '/v1',
+    '/%76%31/models',
+  ]
+  for (const target of targets) {
+    const status = statusOf(await send(setup, target))
+    t.ok(status === 200 || status === 400 || status === 404, `${status} ${target}`)
+  }
+  for (const { url = '' } of setup.upstream.calls) t.match(url, /^\/base\/v1(?:[/?]|$)/)
+  t.ok(setup.upstream.calls.length >= 7)
+})
+
+t.test('the Host header decides nothing', async (t) => {
+  const setup = await setUp(t)
+  const elsewhere = await startUpstream(t)
+  const { host } = new URL(elsewhere.origin)
+  for (const head of [
+    `Host: ${host}\r\n`,
+    `Host: a\r\nX-Forwarded-Host: ${host}\r\n`,
+    `Host: a\r\nForwarded: host=${host}\r\n`,
+  ]) {
+    t.equal(statusOf(await send(setup, '/v1/models', head)), 200)
+  }
+  t.equal(elsewhere.calls.length, 0)
+  t.equal(setup.upstream.calls.length, 3)
+  for (const call of setup.upstream.calls) t.equal(call.headers.host, new URL(setup.upstream.origin).host)
+})

@@ -1,0 +1,66 @@
+import { join } from 'node:path'
+import SqliteDatabase from 'better-sqlite3'
+import t, { type Test } from 'tap'
+import { BrokerError } from '../../src/base/errors.ts'
+import type { Database } from '../../src/storage/database.ts'
+import { migrate } from '../../src/storage/migrate.ts'
+import { freePort } from '../support/mysql-server.ts'
+import { open } from './fixtures/open.ts'
+
+function ask({ run }: Database): Promise<unknown> {
+  return run((db) => db.selectFrom('change_counter').selectAll().execute())
+}
+
+async function unavailable(t: Test, work: Promise<unknown>): Promise<void> {
+  try {
+    await work
+    t.fail('answered')
+  } catch (error) {
+    t.ok(error instanceof BrokerError, String(error))
+    t.match(error, { code: 'storage_unavailable', status: 503, retryAfterSeconds: 2 })
+    t.notMatch(JSON.stringify([String(error), (error as BrokerError).detail]), /hunter2/)
+  }
+}
+
+t.test('nobody listens where MySQL should be', async (t) => {
+  const url = `mysql://user:hunter2@127.0.0.1:${await freePort()}/name`
+  const database = open(t, { kind: 'MySQL', url }, t.testdir())
+  await unavailable(t, ask(database))
+  await unavailable(t, migrate(database))
+  await unavailable(
+    t,
+    database.transaction((trx) => trx.selectFrom('change_counter').selectAll().execute()),
+  )
+})
+
+const server = process.env['MYSQL_TEST_URL']
+t.test(
+  'MySQL does not know the login, or the schema',
+  { skip: server ? false : 'no MySQL here' },
+  async (t) => {
+    for (const change of [{ username: 'nobody', password: 'hunter2' }, { pathname: '/tb_missing' }]) {
+      const { href } = Object.assign(new URL(server ?? ''), { pathname: '/tb_any' }, change)
+      await unavailable(t, ask(open(t, { kind: 'MySQL', url: href }, t.testdir())))
+    }
+  },
+)
+
+t.test('SQLite is locked by somebody else', async (t) => {
+  const dir = t.testdir()
+  const database = open(t, { kind: 'SQLite', url: 'sqlite:' }, dir)
+  await migrate(database)
+  const other = new SqliteDatabase(join(dir, 'token-broker.sqlite'))
+  other.exec('begin immediate')
+  await unavailable(
+    t,
+    database.run((db) => db.updateTable('change_counter').set({ value: 1 }).execute()),
+  )
+  t.same(await ask(database), [{ id: 1, value: 0 }], 'reading goes on')
+  other.exec('rollback')
+  other.close()
+})
+
+t.test('what is wrong with a query is not blamed on the database', async (t) => {
+  const database = open(t, { kind: 'SQLite', url: 'sqlite:' }, t.testdir())
+  await t.rejects(ask(database), { code: 'SQLITE_ERROR' })
+})

@@ -1,0 +1,33 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { migrate } from '../../src/storage/migrate.ts'
+import { onEachDatabase, type TestDatabase } from '../support/databases.ts'
+import { open } from './fixtures/open.ts'
+
+const SCRIPT = fileURLToPath(new URL('fixtures/migrate-in-a-process.ts', import.meta.url))
+const REPLICAS = 4
+
+async function migrateInAProcess({ kind, url }: TestDatabase, dataDir: string): Promise<string[]> {
+  const env = { PATH: process.env['PATH'], DATA_DIR: dataDir, ...(kind === 'MySQL' && { MYSQL_URL: url }) }
+  const { stdout } = await promisify(execFile)(process.execPath, [SCRIPT], { env })
+  return JSON.parse(stdout) as string[]
+}
+
+onEachDatabase(t, 'a second migration finds nothing to do', async (t, where) => {
+  const database = open(t, where, t.testdir())
+  const first = await migrate(database)
+  t.equal(first[0], '001-initial')
+  t.same(await migrate(database), [])
+  const counter = await database.run((db) => db.selectFrom('change_counter').selectAll().execute())
+  t.same(counter, [{ id: 1, value: 0 }])
+})
+
+onEachDatabase(t, 'of processes that start at once one migrates and all come up', async (t, where) => {
+  const dir = t.testdir()
+  const done = await Promise.all(Array.from({ length: REPLICAS }, () => migrateInAProcess(where, dir)))
+  t.equal(done.filter((names) => names.includes('001-initial')).length, 1)
+  t.equal(done.filter((names) => names.length === 0).length, REPLICAS - 1)
+  t.same(await migrate(open(t, where, dir)), [])
+})

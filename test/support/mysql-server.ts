@@ -1,0 +1,134 @@
+/**
+ * A MariaDB or MySQL server of our own: a fresh data directory, a free port, nothing shared with the machine's.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createConnection } from 'mysql2/promise'
+
+export interface MysqlServer {
+  /** Without a database name at its end. */
+  readonly url: string
+  /** The one that runs now, or ran last. */
+  readonly process: ChildProcess
+  /** At once and without a farewell, also while it is stopped by a signal. Resolves when it is gone. */
+  kill(): Promise<void>
+  /** After a kill: on the same data and port. Resolves when it answers. */
+  restart(): Promise<void>
+  /** For good; removes its data. */
+  stop(): Promise<void>
+}
+
+const START_TIMEOUT_MS = 60_000
+
+/** Undefined if the machine has neither `mariadbd` nor `mysqld`. */
+export async function startMysql(): Promise<MysqlServer | undefined> {
+  const binary = ['mariadbd', 'mysqld'].map(whereIs).find((path) => path !== undefined)
+  if (!binary) return undefined
+  const dir = mkdtempSync(join(tmpdir(), 'token-broker-mysql-'))
+  initialize(binary, dir)
+  const port = await freePort()
+  const flags = [
+    '--no-defaults',
+    `--datadir=${dir}/data`,
+    `--socket=${dir}/socket`,
+    `--pid-file=${dir}/pid`,
+    `--tmpdir=${dir}`, // a server that starts clears the temporary tables of others out of a shared one
+    '--bind-address=127.0.0.1',
+    `--port=${port}`,
+    '--innodb-flush-log-at-trx-commit=2',
+    '--max-connections=500',
+    ...asRoot(),
+  ]
+  const url = `mysql://root@127.0.0.1:${port}/`
+  let child = spawn(binary, flags, { stdio: 'ignore' })
+  await answers(url)
+  return {
+    url,
+    get process() {
+      return child
+    },
+    kill: () => end(child),
+    async restart() {
+      // While nobody listened, somebody's outgoing connection may have been given the port.
+      await answers(url, () => {
+        if (isGone(child)) child = spawn(binary, flags, { stdio: 'ignore' })
+      })
+    },
+    async stop() {
+      await end(child)
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (isGone(child)) return
+  const gone = new Promise((resolve) => child.once('exit', resolve))
+  child.kill('SIGCONT')
+  child.kill('SIGKILL')
+  await gone
+}
+
+function isGone({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null
+}
+
+function initialize(binary: string, dir: string): void {
+  const install = whereIs('mariadb-install-db')
+  if (binary.endsWith('mariadbd') && install) {
+    const flags = [
+      `--datadir=${dir}/data`,
+      '--auth-root-authentication-method=normal',
+      '--skip-test-db',
+      ...asRoot(),
+    ]
+    execFileSync(install, ['--no-defaults', ...flags], { stdio: 'ignore' })
+    return
+  }
+  execFileSync(binary, ['--no-defaults', '--initialize-insecure', `--datadir=${dir}/data`, ...asRoot()], {
+    stdio: 'ignore',
+  })
+}
+
+/** Both servers refuse to run as root unless told so. */
+function asRoot(): string[] {
+  return process.getuid?.() === 0 ? ['--user=root'] : []
+}
+
+function whereIs(name: string): string | undefined {
+  try {
+    const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/usr/local/sbin:/usr/libexec` }
+    return execFileSync('sh', ['-c', `command -v ${name}`], { env, encoding: 'utf8' }).trim()
+  } catch {
+    return undefined
+  }
+}
+
+async function answers(url: string, beforeEachTry = () => {}): Promise<void> {
+  const giveUpAt = Date.now() + START_TIMEOUT_MS
+  for (;;) {
+    beforeEachTry()
+    try {
+      const connection = await createConnection(url)
+      await connection.end()
+      return
+    } catch (error) {
+      if (Date.now() > giveUpAt) throw error
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', reject)
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address()
+      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}

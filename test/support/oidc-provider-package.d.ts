@@ -1,0 +1,19 @@
+/** The little of `oidc-provider` that `oidc-provider.ts` uses; the package has no types of its own. */
+declare module 'oidc-provider' {
+  import type { IncomingMessage, ServerResponse } from 'node:http'
+
+  interface TokenContext {
+    readonly oidc: { readonly params: { readonly grant_type?: string } }
+  }
+
+  export class Provider {
+    constructor(issuer: string, configuration: object)
+    callback(): (request: IncomingMessage, response: ServerResponse) => void
+    on(event: 'grant.success', listener: (context: TokenContext) => void): void
+    on(
+      event: 'grant.error',
+      listener: (context: TokenContext, error: { readonly error_detail?: string }) => void,
+    ): void
+  }
+  export const errors: { InvalidGrant: new (detail: string) => Error }
+}

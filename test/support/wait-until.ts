@@ -1,0 +1,10 @@
+/**
+ * For what happens soon, though nobody says when.
+ */
+export async function waitUntil(isSo: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+  const giveUpAt = Date.now() + withinMs
+  while (!(await isSo())) {
+    if (Date.now() > giveUpAt) throw new Error('waited in vain')
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}

@@ -1,0 +1,111 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { type HeaderList, requestHeaders, responseHeaders } from '../../src/upstream/headers.ts'
+
+function toObject(list: HeaderList): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (let i = 0; i < list.length; i += 2) headers[list[i] ?? ''] = list[i + 1] ?? ''
+  return headers
+}
+
+const NEVER_UP = {
+  host: 'broker.internal',
+  authorization: 'Bearer sk-tb-client',
+  'x-api-key': 'sk-tb-client',
+  'api-key': 'sk-tb-client',
+  'proxy-authorization': 'Basic x',
+  cookie: 'session=1',
+  'set-cookie': ['a=1'],
+  connection: 'keep-alive, x-evil',
+  'keep-alive': 'timeout=5',
+  'transfer-encoding': 'chunked',
+  te: 'trailers',
+  trailer: 'x',
+  upgrade: 'h2c',
+  'content-length': '3',
+  expect: '100-continue',
+  origin: 'https://app.example.com',
+  referer: 'https://app.example.com/secret',
+  forwarded: 'for=10.0.0.1',
+  'x-forwarded-for': '10.0.0.1',
+  'x-forwarded-host': 'broker.internal',
+  'x-real-ip': '10.0.0.1',
+  'user-agent': 'client/1',
+  'x-dashscope-authtype': 'mine',
+  'x-evil': '1',
+  'x-stainless-lang': 'js',
+}
+const ALWAYS_UP = {
+  accept: 'text/event-stream',
+  'accept-encoding': 'gzip, br',
+  'accept-language': 'zh',
+  'content-type': 'application/json',
+  'content-encoding': 'gzip',
+  'idempotency-key': 'k-1',
+  'openai-organization': 'org',
+  'openai-beta': 'assistants=v2',
+  range: 'bytes=0-1',
+  traceparent: '00-1-2-01',
+}
+
+t.test('only listed headers go up, the token last', async (t) => {
+  const list = requestHeaders({ ...NEVER_UP, ...ALWAYS_UP }, {}, 'at-upstream')
+  t.same(toObject(list), { ...ALWAYS_UP, 'user-agent': 'token-broker', authorization: 'Bearer at-upstream' })
+  t.same(list.slice(-2), ['authorization', 'Bearer at-upstream'])
+})
+
+t.test("the provider's headers win over the client's, and name the client if they like", async (t) => {
+  const extra = { 'x-dashscope-authtype': 'qwen-oauth', 'user-agent': 'QwenCode/1.0', accept: '*/*' }
+  const list = requestHeaders({ ...NEVER_UP, ...ALWAYS_UP }, extra, 'at-upstream')
+  t.match(toObject(list), extra)
+  const names = list.filter((_, index) => index % 2 === 0)
+  t.equal(new Set(names).size, names.length, 'none twice')
+})
+
+t.test('only listed headers come back', async (t) => {
+  const comes = {
+    'content-type': 'text/event-stream',
+    'content-length': '3',
+    'content-encoding': 'gzip',
+    'cache-control': 'no-cache',
+    'retry-after': '3',
+    'retry-after-ms': '3000',
+    'x-should-retry': 'false',
+    'x-ratelimit-limit-requests': '60',
+    'openai-processing-ms': '12',
+    'x-dashscope-request-id': 'r-1',
+  }
+  const stays = {
+    'set-cookie': ['a=1'],
+    'set-cookie2': 'a=1',
+    connection: 'close',
+    'keep-alive': 'timeout=5',
+    'transfer-encoding': 'chunked',
+    trailer: 'x',
+    upgrade: 'h2c',
+    location: 'https://evil.com',
+    server: 'nginx',
+    'www-authenticate': 'Bearer',
+    'strict-transport-security': 'max-age=1',
+    'access-control-allow-origin': '*',
+    'content-security-policy': 'none',
+    'x-request-id': 'theirs',
+    'x-token-broker-trace': 'theirs',
+    'alt-svc': 'h3=":443"',
+    'x-ratelimi': '1',
+  }
+  t.same(toObject(responseHeaders({ ...stays, ...comes })), comes)
+})
+
+t.test('no name beyond the lists crosses, however it is made', async (t) => {
+  const name = fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/)
+  const known = new Set([...Object.keys(ALWAYS_UP), 'anthropic-beta', 'anthropic-version', 'if-none-match'])
+  for (const more of ['openai-project', 'tracestate', 'user-agent', 'authorization']) known.add(more)
+  const run = fc.check(
+    fc.property(fc.dictionary(name, fc.string()), (client) => {
+      const sent = requestHeaders(client, {}, 'at-upstream').filter((_, index) => index % 2 === 0)
+      return sent.every((crossed) => known.has(crossed))
+    }),
+  )
+  t.equal(run.failed, false, JSON.stringify(run.counterexample))
+})
