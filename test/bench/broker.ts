@@ -5,9 +5,10 @@
 import { mkdtempSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { freePort } from '../support/free-port.ts'
 import { type Lab, PeerFailed } from './lab.ts'
 import { MODEL } from './messages.ts'
-import { freePort, type Running, start, untilAnswers } from './processes.ts'
+import { type Running, start, untilAnswers } from './processes.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 export const ADMIN_TOKEN = 'admin-token-for-bench-0123456789abcdef'

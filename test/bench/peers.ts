@@ -6,10 +6,11 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, openSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../support/free-port.ts'
 import { type BrokerProcess, plainProvider, startBroker } from './broker.ts'
 import { type Lab, PeerFailed } from './lab.ts'
 import { ANSWER, CALL_PATH, QUESTION } from './messages.ts'
-import { freePort, start, startScript, untilAnswers } from './processes.ts'
+import { start, startScript, untilAnswers } from './processes.ts'
 import { originOf, startNginx } from './upstreams.ts'
 
 export interface Peer {

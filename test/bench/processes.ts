@@ -5,7 +5,6 @@
  */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { PeerFailed } from './lab.ts'
 
@@ -115,16 +114,6 @@ function told<Type extends Message['type']>(
     }
     child.on('exit', onExit)
     child.on('message', onMessage)
-  })
-}
-
-/** For servers that cannot tell which port they got. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
   })
 }
 

@@ -3,9 +3,10 @@
  */
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { freePort } from '../support/free-port.ts'
 import type { Lab } from './lab.ts'
 import { ANSWER } from './messages.ts'
-import { freePort, type Running, start, startScript, untilAnswers } from './processes.ts'
+import { type Running, start, startScript, untilAnswers } from './processes.ts'
 
 /** @returns its origin */
 export async function startStaticUpstream(lab: Lab): Promise<string> {

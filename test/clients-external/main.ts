@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort } from '../support/mysql-server.ts'
+import { freePort } from '../support/free-port.ts'
 
 const PACKAGES = ['ai', '@ai-sdk/openai-compatible', '@langchain/openai', '@qwen-code/qwen-code']
 const CACHE = join(tmpdir(), 'token-broker-clients')

@@ -1,6 +1,6 @@
 import { createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { freePort } from '../support/mysql-server.ts'
+import { freePort } from '../support/free-port.ts'
 import { ask } from './fixtures/client.ts'
 import { addConfig, addKey, type Setup, setUp } from './fixtures/upstream.ts'
 

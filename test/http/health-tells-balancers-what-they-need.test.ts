@@ -4,7 +4,7 @@ import { ask } from '../gateway/fixtures/client.ts'
 import { addConfig, addKey, setUp, startUpstream, strictConfig } from '../gateway/fixtures/upstream.ts'
 import { call, startBroker } from '../support/broker.ts'
 import { emptyMysql } from '../support/databases.ts'
-import { freePort } from '../support/mysql-server.ts'
+import { freePort } from '../support/free-port.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 t.test('live and ready need no key and name no inner matters', async (t) => {

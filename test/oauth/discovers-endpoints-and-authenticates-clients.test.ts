@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { type Broker, call, startBroker } from '../support/broker.ts'
 import { onEachDatabase } from '../support/databases.ts'
-import { freePort } from '../support/mysql-server.ts'
+import { freePort } from '../support/free-port.ts'
 import {
   CONFIDENTIAL_CLIENT,
   CONFIDENTIAL_SECRET,

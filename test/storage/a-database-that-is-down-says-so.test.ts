@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { BrokerError } from '../../src/base/errors.ts'
 import type { Database } from '../../src/storage/database.ts'
 import { migrate } from '../../src/storage/migrate.ts'
-import { freePort } from '../support/mysql-server.ts'
+import { freePort } from '../support/free-port.ts'
 import { open } from './fixtures/open.ts'
 
 function ask({ run }: Database): Promise<unknown> {

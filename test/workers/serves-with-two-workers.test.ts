@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { ADMIN_TOKEN, call } from '../support/broker.ts'
-import { freePort } from '../support/mysql-server.ts'
+import { freePort } from '../support/free-port.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 

@@ -206,8 +206,10 @@ function judge(groups: readonly Group[], { visits, endsAt, before, after, unauth
   const configs = new Set(groups.flatMap((group) => group.configs))
   const own = visits.filter(({ config }) => configs.has(config))
   const early = own.filter(({ at }) => at < endsAt - EDGE_MS)
-  // Only the short form's tokens end before a pause does.
-  const late = own.filter(({ at, config }) => at > Math.max(endsAt, before.get(config.id)?.pausesUntil ?? 0))
+  // Only the short form's tokens end before a pause does; the brokers go by the database's clock.
+  const late = own.filter(
+    ({ at, config }) => at > Math.max(endsAt, before.get(config.id)?.pausesUntil ?? 0) + EDGE_MS,
+  )
   const inState = (states: States, state: string) =>
     [...configs].filter(({ id }) => states.get(id)?.state === state).length
   const dead = inState(before, 'reauth_required')
