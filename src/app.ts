@@ -43,11 +43,11 @@ export async function buildApp(
   let state: 'migrating' | 'open' | 'draining' = 'migrating'
   const fastify = createHttp(config)
   // Until the tables are there nothing but the health checks can be answered.
-  fastify.addHook('onRequest', async (request, reply) => {
+  fastify.addHook('onRequest', (request, reply, done) => {
     if (state === 'draining') reply.raw.shouldKeepAlive = false
     if (state === 'migrating' && !request.url.startsWith('/health/')) {
-      throw new BrokerError('storage_unavailable', { retryAfterSeconds: 2 })
-    }
+      done(new BrokerError('storage_unavailable', { retryAfterSeconds: 2 }))
+    } else done()
   })
   await describeApi(fastify)
   fastify.get('/health/live', async () => ({ status: 'ok' }))

@@ -34,6 +34,9 @@ const ALLOWED = new Set([
   'token',
 ])
 
+/** Lines wait for one another: a system call a line costs a tenth of a call through the gateway. */
+const BUFFERED = { minLength: 4_096, periodicFlush: 500, sync: false }
+
 export interface LogDestination {
   write(line: string): void
 }
@@ -42,12 +45,25 @@ export function createLog(level: LogLevel, destination?: LogDestination): PinoLo
   const options: LoggerOptions = {
     level,
     base: null,
-    timestamp: pino.stdTimeFunctions.isoTime,
+    timestamp: isoTime,
     formatters: { level: (label) => ({ level: label }), log: onlyAllowed },
   }
   if (destination) return pino(options, destination)
   if (process.stdout.isTTY) return pino({ ...options, transport: { target: 'pino-pretty' } })
-  return pino(options)
+  return pino(options, pino.destination(BUFFERED))
+}
+
+let lastMs = 0
+let lastTime = ''
+
+/** As `pino.stdTimeFunctions.isoTime`, but a busy millisecond is written out once. */
+function isoTime(): string {
+  const now = Date.now()
+  if (now !== lastMs) {
+    lastMs = now
+    lastTime = `,"time":"${new Date(now).toISOString()}"`
+  }
+  return lastTime
 }
 
 function onlyAllowed(fields: Record<string, unknown>): Record<string, unknown> {

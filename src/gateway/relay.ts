@@ -36,6 +36,14 @@ export function relay(
   tail: { push(bytes: Buffer): void } | undefined,
   done: (failure: BrokerError | undefined, hasLeft: boolean) => void,
 ): void {
+  const whole = call.takeWhole()
+  if (whole) {
+    tail?.push(whole)
+    // As latin1 text every byte stays itself, and Node puts head and body into one buffer and one system call.
+    client.end(whole.toString('latin1'), 'latin1')
+    done(undefined, false)
+    return
+  }
   const resume = () => call.resume()
   let isHeadOut = false
   call.pipeTo({

@@ -1,7 +1,7 @@
 /**
- * Puts the gateway on `/v1/*`. @fastify/http-proxy owns the route: it hands bodies over unread and carries
- * WebSockets. Plain HTTP goes through our own `send` and `relay`, streamed bodies too, because the proxy's
- * HTTP path does not hang up upstream when a client leaves before the head, and ends broken streams silently.
+ * Puts the gateway on `/v1/*`. @fastify/http-proxy owns the route and carries WebSockets. Plain HTTP goes through
+ * our own `send` and `relay`, streamed bodies too, because the proxy's HTTP path does not hang up upstream when a
+ * client leaves before the head, and ends broken streams silently.
  */
 import type { IncomingMessage } from 'node:http'
 import httpProxy from '@fastify/http-proxy'
@@ -21,13 +21,17 @@ export async function gatewayRoutes(
   app.removeAllContentTypeParsers()
   app.setErrorHandler((thrown, request, reply) => answerError(thrown, request, reply, parts))
 
+  // Before Fastify looks for a parser: what follows a first hook is for WebSockets only.
+  app.addHook('onRequest', (request, reply, done) => {
+    if (isUpgrade(request.raw)) done()
+    else gateway.handle(request, reply).catch(done)
+  })
   await app.register(httpProxy, {
     prefix: '/v1',
     upstream: '',
     websocket: true,
-    preHandler: async (request, reply) => {
-      if (isUpgrade(request.raw)) realtimeTargets.set(request, await gateway.prepareRealtime(request))
-      else await gateway.handle(request, reply)
+    preHandler: async (request) => {
+      realtimeTargets.set(request, await gateway.prepareRealtime(request))
     },
     // `prepareRealtime` has put the upstream path into the URL; the proxy takes this prefix off again.
     preRewrite: (url, _params, prefix) => prefix + url,

@@ -59,6 +59,11 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     return this.#isEnded
   }
 
+  /** The whole body if it arrived already, in one piece; whoever takes it is the last to see it. */
+  takeWhole(): Buffer | undefined {
+    return this.#isEnded && this.#pending.length === 1 ? this.#pending.pop() : undefined
+  }
+
   /** Starts handing the body over, beginning with what has arrived so far. */
   pipeTo(sink: Sink): void {
     this.#sink = sink
