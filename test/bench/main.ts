@@ -9,6 +9,7 @@
 import { parseArgs } from 'node:util'
 import { addedLatency } from './gates/added-latency.ts'
 import { fastStreams } from './gates/fast-streams.ts'
+import { largeBodies } from './gates/large-bodies.ts'
 import { manyConfigs } from './gates/many-configs.ts'
 import { rotatingTokens } from './gates/rotating-tokens.ts'
 import { slowStreams } from './gates/slow-streams.ts'
@@ -28,6 +29,7 @@ const GATES: readonly Gate[] = [
   manyConfigs,
   workers,
   startUp,
+  largeBodies,
 ]
 
 const { values } = parseArgs({

@@ -4,9 +4,12 @@ import { GATES } from './gates.ts'
 import { type Result, runGate } from './lab.ts'
 import { NO_SERVER, sharedServer, stopSharedServer } from './stage.ts'
 
-/** Side by side, for most of the time is spent waiting. */
+/**
+ * Side by side, for most of the time is spent waiting. F14 is not among them: it compares response times, which a
+ * busy machine decides.
+ */
 const LANES = [
-  ['F3', 'F5'],
+  ['F3', 'F5', 'F9', 'F10'],
   ['F6', 'F8'],
   ['F1', 'F2', 'F4'],
 ]
@@ -20,7 +23,7 @@ const results = new Map<string, PromiseWithResolvers<Result>>()
 for (const { id } of GATES) results.set(id, Promise.withResolvers())
 if (hasServer) for (const lane of LANES) void run(lane)
 
-for (const { id, title } of GATES) {
+for (const { id, title } of GATES.filter((gate) => LANES.flat().includes(gate.id))) {
   const name = `${id} holds in its short form: ${title} (MySQL)`
   if (!hasServer && process.env['CI'] === 'true') {
     t.test(name, async (t) => t.fail(NO_SERVER))

@@ -1,8 +1,11 @@
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
+import { openScene } from '../credential/fixtures/refreshing.ts'
+import { onEachDatabase } from '../support/databases.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { ask, rawExchange } from './fixtures/client.ts'
 import { addConfig, addKey, type Setup, setUp, UPSTREAM_KEY } from './fixtures/upstream.ts'
@@ -37,7 +40,7 @@ async function setUpRealtime(t: Test): Promise<RealtimeSetup> {
 }
 
 function connect(
-  { v1, key }: Setup,
+  { v1, key }: Pick<Setup, 'v1' | 'key'>,
   path = '/realtime?model=model-a',
   protocols: string[] = [],
   headers = {},
@@ -134,6 +137,43 @@ t.test('what a client sends before upstream has accepted is not lost', async (t)
   })
   await waitUntil(() => heard === '123')
   socket.close()
+})
+
+t.test('200 sockets at once, each with its own messages', async (t) => {
+  const setup = await setUpRealtime(t)
+  const sockets = Array.from({ length: 200 }, () => connect(setup))
+  await Promise.all(sockets.map((socket) => once(socket, 'open')))
+  const heard = sockets.map((socket) => {
+    const messages: string[] = []
+    socket.on('message', (data: Buffer) => messages.push(data.toString()))
+    return messages
+  })
+  const texts = (socket: number) => Array.from({ length: 10 }, (_, index) => `${socket}: ${index}`)
+  for (const [index, socket] of sockets.entries()) for (const text of texts(index)) socket.send(text)
+  await waitUntil(() => heard.every((messages) => messages.length === 10), 30_000)
+  t.same(heard, Array.from(sockets.keys(), texts))
+  t.equal(setup.arrived.length, 200)
+  for (const socket of sockets) socket.close()
+  await waitUntil(() => setup.arrived.every(({ socket }) => socket.readyState === WebSocket.CLOSED), 10_000)
+})
+
+onEachDatabase(t, 'a token that is due is refreshed before the handshake', async (t, database) => {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const scene = await openScene(t, database, {
+    provider: `    upstream: { base_url: "http://127.0.0.1:${port}/v1" }`,
+    expiresInMs: -1,
+  })
+  const arrived = once(server, 'connection') as Promise<[WebSocket, IncomingMessage]>
+  const socket = connect({ v1: `${scene.broker.origin}/v1`, key: scene.key }, '/realtime?model=sandbox-model')
+  await once(socket, 'open')
+  const [, request] = await arrived
+  t.match(request.headers.authorization, /^Bearer .{40}/)
+  t.not(request.headers.authorization, `Bearer ${scene.token.access_token}`)
+  t.equal(scene.broker.sandbox.counts.refreshGrants, 1)
+  socket.terminate()
 })
 
 t.test('a handshake is refused like any call, and upstream never hears of it', async (t) => {

@@ -107,3 +107,23 @@ t.test('upstream may answer before it has read the whole request', async (t) => 
     t.match(answer.body.toString(), /too_large/)
   }
 })
+
+t.test('1xx answers and trailers of upstream disturb nothing', async (t) => {
+  const { upstream, key, v1 } = await setUp(t)
+  upstream.answer((_, response) => {
+    response.writeProcessing()
+    response.writeEarlyHints({ link: '</style.css>; rel=preload' }, () => {
+      response.writeHead(200, { 'content-type': 'text/event-stream', trailer: 'x-checksum' })
+      response.write('data: 1\n\n')
+      response.addTrailers({ 'x-checksum': 'canary' })
+      response.end('data: [DONE]\n\n')
+    })
+  })
+  for (let calls = 0; calls < 3; calls += 1) {
+    const answer = await ask(`${v1}/chat/completions`, { key, body: { model: 'model-a' } })
+    t.equal(answer.status, 200)
+    t.equal(answer.body.toString(), 'data: 1\n\ndata: [DONE]\n\n')
+    t.equal(answer.headers['trailer'], undefined)
+    t.equal(answer.headers['link'], undefined)
+  }
+})

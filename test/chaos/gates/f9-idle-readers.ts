@@ -1,0 +1,68 @@
+/**
+ * F9: clients that ask for an endless stream and never read it.
+ */
+import { readFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Gate } from '../lab.ts'
+import { ask, bodyOf, openWild, type WildScene } from './wild.ts'
+
+const READERS = 200
+const MAX_MIB = 1
+const MIB = 2 ** 20
+/** Until everything between the two ends is full. */
+const FULL_MS = 8_000
+const STILL_MS = 1_000
+
+export const idleReaders: Gate = {
+  id: 'F9',
+  title: 'clients that never read',
+  async run(lab) {
+    const scene = await openWild(lab)
+    const { broker, upstream } = scene
+    const key = await scene.createKey()
+    for (let i = 0; i < 50; i += 1) await ask(scene, key, 'well')
+    const before = residentBytes(broker.pid)
+    const readers = Array.from({ length: READERS }, () => neverRead(scene, key))
+    lab.atEnd(() => {
+      for (const reader of readers) reader.destroy()
+    })
+    const giveUpAt = Date.now() + FULL_MS
+    while (upstream.poured().length < readers.length && Date.now() < giveUpAt) await sleep(50)
+    await sleep(FULL_MS)
+    const held = (residentBytes(broker.pid) - before) / readers.length / MIB
+    const poured = upstream.poured()
+    await sleep(STILL_MS)
+    const stillPouring = upstream.poured().filter((bytes, index) => bytes > (poured[index] ?? 0)).length
+    const others = await Promise.all(Array.from({ length: 20 }, () => ask(scene, key, 'well')))
+    const failed = others.filter(({ status }) => status !== 200).length
+    lab.say(`${poured.length} streams stand still, ${held.toFixed(2)} MiB of memory each`)
+    return [
+      {
+        what: `${readers.length} clients that never read an endless stream`,
+        figure: `${held.toFixed(2)} MiB of the broker's memory each, ${stillPouring} upstreams not held back`,
+        worst: `${(Math.max(...poured) / MIB).toFixed(1)} MiB left upstream for one of them, most of it in socket buffers; ${failed} of ${others.length} other calls failed`,
+        required: `≤ ${MAX_MIB} MiB each`,
+        reached: held <= MAX_MIB && stillPouring + failed === 0 && poured.length === readers.length,
+      },
+    ]
+  },
+}
+
+function neverRead({ broker }: WildScene, key: string): Socket {
+  const body = bodyOf('pour')
+  const { hostname, port } = new URL(broker.origin)
+  const socket = connect(Number(port), hostname)
+  socket.on('error', () => {})
+  socket.pause()
+  socket.write(
+    `POST /v1/chat/completions HTTP/1.1\r\nhost: broker\r\nauthorization: Bearer ${key}\r\n` +
+      `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+  return socket
+}
+
+function residentBytes(pid: number): number {
+  const [, kib] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return Number(kib) * 1024
+}
