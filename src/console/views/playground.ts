@@ -26,6 +26,7 @@ class Playground extends View {
   #system = ''
   #withTool = false
   #leave: AbortController | undefined
+  #asked: Promise<string[]> | undefined
   readonly #models = new Loader(this, () => this.#loadModels())
 
   override disconnectedCallback(): void {
@@ -155,7 +156,7 @@ class Playground extends View {
     return own ? own.key : (await temporaryKey()).key
   }
 
-  /** What accounts list; where none lists anything, the endpoint is asked. */
+  /** What accounts list; where none lists anything, the endpoint is asked, once: that is a call, and counted. */
   async #loadModels(): Promise<string[]> {
     const { items } = await get<Page<ModelConfig>>('/api/models/configs?page_size=100&is_active=true')
     const healthy = items.filter(({ credential }) => credential.next_action === 'none')
@@ -163,10 +164,11 @@ class Playground extends View {
       models.map(({ model_id }) => `${name}/${model_id}`),
     )
     if (listed.length > 0 || items.length === 0) return listed
-    const { key } = await temporaryKey()
-    const response = await fetch('/v1/models', { headers: { authorization: `Bearer ${key}` } })
-    const { data = [] } = (await response.json()) as { data?: { id: string }[] }
-    return data.length > 0 ? data.map(({ id }) => id) : ['']
+    this.#asked ??= listedByEndpoint()
+    return this.#asked.catch((error: unknown) => {
+      this.#asked = undefined
+      throw error
+    })
   }
 
   readonly #clear = () => {
@@ -198,6 +200,13 @@ class Playground extends View {
     this.requestUpdate()
     if (isAtEnd) void this.updateComplete.then(() => this.querySelector('.messages')?.scrollTo(0, 1e9))
   }
+}
+
+async function listedByEndpoint(): Promise<string[]> {
+  const { key } = await temporaryKey()
+  const response = await fetch('/v1/models', { headers: { authorization: `Bearer ${key}` } })
+  const { data = [] } = (await response.json()) as { data?: { id: string }[] }
+  return data.length > 0 ? data.map(({ id }) => id) : ['']
 }
 
 function factsLine({ firstMs, totalMs, promptTokens, completionTokens, trace }: ChatFacts): string {
