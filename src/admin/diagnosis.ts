@@ -99,7 +99,7 @@ async function tryCompletion(
     cause = second === 'token_refused' ? 'not_entitled' : second
   }
   const status = typeof answer === 'string' ? null : answer.status
-  const detail = typeof answer === 'string' ? answer : shown(answer, credential)
+  const detail = typeof answer === 'string' ? answer : shown(answer, credential, cause)
   checks.push({ name: 'completion', ok: cause === 'none', detail })
   return verdict(cause, status, checks)
 }
@@ -151,8 +151,9 @@ function factsOf(credential: Credential, now: number): Check[] {
   return checks
 }
 
-/** The beginning of an answer, without the credential should it be quoted back. */
-function shown({ status, body }: UpstreamAnswer, credential: Credential): string {
+/** The beginning of an answer that went wrong, without the credential should it be quoted back. */
+function shown({ status, body }: UpstreamAnswer, credential: Credential, cause: Cause): string {
+  if (cause === 'none') return `answered with ${status}`
   return `${status} ${body.replaceAll(credential.accessToken, '…').slice(0, MAX_SHOWN)}`
 }
 
