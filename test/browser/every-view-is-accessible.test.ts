@@ -159,6 +159,42 @@ withBrowser(t, 'empty, broken and Chinese views are as accessible', async (t) =>
   t.same(here.problems, [])
 })
 
+/** What each view says where there is nothing yet; the account that is not there is an error to the end. */
+const EMPTY = {
+  '#/playground': 'No model to talk to yet',
+  '#/keys': 'No keys yet',
+  '#/usage': 'Nothing was used in this span',
+  '#/audit': 'Nothing has happened yet.',
+  '#/connect': 'Log in with a code',
+  '#/configs/unknown': 'There is no such model config',
+  '#/overview': 'Connect your first account',
+}
+
+withBrowser(t, 'every view says that it loads, that it failed, and that there is nothing', async (t) => {
+  const here = await visit(t)
+  const { broker, page, problems } = here
+  await signIn(here)
+  for (const [hash, nothing] of Object.entries(EMPTY)) {
+    const answer = Promise.withResolvers<void>()
+    await page.route(/\/api\/(models|keys|usage|audit|providers)/, async (route) => {
+      await answer.promise
+      await route.fulfill({ status: 503, json: { message: 'The database is away', code: 'x' } })
+    })
+    await page.goto(`${broker.origin}/${hash}`)
+    await page.getByRole('status', { name: 'Loading' }).first().waitFor()
+    t.same(await violationsOf(page), [], `${hash} loads`)
+    answer.resolve()
+    const alert = page.getByRole('alert').filter({ hasText: 'The database is away' })
+    await alert.first().waitFor()
+    t.same(await violationsOf(page), [], `${hash} failed`)
+    await page.unrouteAll({ behavior: 'wait' })
+    await alert.first().getByRole('button', { name: 'Try again' }).click()
+    await page.getByText(nothing).first().waitFor()
+    t.equal(await alert.count(), 0, hash)
+  }
+  t.same(problems, [])
+})
+
 t.test('the images of the documentation are there, and small', async (t) => {
   const expected = ['sign-in', ...VIEWS.map(({ name }) => name)]
     .flatMap((name) => Object.keys(LOOKS).map((kind) => `${name}-${kind}.png`))

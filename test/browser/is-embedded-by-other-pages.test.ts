@@ -2,7 +2,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { decide, visit, withBrowser } from './fixtures/browser.ts'
+import { encode } from 'uqr'
+import { decide, type VisitOptions, visit, withBrowser } from './fixtures/browser.ts'
 
 /** A page of another host, with one script tag. */
 async function hostPage(t: Test, html: (broker: string) => string) {
@@ -26,15 +27,27 @@ async function hostPage(t: Test, html: (broker: string) => string) {
 const RECORD = `<script>window.heard = []
   for (const type of ['started', 'connected', 'failed']) addEventListener(type, (event) => heard.push([type, event.detail]))</script>`
 
-async function embedded(t: Test, element: string, env: object = {}) {
+async function embedded(t: Test, element: string, { env, context = {} }: VisitOptions = {}) {
   const host = await hostPage(
     t,
     (broker) => `${RECORD}<script type="module" src="${broker}/token-broker-connect.js"></script>${element}`,
   )
-  const here = await visit(t, { env: { CORS_ORIGINS: host.origin, ...env } })
+  const here = await visit(t, { context, env: { CORS_ORIGINS: host.origin, ...env } })
   host.of(here.broker.origin)
   await here.page.goto(host.origin)
   return here
+}
+
+/** The dark squares of a QR code, read back from the path it is drawn with. */
+function modulesOf(path: string): string[] {
+  return [...path.matchAll(/M(\d+) (\d+)h(\d+)/g)].flatMap(([, x, y, length]) =>
+    Array.from({ length: Number(length) }, (_, n) => `${Number(x) + n},${y}`),
+  )
+}
+
+function secondsOf(text: string | null): number {
+  const [, minutes, seconds] = /(\d+):(\d\d)/.exec(text ?? '') ?? []
+  return 60 * Number(minutes) + Number(seconds)
 }
 
 const heard = (page: Page) => page.evaluate<[string, Record<string, unknown>][]>('window.heard')
@@ -60,6 +73,29 @@ withBrowser(t, 'one script tag connects an account and tells the session, not th
     oauth_session_id: connected?.[1]['session_id'],
   })
   t.equal(bound.status, 201, 'the session is what a server binds')
+  t.same(problems, [])
+})
+
+withBrowser(t, 'the code can be copied and scanned, and its time runs', async (t) => {
+  const context = { permissions: ['clipboard-read', 'clipboard-write'] }
+  const element = '<token-broker-connect provider="sandbox" auto></token-broker-connect>'
+  const { page, problems } = await embedded(t, element, { context })
+  const timer = page.getByRole('timer')
+  const before = (await timer.textContent()) ?? ''
+  await timer.filter({ hasNotText: before }).waitFor()
+  t.ok(secondsOf(await timer.textContent()) < secondsOf(before), 'it counts down')
+  await page.getByRole('button', { name: 'Copy the code' }).click()
+  await page.getByText('Copied').waitFor()
+  t.equal(await page.evaluate('navigator.clipboard.readText()'), await page.locator('output').textContent())
+
+  const link = await page.getByRole('link', { name: 'Open the approval page' }).getAttribute('href')
+  const qrCode = page.getByRole('img', { name: 'QR code of the approval page' })
+  const drawn = modulesOf((await qrCode.locator('path').getAttribute('d')) ?? '')
+  const { data } = encode(link ?? '', { ecc: 'M', border: 3 })
+  t.same(
+    drawn,
+    data.flatMap((row, y) => row.flatMap((isDark, x) => (isDark ? [`${x},${y}`] : []))),
+  )
   t.same(problems, [])
 })
 
@@ -93,7 +129,7 @@ withBrowser(t, 'it speaks the language of its place and wears the colours of its
 
 withBrowser(t, 'a page whose origin is not allowed gets no code', async (t) => {
   const element = '<token-broker-connect provider="sandbox" auto></token-broker-connect>'
-  const { page } = await embedded(t, element, { CORS_ORIGINS: 'https://other.example' })
+  const { page } = await embedded(t, element, { env: { CORS_ORIGINS: 'https://other.example' } })
   await page.getByRole('heading', { name: 'That did not work' }).waitFor()
   t.same(
     (await heard(page)).map(([type, { code }]) => [type, code]),

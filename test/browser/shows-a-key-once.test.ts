@@ -32,11 +32,15 @@ withBrowser(t, 'a key is shown once, with snippets that work, and never again', 
     'the curl snippet streams an answer',
   )
   await page.getByRole('tab', { name: 'curl' }).focus()
+  const snippets: Record<string, string> = {}
   for (const name of ['Python', 'Node', 'env']) {
     await page.keyboard.press('ArrowRight')
     t.equal(await page.locator('[role=tab][aria-selected=true]').textContent(), name)
-    t.match(await page.locator('new-key pre').textContent(), key)
+    snippets[name] = (await page.locator('new-key pre').textContent()) ?? ''
+    t.match(snippets[name], key)
   }
+  const node = [process.execPath, ['--input-type=module', '-e', snippets['Node'] ?? '']] as const
+  t.match((await promisify(execFile)(...node)).stdout, /^Hello from the sandbox!/, 'so does the one for Node')
   const item = (await broker.admin('GET', '/api/keys')).body.items.find(
     (made: { name: string }) => made.name === 'Mobile app',
   )

@@ -19,7 +19,6 @@ const CHINESE = {
   Cancel: '取消',
   Connected: '已连接',
   '{name} is connected.': '{name} 已连接。',
-  'Connect another': '再连接一个',
   'You refused the approval': '您已拒绝授权',
   'Nothing was connected. You can start again any time.': '未建立任何连接，您可以随时重新开始。',
   'The code has expired': '验证码已过期',
