@@ -9,6 +9,7 @@ import { type Config, loadConfig } from './base/config.ts'
 import { createLog, type Logger } from './base/log.ts'
 import { type Environment, readSettings, type Settings } from './base/settings.ts'
 import { type Broker, startBroker } from './broker.ts'
+import { writeSandboxOrigin } from './sandbox/address-file.ts'
 import { enrolSandbox } from './sandbox/enrol.ts'
 import { type Sandbox, startSandbox } from './sandbox/sandbox.ts'
 import { startPrimary } from './workers/primary.ts'
@@ -36,6 +37,7 @@ export async function serve(env: Environment): Promise<void> {
   stopOnSignals(broker, sandbox, settings, log)
   log.info({ address: broker.address }, 'ready')
   if (!sandbox) return
+  await writeSandboxOrigin(settings.dataDir, sandbox.origin)
   const enrolment = await enrolSandbox(broker.address, adminToken.reveal(), sandbox)
   if (enrolment)
     process.stdout.write(welcome(broker.address, enrolment.key, adminTokenFile(settings.dataDir)))

@@ -1,23 +1,14 @@
 /**
  * `doctor [CONFIG]`: one config by name or id, or all of them. Exit code 1 if any of them has a problem.
  */
-import { BrokerError } from '../base/errors.ts'
 import type { CommandLine } from './command-line.ts'
 import { paint } from './output.ts'
-import { inWorkspace } from './workspace.ts'
+import { findConfigs, inWorkspace, NO_CONFIGS } from './workspace.ts'
 
 export async function doctor({ words: [wanted], options }: CommandLine): Promise<void> {
   await inWorkspace(async ({ database, configs }) => {
-    const rows = await database.run((db) =>
-      db
-        .selectFrom('model_configs')
-        .select(['id', 'name'])
-        .where('deleted_at', 'is', null)
-        .orderBy('created_at')
-        .execute(),
-    )
-    const chosen = rows.filter(({ id, name }) => wanted === undefined || id === wanted || name === wanted)
-    if (wanted !== undefined && chosen.length === 0) throw new BrokerError('config_not_found')
+    const chosen = await findConfigs(database, wanted)
+    if (chosen.length === 0 && !options.json) process.stdout.write(NO_CONFIGS)
     for (const { id, name } of chosen) {
       const diagnosis = await configs.diagnose(id)
       if (!diagnosis.ok) process.exitCode = 1

@@ -3,14 +3,14 @@
  */
 import { type CommandLine, UsageError } from './command-line.ts'
 import { answer, table } from './output.ts'
-import { inWorkspace } from './workspace.ts'
+import { findConfigs, inWorkspace, NO_CONFIGS } from './workspace.ts'
 
 export async function keys(line: CommandLine): Promise<void> {
   const {
-    words: [action, word],
+    words: [action = 'list', word],
     options,
   } = line
-  await inWorkspace(async ({ apiKeys }) => {
+  await inWorkspace(async ({ apiKeys, database }) => {
     switch (action) {
       case 'list': {
         const records = await apiKeys.list()
@@ -20,14 +20,19 @@ export async function keys(line: CommandLine): Promise<void> {
           prefix,
           expires_at: expiresAt,
         }))
-        answer(line, facts, table(records.map(({ id, name, prefix }) => [id, `${prefix}…`, name])))
+        const cells = records.map(({ id, name, prefix }) => [id, `${prefix}…`, name])
+        answer(line, facts, table(cells) || 'no keys yet; keys create NAME makes one\n')
         return
       }
       case 'create': {
         if (!word) throw new UsageError('keys create needs a name')
+        const ids = []
+        for (const wanted of options.config ?? []) {
+          ids.push(...(await findConfigs(database, wanted)).map(({ id }) => id))
+        }
         const { record, key } = await apiKeys.create({
           name: word,
-          modelConfigIds: options.config ?? null,
+          modelConfigIds: options.config ? ids : null,
           models: options.model ?? null,
         })
         answer(line, { id: record.id, key }, `${key}\n`)
@@ -47,23 +52,17 @@ export async function keys(line: CommandLine): Promise<void> {
 const STATE_COLUMN = 3
 
 export async function configs(line: CommandLine): Promise<void> {
-  if (line.words[0] !== 'list') throw new UsageError('configs takes list')
+  const [action = 'list'] = line.words
+  if (action !== 'list') throw new UsageError('configs takes list')
   await inWorkspace(async ({ database }) => {
-    const rows = await database.run((db) =>
-      db
-        .selectFrom('model_configs')
-        .select(['id', 'name', 'provider', 'oauth_state', 'is_active'])
-        .where('deleted_at', 'is', null)
-        .orderBy('created_at')
-        .execute(),
-    )
+    const rows = await findConfigs(database)
     const facts = rows.map(({ id, name, provider, oauth_state, is_active }) => ({
       ...{ id, name, provider },
       state: is_active ? oauth_state : 'disabled',
     }))
     const cells = facts.map(({ id, name, provider, state }) => [id, name, provider, state])
     const tone = (cell: string, column: number) => (column === STATE_COLUMN ? toneOf(cell) : undefined)
-    answer(line, facts, table(cells, tone))
+    answer(line, facts, table(cells, tone) || NO_CONFIGS)
   })
 }
 

@@ -20,8 +20,8 @@ const USAGE = `token-broker COMMAND
   logout [PROVIDER]            forget the login
   import FILE --name NAME      a credentials file into a model config
          [--provider qwen] [--model ID …]
-  keys list | create NAME [--config ID …] [--model ID …] | revoke ID
-  configs list
+  keys [list] | create NAME [--config NAME …] [--model ID …] | revoke ID
+  configs [list]
   doctor [CONFIG]              what is wrong with a config, and what to do
   encryption-key generate | rotate
   migrate                      bring the database up to date

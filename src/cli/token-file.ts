@@ -13,8 +13,11 @@ const DEFAULT_PROVIDER = 'qwen'
 
 export function managerOf({ words, options }: CommandLine): QwenTokenManager {
   const name = words[0] ?? options.provider ?? DEFAULT_PROVIDER
-  const provider = readConfig(process.env).providers.get(name)
-  if (!provider) throw new UsageError(`there is no provider ${name}`)
+  const { providers } = readConfig(process.env)
+  const provider = providers.get(name)
+  if (!provider) {
+    throw new UsageError(`there is no provider ${name}; there are ${[...providers.keys()].sort().join(', ')}`)
+  }
   return QwenTokenManager.getInstance(provider)
 }
 

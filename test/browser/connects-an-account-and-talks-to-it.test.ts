@@ -63,12 +63,13 @@ async function start(t: Test): Promise<{ address: string; tokenFile: string }> {
     await once(child, 'exit')
   })
   let printed = ''
-  for await (const chunk of child.stdout.setEncoding('utf8')) {
-    printed += chunk
-    const [, address, tokenFile] = /Console +(\S+) +\(admin token: (.+)\)/.exec(printed) ?? []
-    if (address && tokenFile) return { address, tokenFile }
-  }
-  throw new Error(`it ended: ${printed}`)
+  return new Promise((resolve) => {
+    child.stdout.setEncoding('utf8').on('data', (chunk) => {
+      printed += chunk
+      const [, address, tokenFile] = /Console +(\S+) +\(admin token: (.+)\)/.exec(printed) ?? []
+      if (address && tokenFile) resolve({ address, tokenFile })
+    })
+  })
 }
 
 withBrowser(t, 'a new user needs four clicks at most from `npm start` to an answer', async (t) => {

@@ -1,5 +1,6 @@
 /** What scripts and shells get from the command line. */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,13 +19,17 @@ const CREDENTIALS = {
 function desk(t: Test, env: Record<string, string> = {}) {
   const home = mkdtempSync(join(tmpdir(), 'token-broker-desk-'))
   t.teardown(() => rmSync(home, { recursive: true, force: true }))
-  return (...args: string[]) => {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
-      encoding: 'utf8',
-      env: { PATH: process.env['PATH'], HOME: home, DATA_DIR: `${home}/data`, ...env },
-    })
+  const options = {
+    encoding: 'utf8',
+    env: { PATH: process.env['PATH'], HOME: home, DATA_DIR: `${home}/data`, ...env },
+  } as const
+  const run = (...args: string[]) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], options)
     return { code: status, out: stdout, err: stderr, json: () => JSON.parse(stdout) }
   }
+  /** What `command` shows on a terminal of its own. */
+  const terminal = (command: string) => spawnSync('script', ['-qec', command, '/dev/null'], options).stdout
+  return Object.assign(run, { env: options.env, terminal })
 }
 
 t.test('--json is one object a line, whatever the command', async (t) => {
@@ -62,6 +67,46 @@ t.test('colour is for terminals only', async (t) => {
   t.match(states[0], /mine {2}qwen {2}active$/m)
   t.ok(states[1]?.endsWith('mine  qwen  \u001b[32mactive\u001b[39m\n'))
   t.match(JSON.parse(states[2] ?? ''), [{ name: 'mine', provider: 'qwen', state: 'active' }])
+})
+
+t.test('NO_COLOR is respected on a terminal', async (t) => {
+  const file = `${t.testdir({ 'creds.json': JSON.stringify(CREDENTIALS) })}/creds.json`
+  const on = (run: ReturnType<typeof desk>) => {
+    run('import', file, '--name', 'mine')
+    return run.terminal(`'${process.execPath}' '${MAIN}' configs`)
+  }
+  t.match(on(desk(t, { TERM: 'xterm' })), '\u001b[32mactive')
+  t.match(on(desk(t, { TERM: 'xterm', NO_COLOR: '1' })), /qwen {2}active/)
+})
+
+t.test('without more words keys and configs are listed, and an empty list says how to go on', async (t) => {
+  const run = desk(t)
+  t.match(run('keys').out, /no keys yet; keys create NAME/)
+  for (const command of ['configs', 'doctor']) t.match(run(command).out, /no model configs yet/)
+  const file = `${t.testdir({ 'creds.json': JSON.stringify(CREDENTIALS) })}/creds.json`
+  const { id } = run('import', file, '--name', 'mine', '--json').json()
+  t.match(run('configs').out, /mine {2}qwen/)
+  t.match(run('keys', 'create', 'app', '--config', 'mine', '--json').json(), { key: /^sk-tb-/ })
+  t.match(run('keys').out, /app\n$/)
+  t.match(run('keys', 'create', 'app', '--config', 'nope'), { code: 1, err: /no such model config/ })
+  t.match(run('doctor', 'nope'), { code: 1, err: /no such model config/ })
+  t.match(run('doctor', id, '--json').json(), { id, name: 'mine', ok: Boolean })
+})
+
+t.test('doctor reaches the sandbox of a broker that runs beside it', async (t) => {
+  const run = desk(t)
+  const broker = spawn(process.execPath, [MAIN, 'serve'], {
+    env: { ...run.env, PORT: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(async () => {
+    broker.kill('SIGINT')
+    await once(broker, 'exit')
+  })
+  await new Promise<void>((resolve) => {
+    broker.stdout.on('data', (chunk: Buffer) => chunk.includes('Broker key') && resolve())
+  })
+  t.match(run('doctor'), { code: 0, out: /✓ sandbox: Everything works/ })
 })
 
 t.test('bash offers every command, its words and the options', async (t) => {
