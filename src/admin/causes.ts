@@ -109,6 +109,12 @@ export const CAUSES = {
     advice: 'The broker tries again by itself; see last_error',
     adviceChinese: '系统会自动重试，详见 last_error',
   },
+  provider_missing: {
+    english: 'The file of its provider is missing',
+    chinese: '缺少该提供方的文件',
+    advice: 'Put it back into config/providers or CONFIG_FILE, or delete this config',
+    adviceChinese: '请将其放回 config/providers 或 CONFIG_FILE，或删除该配置',
+  },
   unknown: {
     english: 'The endpoint answered in a way that is not known here',
     chinese: '上游返回了未知响应',

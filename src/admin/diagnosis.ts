@@ -58,6 +58,8 @@ export async function diagnose(
     return await tryCompletion(credential, model, parts, checks)
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error
+    // The row was there a moment ago, so it is its provider that is not.
+    if (error.code === 'config_not_found') return verdict('provider_missing', null, checks)
     return verdict(CAUSE_OF_ERROR[error.code] ?? 'unknown', null, [...checks, failedCheck(error)])
   }
 }

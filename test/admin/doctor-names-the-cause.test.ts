@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import { startUpstream } from '../gateway/fixtures/upstream.ts'
 import { startBroker } from '../support/broker.ts'
+import { openTables } from '../support/tables.ts'
 
 const json = (status: number, error: object) => (response: ServerResponse) =>
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify({ error }))
@@ -99,4 +100,13 @@ t.test('a login for a host that is not allowed, and a provider without completio
   })
   const answer = await broker.admin('POST', `/api/models/configs/${session.body.id}/diagnose`)
   t.match(answer.body, { ok: false, code: 'no_completions' })
+})
+
+t.test('a provider whose file is gone', async (t) => {
+  const broker = await startBroker(t)
+  const { configId } = await broker.connect()
+  const database = openTables(t, broker, { kind: 'SQLite', url: 'sqlite:' })
+  await database.run((db) => db.updateTable('model_configs').set({ provider: 'gone' }).execute())
+  const answer = await broker.admin('POST', `/api/models/configs/${configId}/diagnose`)
+  t.match(answer.body, { ok: false, code: 'provider_missing', checks: [] })
 })
