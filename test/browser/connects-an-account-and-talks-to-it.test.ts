@@ -24,18 +24,18 @@ withBrowser(t, 'from an empty console through the sandbox to a streamed answer',
   await page.getByRole('button', { name: 'Send' }).waitFor()
   const lengths = page.evaluate<number[]>(`new Promise((resolve) => {
     const seen = new Set()
-    const timer = setInterval(() => {
+    new MutationObserver(() => {
       const text = document.querySelector('.message.assistant > p')?.textContent ?? ''
       seen.add(text.length)
-      if (!text.endsWith('”')) return
-      clearInterval(timer)
-      resolve([...seen])
-    }, 5)
+      if (text.endsWith('”')) resolve([...seen])
+    }).observe(document.querySelector('.messages'), { childList: true, subtree: true, characterData: true })
   })`)
+  const message = 'Tell me more. '.repeat(14).trim() // long enough to be seen on its way, however slow the machine
+  await page.getByLabel('Message', { exact: true }).fill(message)
   await page.getByRole('button', { name: 'Send' }).click()
   const grown = await lengths
   t.ok(grown.length >= 4, `the answer grew: ${grown}`)
-  t.equal(await answer.first().textContent(), 'Hello from the sandbox! You said: “Hello! What can you do?”')
+  t.equal(await answer.first().textContent(), `Hello from the sandbox! You said: “${message}”`)
   await page.locator('.facts-line').filter({ hasText: 'config=sandbox; attempt=1' }).waitFor()
 
   await page.getByText('Offer a sample tool').click()
