@@ -18,6 +18,8 @@ export async function gatewayRoutes(
   gateway: Gateway,
   parts: GatewayParts,
 ): Promise<void> {
+  // A constant, because the proxy's types know only the options of `ws` itself.
+  const wsClientOptions = { rewriteRequestHeaders: realtimeHeaders, finishRequest: finishHandshake }
   app.removeAllContentTypeParsers()
   app.setErrorHandler((thrown, request, reply) => answerError(thrown, request, reply, parts))
 
@@ -36,7 +38,7 @@ export async function gatewayRoutes(
     // `prepareRealtime` has put the upstream path into the URL; the proxy takes this prefix off again.
     preRewrite: (url, _params, prefix) => prefix + url,
     replyOptions: { getUpstream: (request) => realtimeTargets.get(request as FastifyRequest)?.origin ?? '' },
-    wsClientOptions: { rewriteRequestHeaders: realtimeHeaders, finishRequest: finishHandshake },
+    wsClientOptions,
     wsHooks: { onConnect: hangUpIfLeft },
     wsServerOptions: { handleProtocols: firstPublicProtocol },
   })
