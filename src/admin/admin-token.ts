@@ -1,8 +1,8 @@
 /**
  * The admin token: ADMIN_TOKEN, or one made at the first start and kept in DATA_DIR.
  */
-import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Secret } from '../base/secret.ts'
 import type { Settings } from '../base/settings.ts'
@@ -15,11 +15,19 @@ export function readAdminToken(settings: Pick<Settings, 'adminToken' | 'dataDir'
   if (settings.adminToken) return settings.adminToken
   const file = adminTokenFile(settings.dataDir)
   mkdirSync(settings.dataDir, { recursive: true, mode: 0o700 })
+  if (!existsSync(file)) make(file)
+  return new Secret(readFileSync(file, 'utf8').trim())
+}
+
+/** A link appears with its content or not at all, and once: of processes that start at once, all read the same. */
+function make(file: string): void {
+  const draft = `${file}.${randomUUID()}`
+  writeFileSync(draft, randomBytes(32).toString('base64url'), { mode: 0o600, flag: 'wx', flush: true })
   try {
-    // `wx`: of two processes that start at once, one writes and the other reads.
-    writeFileSync(file, randomBytes(32).toString('base64url'), { mode: 0o600, flag: 'wx' })
+    linkSync(draft, file)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    rmSync(draft)
   }
-  return new Secret(readFileSync(file, 'utf8').trim())
 }
