@@ -30,7 +30,7 @@ export function createHttp(config: Config): FastifyInstance {
   fastify.setValidatorCompiler(({ schema, httpPart }) => {
     const compiled = Compile(schema as Parameters<typeof Compile>[0])
     return (value) => {
-      const given = httpPart === 'body' ? value : compiled.Convert(value)
+      const given = httpPart === 'body' ? value : fromText(compiled, value as object)
       const mistake = firstMistake(compiled, given)
       if (!mistake) return { value: given }
       const field = mistake.path.join('.') || `the ${httpPart}`
@@ -46,6 +46,15 @@ export function createHttp(config: Config): FastifyInstance {
   fastify.setErrorHandler(answerError)
   fastify.setNotFoundHandler((request, reply) => answerError(new BrokerError('not_found'), request, reply))
   return fastify
+}
+
+/** What a query or a path says, in the schema's types. A number must be the very number: 1.5 is not cut to 1. */
+function fromText(schema: ReturnType<typeof Compile>, said: object): object {
+  const converted = schema.Convert({ ...said }) as Record<string, unknown>
+  for (const [name, text] of Object.entries(said)) {
+    if (typeof converted[name] === 'number' && converted[name] !== Number(text)) converted[name] = text
+  }
+  return converted
 }
 
 function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {

@@ -45,7 +45,8 @@ onEachDatabase(t, 'by provider and by whether they are active', async (t, databa
 
 t.test('what is no page is 422', async (t) => {
   const broker = await start(t)
-  const odd = ['page=0', 'page=-1', 'page=x', 'page_size=0', 'page_size=101', 'page=1&page=2', 'is_active=2']
+  const pages = ['page=0', 'page=-1', 'page=x', 'page=', 'page=1.5', 'page=1&page=2']
+  const odd = [...pages, 'page_size=0', 'page_size=101', 'page_size=9.9', 'is_active=2']
   for (const query of odd) {
     const answer = await broker.admin('GET', `${CONFIGS}?${query}`)
     t.match(
