@@ -2,12 +2,13 @@
  * Who may call: broker keys, `sk-tb-` and 256 random bits, stored as SHA-256 and shown once.
  */
 import { hash, randomBytes, randomUUID } from 'node:crypto'
+import type { Transaction } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import { MINUTE } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import { type ChangeWatcher, noteChange } from '../storage/changes.ts'
 import type { Database } from '../storage/database.ts'
-import type { ApiKeyRow } from '../storage/tables.ts'
+import type { ApiKeyRow, Tables } from '../storage/tables.ts'
 
 export interface ApiKey {
   readonly id: string
@@ -73,7 +74,10 @@ export class ApiKeys {
     return this.#checked(known)
   }
 
-  /** @returns the record and the key itself, which nobody can see again */
+  /**
+   * @returns the record and the key itself, which nobody can see again
+   * @throws BrokerError invalid_request if it is to be over a config that is not there
+   */
   async create(fields: NewApiKey): Promise<{ record: ApiKey; key: string }> {
     const key = PREFIX + randomBytes(32).toString('base64url')
     const record: ApiKey = {
@@ -87,6 +91,7 @@ export class ApiKeys {
       createdAt: Math.trunc(this.#changes.clock()),
     }
     await this.#database.transaction(async (trx) => {
+      if (record.modelConfigIds) await assertConfigs(trx, record.modelConfigIds)
       await trx
         .insertInto('api_keys')
         .values(toRow(record, digestOf(key)))
@@ -136,6 +141,16 @@ export class ApiKeys {
     }
     return record
   }
+}
+
+async function assertConfigs(trx: Transaction<Tables>, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return
+  const query = trx.selectFrom('model_configs').select('id').where('id', 'in', ids)
+  const known = new Set((await query.where('deleted_at', 'is', null).execute()).map(({ id }) => id))
+  const unknown = ids.findIndex((id) => !known.has(id))
+  if (unknown === -1) return
+  const reason = `model_config_ids.${unknown} must be the id of a model config; there is none with this one`
+  throw new BrokerError('invalid_request', { reason })
 }
 
 function digestOf(key: string): string {

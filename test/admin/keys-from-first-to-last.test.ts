@@ -1,12 +1,13 @@
 import t from 'tap'
 import { onEachDatabase } from '../support/databases.ts'
-import { KEYS, start } from './fixtures/management.ts'
+import { CONFIGS, create, KEYS, keyConfig, start } from './fixtures/management.ts'
 
 onEachDatabase(t, 'a key is made, listed without itself, and deleted', async (t, database) => {
   const broker = await start(t, database)
+  const config = await create(broker, keyConfig('a'))
   const fields = {
     name: '我的 key',
-    model_config_ids: ['00000000-0000-0000-0000-000000000000'],
+    model_config_ids: [config.id],
     models: ['model-a'],
     requests_per_minute: 60,
     expires_at: 4_000_000_000_000,
@@ -31,4 +32,19 @@ onEachDatabase(t, 'a key is made, listed without itself, and deleted', async (t,
     body: { code: 'key_not_found' },
   })
   t.equal((await broker.admin('GET', KEYS)).body.total, 1)
+})
+
+onEachDatabase(t, 'a key over a config that is not there is refused', async (t, database) => {
+  const broker = await start(t, database)
+  const config = await create(broker, keyConfig('a'))
+  const gone = await create(broker, keyConfig('b'))
+  await broker.admin('DELETE', `${CONFIGS}/${gone.id}`)
+  for (const other of [gone.id, 'nobody', config.id.toUpperCase()]) {
+    t.match(await broker.admin('POST', KEYS, { name: 'k', model_config_ids: [config.id, other] }), {
+      status: 422,
+      body: { code: 'invalid_request', message: /model_config_ids\.1 must be the id of a model config/ },
+    })
+  }
+  t.equal((await broker.admin('GET', KEYS)).body.total, 0)
+  t.equal((await broker.admin('POST', KEYS, { name: 'k', model_config_ids: [] })).status, 201)
 })

@@ -7,7 +7,7 @@ import { BrokerError } from '../../src/base/errors.ts'
 import { createLog } from '../../src/base/log.ts'
 import { ChangeWatcher } from '../../src/storage/changes.ts'
 import { migrate } from '../../src/storage/migrate.ts'
-import { open } from '../storage/fixtures/open.ts'
+import { configRow, open } from '../storage/fixtures/open.ts'
 import { onEachDatabase } from '../support/databases.ts'
 
 const log = createLog('silent')
@@ -42,6 +42,8 @@ onEachDatabase(t, 'a key is 256 random bits, kept as SHA-256 and shown once', as
 onEachDatabase(t, 'what is asked of a key comes back as it was', async (t, where) => {
   const database = open(t, where, t.testdir())
   await migrate(database)
+  const rows = ['a', 'b'].map((name) => configRow(name, { id: name }))
+  await database.run((db) => db.insertInto('model_configs').values(rows).execute())
   const apiKeys = new ApiKeys(database, new ChangeWatcher(database, log))
   const fields = {
     name: '我的 key "1"',
