@@ -67,15 +67,17 @@ export function requestHeaders(
   return headers
 }
 
-/** @param headers upstream's, names in lower case */
+/** @param headers upstream's, names in lower case. What it sent twice comes back twice. */
 export function responseHeaders(headers: IncomingHttpHeaders): HeaderList {
   const kept: HeaderList = []
   for (const name in headers) {
     const value = headers[name]
-    if (typeof value !== 'string' || !mayComeBack(name)) continue
-    // In front: behind a content-length Node reads its bytes as UTF-8 and then refuses what it finds.
-    if (name === 'content-disposition') kept.unshift(name, value)
-    else kept.push(name, value)
+    if (value === undefined || !mayComeBack(name)) continue
+    for (const one of typeof value === 'string' ? [value] : value) {
+      // In front: behind a content-length Node reads its bytes as UTF-8 and then refuses what it finds.
+      if (name === 'content-disposition') kept.unshift(name, one)
+      else kept.push(name, one)
+    }
   }
   return kept
 }

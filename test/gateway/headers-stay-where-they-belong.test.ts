@@ -71,6 +71,21 @@ t.test("Set-Cookie and other hosts' business never come back", async (t) => {
   t.match(answer.headers, { 'x-ratelimit-remaining-requests': '59', 'retry-after': '7' })
 })
 
+t.test('a header that upstream sends twice comes back twice', async (t) => {
+  const { upstream, key, v1 } = await setUp(t)
+  const sent = ['content-type: application/json', 'Vary: a', 'cache-control: no-cache', 'vary: b', 'vary: c']
+  upstream.answer((_, response) => {
+    response.writeHead(
+      200,
+      [...sent, 'set-cookie: a=1', 'set-cookie: b=1'].flatMap((line) => line.split(': ')),
+    )
+    response.end('{}')
+  })
+  const answer = await ask(`${v1}/chat/completions`, { key, body: BODY })
+  t.match(answer.headers, { vary: 'a, b, c', 'cache-control': 'no-cache' })
+  t.notOk('set-cookie' in answer.headers)
+})
+
 t.test('every answer has a request id of its own and a trace without secrets', async (t) => {
   const { broker, key, v1 } = await setUp(t)
   const ids = new Set<unknown>()
