@@ -52,6 +52,8 @@ const CONNECT_TIMEOUT_MS = 3_000
  * connection that is silent for so long, well before a lease is over.
  */
 const SILENCE_SECONDS = 15
+/** The pool gives a connection up well before the server would, lest one be taken just as the server hangs up. */
+const IDLE_TIMEOUT_MS = 5_000
 /** An answer that takes longer is overdue. The change counter is read every second, so this shows soon. */
 const OVERDUE_MS = 1_000
 const CONNECTIONS = 10
@@ -115,7 +117,8 @@ class TransactionalSqliteAdapter extends SqliteAdapter {
 }
 
 function openMysql(url: Secret): Database {
-  const kysely = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: mysqlPool(url) }) })
+  // Made when first asked: a pool watches its idle connections until it is ended, which Kysely leaves out unless used.
+  const kysely = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: async () => mysqlPool(url) }) })
   return wrap('mysql', kysely, sql<number>`cast(unix_timestamp(now(3)) * 1000 as signed)`)
 }
 
@@ -129,6 +132,9 @@ function mysqlPool(url: Secret): MysqlPool {
     database: decodeURIComponent(parsed.pathname.slice(1)),
     charset: 'utf8mb4_bin',
     connectionLimit: CONNECTIONS,
+    maxIdle: CONNECTIONS - 1, // at the limit itself the pool never looks at its idle connections
+    idleTimeout: IDLE_TIMEOUT_MS,
+    gracefulEnd: true, // else the server counts them, and writes them to its log, as aborted
     connectTimeout: CONNECT_TIMEOUT_MS,
     ...(parsed.searchParams.get('ssl') === 'true' ? { ssl: {} } : {}),
   }
