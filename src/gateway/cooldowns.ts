@@ -22,10 +22,13 @@ export class Cooldowns {
   /** Whether a call may try this config now. */
   isAvailable(configId: string, now: number = Date.now()): boolean {
     const pause = this.#pauses.get(configId)
-    if (!pause) return true
-    if (now < pause.until || now - pause.probedAt < PROBE_MS) return false
-    pause.probedAt = now
-    return true
+    return !pause || (now >= pause.until && now - pause.probedAt >= PROBE_MS)
+  }
+
+  /** A call tries it. If it rested, this is the probe. */
+  trying(configId: string, now: number = Date.now()): void {
+    const pause = this.#pauses.get(configId)
+    if (pause) pause.probedAt = now
   }
 
   pause(configId: string, ms: number, now: number = Date.now()): void {

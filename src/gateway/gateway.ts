@@ -94,6 +94,7 @@ export class Gateway {
     for (const [index, route] of routes.entries()) {
       const { id, name } = route.config
       const isLast = index === routes.length - 1
+      cooldowns.trying(id)
       try {
         const answer = await this.#attempt(exchange, route)
         const { call, head } = answer

@@ -1,7 +1,9 @@
 /** Failover over a key's configs: only before the first byte, in the key's order, for answers that are reasons. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Cooldowns } from '../../src/gateway/cooldowns.ts'
 import { startBroker } from '../support/broker.ts'
+import { waitUntil } from '../support/wait-until.ts'
 import { ask } from './fixtures/client.ts'
 import { addConfig, addKey, json, startUpstream, type Upstream } from './fixtures/upstream.ts'
 
@@ -116,19 +118,32 @@ t.test('after the first byte nothing is asked again', async (t) => {
   t.equal(upstreams[1].calls.length, 0)
 })
 
-t.test('a key over three configs survives the death of any two in mid-load', async (t) => {
-  const { call, upstreams } = await setUpTrio(t)
-  const statuses: number[] = []
-  const caller = async () => {
-    for (let i = 0; i < 40; i += 1) statuses.push((await call()).status)
-  }
-  const callers = Promise.all(Array.from({ length: 8 }, caller))
-  setTimeout(() => upstreams[0].answer((_, response) => response.destroy()), 30)
-  setTimeout(() => upstreams[1].answer((_, response) => json(response, { error: {} }, 503)), 60)
-  await callers
-  t.same(new Set(statuses), new Set([200]))
-  t.equal(statuses.length, 320)
-})
+for (const dying of [
+  [0, 1],
+  [0, 2],
+  [1, 2],
+] as const) {
+  t.test(`a key over three configs survives the death of ${dying} in mid-load`, async (t) => {
+    const { call, upstreams } = await setUpTrio(t)
+    const answers: string[] = []
+    const caller = async () => {
+      for (let i = 0; i < 40; i += 1) {
+        const { status, isWhole } = await call('m', { stream: true })
+        answers.push(`${status} ${isWhole}`)
+      }
+    }
+    const callers = Promise.all(Array.from({ length: 8 }, caller))
+    const [first, second] = dying.map((index) => upstreams[index] as Upstream)
+    await waitUntil(() => answers.length > 60)
+    first?.server.close()
+    first?.server.closeAllConnections()
+    await waitUntil(() => answers.length > 120)
+    second?.answer((_, response) => json(response, { error: {} }, 503))
+    await callers
+    t.same(new Set(answers), new Set(['200 true']))
+    t.equal(answers.length, 320)
+  })
+}
 
 t.test('an alias is another name for a model, where the config says so', async (t) => {
   const upstream = await startUpstream(t)
@@ -147,13 +162,49 @@ t.test('an alias is another name for a model, where the config says so', async (
   t.same((await broker.admin('GET', `/api/models/configs/${id}`)).body.aliases, aliases)
 })
 
+const HINTS: [string, Record<string, string>][] = [
+  ['Retry-After', { 'retry-after': '1' }],
+  ['a reset header', { 'x-ratelimit-reset-requests': '300ms', 'x-ratelimit-reset-tokens': '1s' }],
+]
+
+for (const [name, headers] of HINTS) {
+  t.test(
+    `${name} says how long a config rests; then one call tries it while others go elsewhere`,
+    async (t) => {
+      const { call, upstreams } = await setUpTrio(t)
+      const [a] = upstreams
+      a.answer((_, response) => response.writeHead(429, headers).end())
+      t.equal(from(await call()), 'b')
+      await sleep(700)
+      t.equal(from(await call()), 'b')
+      t.equal(a.calls.length, 1, 'not sooner')
+
+      await sleep(350)
+      const probed = Promise.withResolvers<void>()
+      a.answer(async (_, response) => {
+        await Promise.race([probed.promise, sleep(3_000)])
+        json(response, { from: 'a' })
+      })
+      const probe = call()
+      await waitUntil(() => a.calls.length === 2)
+      const others = await Promise.all([call(), call(), call()])
+      t.same(others.map(from), ['b', 'b', 'b'])
+      probed.resolve()
+      t.equal(from(await probe), 'a')
+      t.equal(from(await call()), 'a', 'it is back')
+    },
+  )
+}
+
 t.test('a resting config lets one probe through when its time is over', async (t) => {
   const cooldowns = new Cooldowns()
   cooldowns.pause('x', 1_000, 0)
   t.equal(cooldowns.isAvailable('x', 999), false)
-  t.equal(cooldowns.isAvailable('x', 1_000), true, 'the probe')
-  t.equal(cooldowns.isAvailable('x', 1_001), false, 'others wait for it')
-  t.equal(cooldowns.isAvailable('x', 31_001), true, 'but not for ever')
+  t.equal(cooldowns.isAvailable('x', 1_000), true)
+  t.equal(cooldowns.isAvailable('x', 1_000), true, 'a call that goes elsewhere in the end is no probe')
+  cooldowns.trying('x', 1_000)
+  t.equal(cooldowns.isAvailable('x', 1_001), false, 'others wait for the probe')
+  t.equal(cooldowns.isAvailable('x', 31_000), true, 'but not for ever')
   cooldowns.resume('x')
   t.equal(cooldowns.isAvailable('x', 31_002), true)
   cooldowns.pause('y', 30 * 86_400_000, 0)
