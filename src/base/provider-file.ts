@@ -1,5 +1,6 @@
 /**
- * The words of a provider file, as a schema (interface.md §3); `config/provider.schema.json` is made from it.
+ * The words of a provider file, as a schema (interface.md §3); `config/provider.schema.json` is made from it
+ * (provider-schema.ts).
  */
 import Type from 'typebox'
 
@@ -54,6 +55,7 @@ export const PROVIDER_FILE = Type.Object(
           ),
         ),
         models: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+        sticky_by: Type.Optional(Type.String({ pattern: "^(user|header:[A-Za-z0-9!#$%&'*+.^_`|~-]+)$" })),
       },
       closed,
     ),

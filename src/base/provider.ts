@@ -42,6 +42,8 @@ export interface Provider {
     readonly resourceHosts: ReadonlySet<string>
     readonly headers: Readonly<Record<string, string>>
     readonly models: readonly string[]
+    /** Whose calls stay together: `user`, or `header:` and its name in lower case. */
+    readonly stickyBy: string | undefined
   }
   /** What its keys look like, so that a key of another plan is refused with a hint instead of a 401 later. */
   readonly apiKey: {
@@ -105,6 +107,7 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
       resourceHosts: new Set(upstream.resource_hosts),
       headers: lowerCaseNames(upstream.headers),
       models: upstream.models ?? [],
+      stickyBy: upstream.sticky_by?.toLowerCase(),
     },
     apiKey: { prefix: file.api_key?.prefix, not: file.api_key?.not, hint: file.api_key?.hint },
     refresh: {

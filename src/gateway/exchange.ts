@@ -42,15 +42,13 @@ export function modelOf(scan: ModelScan): string | undefined {
   if (scan === 'ambiguous') {
     throw new BrokerError('malformed_request', { reason: 'the body names two models' })
   }
-  return scan === 'none' ? undefined : scan.model
+  return scan === 'none' ? undefined : scan.text
 }
 
 /** With another model name where the route asks for one (`config-name/model-id`, an alias); else byte for byte. */
 export function bodyFor({ body, scan }: Exchange, route: Route): Exchange['body'] {
   if (!Buffer.isBuffer(body) || typeof scan === 'string') return body
-  return route.model === undefined || route.model === scan.model
-    ? body
-    : replaceModel(body, scan, route.model)
+  return route.model === undefined || route.model === scan.text ? body : replaceModel(body, scan, route.model)
 }
 
 /** What the books say of a call. A model that was refused and is on no list is a name the client made up. */

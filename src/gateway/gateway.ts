@@ -29,6 +29,7 @@ import { modelInQuery, withModelInQuery } from './realtime.ts'
 import { relay, relayHead } from './relay.ts'
 import { readBody } from './request-body.ts'
 import { assertUnlimited, chooseRoutes, type Route } from './routing.ts'
+import { inStickyOrder } from './sticky.ts'
 
 export interface GatewayParts {
   readonly apiKeys: ApiKeys
@@ -80,7 +81,9 @@ export class Gateway {
     if (asked === undefined && body !== null) assertUnlimited(key)
     const candidates = chooseRoutes(key, scope, asked)
     const routes =
-      candidates.length === 1 || body === request.raw ? [candidates[0]] : this.#inOrder(candidates)
+      candidates.length === 1 || body === request.raw
+        ? [candidates[0]]
+        : this.#inOrder(candidates, request, body)
     const exchange: Exchange = {
       ...{ request, reply, key, body, scan, startedAt },
       ...{ call: undefined, attempts: 0, refresh: 'none', passedOver: [] },
@@ -171,10 +174,12 @@ export class Gateway {
   }
 
   /** Configs that rest come last: they are asked only if nobody else can answer. */
-  #inOrder(routes: readonly Route[]): Route[] {
-    const available = routes.filter(({ config }) => this.#parts.cooldowns.isAvailable(config.id))
+  #inOrder(routes: readonly Route[], { headers }: FastifyRequest, body: Exchange['body']): Route[] {
+    const { cooldowns, providers } = this.#parts
+    const available = routes.filter(({ config }) => cooldowns.isAvailable(config.id))
     const resting = routes.filter((route) => !available.includes(route))
-    return [...available, ...resting].slice(0, MAX_CONFIGS_TRIED)
+    const preferred = inStickyOrder(available, providers, headers, body)
+    return [...preferred, ...resting].slice(0, MAX_CONFIGS_TRIED)
   }
 
   async #send(exchange: Exchange, credential: Credential, route: Route): Promise<Answer> {

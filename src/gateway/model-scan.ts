@@ -1,19 +1,19 @@
 /**
- * Finds the top-level `"model"` of a JSON body in its bytes, without parsing the body.
+ * Finds the top-level `"model"` of a JSON body in its bytes, without parsing the body; and `"user"`, where asked.
  *
  * Stops at the member, which SDKs write first or nearly so. With `strict` it reads on to the end and refuses a
  * second one: JSON parsers take the last, so two of them could name one model to us and another to upstream. A
  * name that differs in case counts as a second one.
  */
 
-export interface FoundModel {
-  readonly model: string
+export interface FoundText {
+  readonly text: string
   /** Offsets of the string with its quotes, to write another name in its place. */
   readonly start: number
   readonly end: number
 }
 
-export type ModelScan = FoundModel | 'none' | 'ambiguous'
+export type ModelScan = FoundText | 'none' | 'ambiguous'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -23,24 +23,37 @@ const OPEN_BRACKET = 0x5b
 const CLOSE_BRACKET = 0x5d
 const COLON = 0x3a
 const COMMA = 0x2c
-const MODEL = Buffer.from('"model"')
-const MAX_MODEL_BYTES = 1_024
+const MAX_TEXT_BYTES = 1_024
+
+/** A member's name, and the same in quotes. */
+const MODEL = { name: 'model', quoted: Buffer.from('"model"') }
+const USER = { name: 'user', quoted: Buffer.from('"user"') }
 
 export function findModel(body: Buffer, strict: boolean): ModelScan {
+  return findMember(body, MODEL, strict)
+}
+
+/** The end user the client speaks for; undefined if it is no text. */
+export function findUser(body: Buffer): string | undefined {
+  const found = findMember(body, USER, false)
+  return typeof found === 'string' ? undefined : found.text
+}
+
+function findMember(body: Buffer, wanted: typeof MODEL, strict: boolean): ModelScan {
   let at = skipSpace(body, 0)
   if (body[at] !== OPEN_BRACE) return 'none'
   at += 1
   let depth = 1
   let expectsName = true
-  let found: FoundModel | 'none' = 'none'
+  let found: FoundText | 'none' = 'none'
   while (at < body.length && depth > 0) {
     const byte = body[at]
     if (byte === QUOTE) {
       const end = endOfString(body, at)
       if (end === -1) return found
-      const name = depth === 1 && expectsName ? readName(body, at, end) : 'other'
+      const name = depth === 1 && expectsName ? readName(body, at, end, wanted) : 'other'
       if (strict && name === 'alike') return 'ambiguous'
-      if (name === 'model') {
+      if (name === 'wanted') {
         if (found !== 'none') return 'ambiguous'
         found = readValue(body, end)
         if (!strict) return found
@@ -58,7 +71,7 @@ export function findModel(body: Buffer, strict: boolean): ModelScan {
 }
 
 /** The body with another model name in the place of the one found. */
-export function replaceModel(body: Buffer, found: FoundModel, model: string): Buffer {
+export function replaceModel(body: Buffer, found: FoundText, model: string): Buffer {
   return Buffer.concat([
     body.subarray(0, found.start),
     Buffer.from(JSON.stringify(model)),
@@ -67,24 +80,30 @@ export function replaceModel(body: Buffer, found: FoundModel, model: string): Bu
 }
 
 /** `"mod\u0065l"` is the same name to every parser, `"MODEL"` to some (Go's take names in any case). */
-function readName(body: Buffer, start: number, end: number): 'model' | 'alike' | 'other' {
-  const isPlain = end - start === MODEL.length
-  if (isPlain && body.compare(MODEL, 0, MODEL.length, start, end) === 0) return 'model'
+function readName(
+  body: Buffer,
+  start: number,
+  end: number,
+  wanted: typeof MODEL,
+): 'wanted' | 'alike' | 'other' {
+  const { name, quoted } = wanted
+  const isPlain = end - start === quoted.length
+  if (isPlain && body.compare(quoted, 0, quoted.length, start, end) === 0) return 'wanted'
   if (!isPlain && (end - start > 64 || body.subarray(start, end).indexOf(BACKSLASH) === -1)) return 'other'
-  const name = decode(body, start, end)
-  if (name === 'model') return 'model'
-  return name?.toLowerCase() === 'model' ? 'alike' : 'other'
+  const decoded = decode(body, start, end)
+  if (decoded === name) return 'wanted'
+  return decoded?.toLowerCase() === name ? 'alike' : 'other'
 }
 
-function readValue(body: Buffer, afterName: number): FoundModel | 'none' {
+function readValue(body: Buffer, afterName: number): FoundText | 'none' {
   const colon = skipSpace(body, afterName)
   if (body[colon] !== COLON) return 'none'
   const start = skipSpace(body, colon + 1)
   if (body[start] !== QUOTE) return 'none'
   const end = endOfString(body, start)
-  if (end === -1 || end - start > MAX_MODEL_BYTES) return 'none'
-  const model = decode(body, start, end)
-  return model === undefined ? 'none' : { model, start, end }
+  if (end === -1 || end - start > MAX_TEXT_BYTES) return 'none'
+  const text = decode(body, start, end)
+  return text === undefined ? 'none' : { text, start, end }
 }
 
 function decode(body: Buffer, start: number, end: number): string | undefined {

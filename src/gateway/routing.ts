@@ -4,7 +4,7 @@
  * asked for, never from anything else the client can set.
  *
  * The order is the key's own and does not change from call to call, so a conversation stays with the config that
- * has its prompt cached.
+ * has its prompt cached. How users are spread over configs, where a provider file asks for that: `sticky.ts`.
  */
 import type { ApiKey } from '../api-key/api-keys.ts'
 import { BrokerError } from '../base/errors.ts'
