@@ -31,6 +31,11 @@ export interface IndependentServer {
 export const PUBLIC_CLIENT = 'device-client'
 export const CONFIDENTIAL_CLIENT = 'machine-client'
 export const CONFIDENTIAL_SECRET = 'machine-secret-0123456789'
+/** The same, with its secret in the body. */
+export const POSTING_CLIENT = 'posting-client'
+/** Proves who it is by a signature. */
+export const SIGNING_CLIENT = 'signing-client'
+export const SIGNING_KEY = generateKeyPairSync('rsa', { modulusLength: 2048 })
 export const SCOPE = 'openid model.completion'
 
 export async function startIndependentServer(
@@ -89,14 +94,17 @@ function configuration(records: Records, accessTokenSeconds: number): object {
         redirect_uris: [],
         response_types: [],
       },
-      {
-        client_id: CONFIDENTIAL_CLIENT,
+      machine({ client_id: CONFIDENTIAL_CLIENT, client_secret: CONFIDENTIAL_SECRET }),
+      machine({
+        client_id: POSTING_CLIENT,
         client_secret: CONFIDENTIAL_SECRET,
-        grant_types: ['client_credentials'],
-        redirect_uris: [],
-        response_types: [],
-        scope: 'model.completion',
-      },
+        token_endpoint_auth_method: 'client_secret_post',
+      }),
+      machine({
+        client_id: SIGNING_CLIENT,
+        token_endpoint_auth_method: 'private_key_jwt',
+        jwks: { keys: [SIGNING_KEY.publicKey.export({ format: 'jwk' })] },
+      }),
     ],
     scopes: ['openid', 'offline_access', 'model.completion'],
     features: {
@@ -124,6 +132,11 @@ function configuration(records: Records, accessTokenSeconds: number): object {
     jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' }] },
     cookies: { keys: [randomBytes(16).toString('hex')] },
   }
+}
+
+function machine(fields: object): object {
+  const grant = { grant_types: ['client_credentials'], redirect_uris: [], response_types: [] }
+  return { ...grant, scope: 'model.completion', ...fields }
 }
 
 type RecordFields = { grantId?: string; userCode?: string; uid?: string; consumed?: number }
