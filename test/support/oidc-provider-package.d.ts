@@ -6,8 +6,14 @@ declare module 'oidc-provider' {
     readonly oidc: { readonly params: { readonly grant_type?: string } }
   }
 
+  interface AnyContext {
+    readonly headers: { readonly authorization?: string }
+    readonly oidc?: { readonly client?: { readonly clientAuthMethod: string } }
+  }
+
   export class Provider {
     constructor(issuer: string, configuration: object)
+    use(middleware: (context: AnyContext, next: () => Promise<void>) => Promise<void>): void
     callback(): (request: IncomingMessage, response: ServerResponse) => void
     on(event: 'grant.success', listener: (context: TokenContext) => void): void
     on(

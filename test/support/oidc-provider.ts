@@ -56,6 +56,13 @@ export async function startIndependentServer(
     counts.rotations += oidc.params.grant_type === 'refresh_token' ? 1 : 0
     counts.clientCredentials += oidc.params.grant_type === 'client_credentials' ? 1 : 0
   })
+  // It takes a secret in the head or in the body, whatever the client is registered for; others are not so kind.
+  provider.use(async (context, next) => {
+    await next()
+    const isInHead = context.headers.authorization !== undefined
+    const isBasic = context.oidc?.client?.clientAuthMethod === 'client_secret_basic'
+    if (isInHead !== isBasic) Object.assign(context, { status: 401, body: { error: 'invalid_client' } })
+  })
   provider.on('grant.error', (_, { error_detail }) => {
     counts.reuses += error_detail?.includes('already used') ? 1 : 0
   })
