@@ -195,8 +195,8 @@ export class ModelConfigAdmin {
     const resourceUrl = given.resource_url ?? undefined
     try {
       if (resourceUrl) upstreamTarget(provider, resourceUrl, '')
-    } catch {
-      throw invalid('oauth_token.resource_url', 'names a host that is not in resource_hosts of the provider')
+    } catch (error) {
+      throw new BrokerError('invalid_request', { reason: `oauth_token.${(error as BrokerError).detail}` })
     }
     if (provider.kind === 'session') {
       return sessionTokens(given.access_token, given.expires_at ?? undefined, undefined, given.token_type)

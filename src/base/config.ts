@@ -82,7 +82,8 @@ export function loadConfig(settings: Settings, env: Environment, options: LoadOp
     ]
     check(PROVIDER, file, sources)
     try {
-      const surroundings = { env, allowInsecureLoopback, sandboxOrigin: options.sandboxOrigin }
+      const { sandboxOrigin } = options
+      const surroundings = { file: sources[0]?.layer.file ?? '', env, allowInsecureLoopback, sandboxOrigin }
       providers.set(name, toProvider(name, file as ProviderFile, surroundings))
     } catch (error) {
       if (error instanceof ProviderMistake) throw mistakeAt(error.path, error.message, sources)

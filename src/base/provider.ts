@@ -33,6 +33,8 @@ export interface SessionConfig {
 
 export interface Provider {
   readonly name: string
+  /** Where it is written, or CONFIG_FILE if that adds to it. */
+  readonly file: string
   readonly label: string
   readonly kind: CredentialKind
   readonly authorizationServer: AuthorizationServerConfig | undefined
@@ -69,6 +71,7 @@ export class ProviderMistake extends Error {
 }
 
 export interface ProviderSurroundings {
+  readonly file: string
   readonly env: Readonly<Record<string, string | undefined>>
   readonly allowInsecureLoopback: boolean
   /** Where `sandbox:/path` addresses point, e.g. `http://127.0.0.1:40123`. */
@@ -94,6 +97,7 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
   const { refresh = {}, errors = {}, upstream } = file
   return {
     name,
+    file: around.file,
     label: file.label ?? name,
     kind: file.credential,
     authorizationServer: toAuthorizationServer(file.authorization_server, address, around.env),

@@ -90,7 +90,7 @@ export class AuthorizationServer {
 
   /** OpenID Connect Discovery 1.0 §4. The document must name the very issuer it was asked for (§4.3). */
   async #discover(issuer: string): Promise<Partial<Record<(typeof ENDPOINTS)[number], string>>> {
-    const field = `config/providers/${this.provider.name}.yaml: authorization_server.issuer`
+    const field = `${this.provider.file}: authorization_server.issuer`
     const answer = await this.#exchange((options) =>
       discoveryRequest(new URL(issuer), { ...options, headers: new Headers(options.headers) }),
     )

@@ -37,12 +37,15 @@ export function upstreamTarget(
 const PLAIN_ADDRESS = /^[A-Za-z0-9][\x21-\x5b\x5d-\x7e]*$/
 
 function resourceTarget(provider: Provider, resourceUrl: string): UpstreamTarget {
-  if (!PLAIN_ADDRESS.test(resourceUrl)) throw refused('the resource_url is not a plain address')
+  if (!PLAIN_ADDRESS.test(resourceUrl)) throw refused('resource_url must be a plain address')
   const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(resourceUrl) ? resourceUrl : `https://${resourceUrl}`
-  if (addressProblem(text, provider.allowsInsecureLoopback)) throw refused('the resource_url is not allowed')
+  const problem = addressProblem(text, provider.allowsInsecureLoopback)
+  if (problem) throw refused(`resource_url ${problem}`)
   const url = new URL(text)
-  if (!provider.upstream.resourceHosts.has(url.host))
-    throw refused(`host ${url.host} is not in resource_hosts`)
+  if (!provider.upstream.resourceHosts.has(url.host)) {
+    const list = `${provider.file}: upstream.resource_hosts`
+    throw refused(`resource_url names ${url.host}, which is not in ${list}; if you trust it, add it there`)
+  }
   const path = url.pathname.replace(/\/+$/, '')
   return { origin: url.origin, basePath: path.endsWith('/v1') ? path : `${path}/v1` }
 }

@@ -161,10 +161,10 @@ t.test(
       token_endpoint: 'https://x/y',
     }))
     const rows: [string, RegExp][] = [
-      [other, /p\.yaml: authorization_server\.issuer must be https:\/\/other\.example/],
+      [other, /\/config\.yaml: authorization_server\.issuer must be https:\/\/other\.example/],
       [
         `http://127.0.0.1:${await freePort()}`,
-        /p\.yaml: authorization_server\.issuer cannot be reached \(ECONNREFUSED\)/,
+        /\/config\.yaml: authorization_server\.issuer cannot be reached \(ECONNREFUSED\)/,
       ],
     ]
     for (const [issuer, line] of rows) {
@@ -176,6 +176,15 @@ t.test(
       t.match(answer, { status: 500, body: { code: 'device_authorization_failed' } })
       t.match(broker.log.join(''), line)
       await broker.close()
+
+      const own = { ...authorization_server, client_secret: 's' }
+      const machine = await startBroker(t, {
+        config: provider({ credential: 'client_credentials', authorization_server: own }, `${other}/v1`),
+      })
+      const { stream } = await addConfig(machine)
+      t.match(await stream(), { error: { code: 'refresh_unavailable' } })
+      t.match(machine.log.join(''), line)
+      await machine.close()
     }
   },
 )

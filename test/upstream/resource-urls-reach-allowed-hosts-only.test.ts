@@ -5,7 +5,7 @@ import { toProvider } from '../../src/base/provider.ts'
 import type { ProviderFile } from '../../src/base/provider-file.ts'
 import { upstreamTarget } from '../../src/upstream/resource-url.ts'
 
-const surroundings = { env: {}, sandboxOrigin: undefined }
+const surroundings = { file: 'qwen.yaml', env: {}, sandboxOrigin: undefined }
 function provider(upstream: ProviderFile['upstream'], allowInsecureLoopback = false) {
   return toProvider('qwen', { credential: 'api_key', upstream }, { ...surroundings, allowInsecureLoopback })
 }
