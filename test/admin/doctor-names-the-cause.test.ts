@@ -1,6 +1,9 @@
 /** Each row of the table of causes, against an endpoint that behaves so. */
 import type { ServerResponse } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { CAUSES, type Cause } from '../../src/admin/causes.ts'
+import type { Fault } from '../../src/sandbox/faults.ts'
 import { startUpstream } from '../gateway/fixtures/upstream.ts'
 import { startBroker } from '../support/broker.ts'
 import { openTables } from '../support/tables.ts'
@@ -84,6 +87,37 @@ t.test('by login: a refused token is refreshed once; refused again means not ent
   await broker.sandbox.revokeFamilies()
   await broker.admin('POST', `/api/models/configs/${configId}/refresh`)
   t.match(await diagnose(), { ok: false, code: 'login_needed' })
+})
+
+t.test('by login: the same rows, for a token that came from the wrong place', async (t) => {
+  const broker = await startBroker(t)
+  const { configId } = await broker.connect()
+  const message = (text: string) => ({ status: 401, body: { error: { message: text } } })
+  const rows: [Fault, Cause][] = [
+    [message('Your session has expired, or the token is no longer valid'), 'wrong_host'],
+    [message('Incorrect API key provided.'), 'wrong_plan'],
+    [{ status: 400, body: { error: { code: 'invalid_parameter_error' } } }, 'request_refused'],
+    [{ status: 504, body: '<html>504</html>' }, 'gateway_in_front'],
+    [{ status: 403, body: { error: { code: 'quota_exceeded' } } }, 'quota'],
+  ]
+  for (const [fault, code] of rows) {
+    broker.sandbox.faults.next('upstream', fault)
+    const { body } = await broker.admin('POST', `/api/models/configs/${configId}/diagnose`)
+    const { english, chinese, advice, adviceChinese } = CAUSES[code]
+    t.match(body, { ok: false, code, upstream_status: fault.status }, code)
+    t.match(body, { cause: english, cause_zh: chinese, advice, advice_zh: adviceChinese })
+  }
+  t.equal(broker.sandbox.counts.refreshGrants, 0, 'none of them is a reason to refresh')
+})
+
+t.test('a token that has ended while the authorization server sends pages of a gateway', async (t) => {
+  const broker = await startBroker(t, { sandbox: { accessTokenSeconds: 1 } })
+  const { configId } = await broker.connect()
+  broker.sandbox.faults.next('refresh', { status: 504, body: '<html>504</html>' }, 9)
+  await sleep(1_100)
+  const { body } = await broker.admin('POST', `/api/models/configs/${configId}/diagnose`)
+  t.match(body, { ok: false, code: 'refresh_stuck', upstream_status: null })
+  t.match(body.checks.at(-1), { name: 'refresh', ok: false })
 })
 
 t.test('a login for a host that is not allowed, and a provider without completions', async (t) => {

@@ -144,6 +144,11 @@ t.test('the official client’s file becomes a config, and doctor looks at it', 
   t.match(imported, { code: 0, out: /^[0-9a-f-]{36}\n$/, err: /through the broker only/ })
   t.match(await desk.run(['configs', 'list']), { out: /mine +qwen +active/ })
   t.match(await desk.run(['doctor', 'mine']), { code: 0, out: /✓ mine: Everything works/ })
+  desk.sandbox.faults.next('upstream', { status: 403, body: { error: { code: 'quota_exceeded' } } })
+  t.match(await desk.run(['doctor', 'mine']), {
+    code: 1,
+    out: /✗ mine: The quota is used up · 额度已用尽\n[\s\S]*✗ completion: 403 [\s\S]*→ Wait, or use another config\n {2}→ 请等待额度恢复/,
+  })
   t.match(await desk.run(['import', creds, '--name', 'mine']), { code: 1, err: /already in use/ })
   t.match(await desk.run(['import', join(desk.home, 'none')]), { code: 2, err: /ENOENT/ })
   t.match(await desk.run(['import', join(desk.home, 'config.yaml')]), {
@@ -177,5 +182,11 @@ t.test('what is typed wrong is answered with what can be typed', async (t) => {
   })
   t.match(await desk.run(['login', 'nobody']), { code: 2, err: /no provider nobody/ })
   t.match(await desk.run(['serve'], { PORT: 'x' }), { code: 1, err: /^token-broker: PORT must be/ })
+  const config = join(desk.home, 'typo.yaml')
+  writeFileSync(config, 'providers:\n  qwen:\n    upstream: { base: https://a.example }\n')
+  t.match(await desk.run(['serve'], { CONFIG_FILE: config }), {
+    code: 1,
+    err: /^token-broker: \S+\/typo\.yaml:3: upstream\.base is not a known name; known here: base_url, .*\n$/,
+  })
   t.match(await desk.run(['--help']), { code: 0, out: /encryption-key/ })
 })
