@@ -22,7 +22,7 @@ for (const mutation of chosen) {
   const copy = copyWith(mutation)
   const red = mutation.gates.filter((gate) => isRed(gate, copy))
   rmSync(copy, { recursive: true, force: true })
-  if (red.length === 0 && !mutation.isHarmless) unnoticed += 1
+  if (red.length === 0) unnoticed += 1
   lines.push(`| ${mutation.name} | ${mutation.gates.join(', ')} | ${red.join(', ') || '**none**'} |`)
 }
 process.stdout.write(`${lines.join('\n')}\n`)

@@ -17,11 +17,15 @@ import {
 } from '../stage.ts'
 
 const MINUTE_MS = 60_000
+/** Long enough for all brokers to be refreshing at once, if they would. */
+const GRANT_MS = 250
 const CLOCKS_MS = [0, 10 * MINUTE_MS, -10 * MINUTE_MS]
 
-/** How a token ends: it is soon due, it has ended, or upstream refuses it although it seemed good. */
-const ENDINGS = ['due', 'ended', 'refused'] as const
+/** How a token ends: it is soon due, it has ended, upstream refuses it although it seemed good, or not at all. */
+const ENDINGS = ['due', 'ended', 'refused', 'good'] as const
 type Ending = (typeof ENDINGS)[number]
+/** Refreshing begins 5 minutes before the end: a clock 10 minutes wrong would take each for another. */
+const EXPIRES_IN_MS = { due: MINUTE_MS, ended: -1, good: 8 * MINUTE_MS } as const
 
 interface Scene {
   readonly brokers: readonly Broker[]
@@ -31,6 +35,7 @@ interface Scene {
 }
 
 interface Round {
+  readonly ending: Ending
   readonly grants: number
   readonly calls: readonly Call[]
 }
@@ -42,7 +47,7 @@ export const oneRefresh: Gate = {
     const callers = lab.size(1_000, 100)
     const scene = await open(lab)
     const rounds: Round[] = []
-    for (let i = 0; i < lab.size(50, 6); i += 1) {
+    for (let i = 0; i < lab.size(60, 8); i += 1) {
       const ending = ENDINGS[i % ENDINGS.length] as Ending
       const round = await play(scene, ending, callers)
       rounds.push(round)
@@ -54,14 +59,14 @@ export const oneRefresh: Gate = {
     const calls = rounds.flatMap((round) => round.calls)
     const failed = calls.filter(isFailed).length
     const { familiesRevoked } = scene.sandbox.counts
-    const single = rounds.filter(({ grants }) => grants === 1).length
+    const right = rounds.filter(({ ending, grants }) => grants === (ending === 'good' ? 0 : 1)).length
     return [
       {
-        what: `${scene.brokers.length} brokers (clocks 0, +10, −10 min) × ${callers} callers × ${rounds.length} rounds: token due, ended, refused`,
-        figure: `${single} of ${rounds.length} rounds with exactly 1 grant, ${failed} failed calls, ${familiesRevoked} families revoked`,
+        what: `${scene.brokers.length} brokers (clocks 0, +10, −10 min) × ${callers} callers × ${rounds.length} rounds: token due, ended, refused, good`,
+        figure: `${right} of ${rounds.length} rounds with exactly 1 grant (0 for a good token), ${failed} failed calls, ${familiesRevoked} families revoked`,
         worst: `${Math.max(...rounds.map(({ grants }) => grants))} grants in a round, failures ${failuresOf(calls)}, slowest call ${Math.round(slowest(calls))} ms`,
         required: '1 grant a round, 0 failed, 0 revoked',
-        reached: single === rounds.length && failed === 0 && familiesRevoked === 0,
+        reached: right === rounds.length && failed === 0 && familiesRevoked === 0,
       },
     ]
   },
@@ -87,10 +92,12 @@ async function play(
   if (ending === 'refused') {
     await schema.rows.write([config.id], { oauth_expires_at: Date.now() + 60 * MINUTE_MS })
   } else {
-    const expiresAt = ending === 'due' ? Date.now() + MINUTE_MS : Date.now() - 1
+    const expiresAt = Date.now() + EXPIRES_IN_MS[ending]
     await schema.rows.write([config.id], { oauth_expires_at: expiresAt, oauth_refreshed_at: null })
   }
-  if (ending !== 'due') await sandbox.revokeAccessTokens()
+  if (ending === 'ended' || ending === 'refused') await sandbox.revokeAccessTokens()
+  sandbox.faults.clear()
+  sandbox.faults.next('refresh', { delayMs: GRANT_MS })
   await Promise.all(brokers.map((broker) => broker.isReady()))
   const before = sandbox.counts.refreshRequests
   const calls = await Promise.all(
@@ -98,5 +105,5 @@ async function play(
       Array.from({ length: callers }, () => callOnce(() => broker.complete(config.key))),
     ),
   )
-  return { calls, grants: sandbox.counts.refreshRequests - before }
+  return { ending, calls, grants: sandbox.counts.refreshRequests - before }
 }
