@@ -15,6 +15,7 @@ import { sessionRoutes } from './admin/session-routes.ts'
 import { usageRoutes } from './admin/usage-routes.ts'
 import type { Config } from './base/config.ts'
 import { BrokerError } from './base/errors.ts'
+import { callLogger } from './base/log.ts'
 import type { Secret } from './base/secret.ts'
 import { describeApi } from './docs.ts'
 import { Gateway, type GatewayParts } from './gateway/gateway.ts'
@@ -78,7 +79,8 @@ export async function buildApp(
       logAnswers(inner, log)
       await onboardingRoutes(inner, { sessions, database, clock: parts.changes.clock, providers })
     })
-    const gatewayParts: GatewayParts = { ...parts, providers, configs: parts.modelConfigs }
+    const logCall = callLogger(log)
+    const gatewayParts: GatewayParts = { ...parts, providers, configs: parts.modelConfigs, logCall }
     await scope.register((inner) => gatewayRoutes(inner, new Gateway(gatewayParts), gatewayParts))
   })
   return {

@@ -5,7 +5,10 @@
 import { type LoggerOptions, type Logger as PinoLogger, pino } from 'pino'
 import type { LogLevel } from './settings.ts'
 
-export type Logger = Pick<PinoLogger, 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'>
+export type Logger = Pick<
+  PinoLogger,
+  'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'isLevelEnabled'
+>
 
 /** Field names that may appear in a line; everything else is dropped. */
 const ALLOWED = new Set([
@@ -34,8 +37,8 @@ const ALLOWED = new Set([
   'token',
 ])
 
-/** Lines wait for one another: a system call a line costs a tenth of a call through the gateway. */
-const BUFFERED = { minLength: 4_096, periodicFlush: 500, sync: false }
+/** Lines wait for one another, half a second at most: a system call a line would cost as much as the line. */
+const BUFFERED = { minLength: 4_096, periodicFlush: 500, sync: true }
 
 export interface LogDestination {
   write(line: string): void
@@ -50,7 +53,36 @@ export function createLog(level: LogLevel, destination?: LogDestination): PinoLo
   }
   if (destination) return pino(options, destination)
   if (process.stdout.isTTY) return pino({ ...options, transport: { target: 'pino-pretty' } })
-  return pino(options, pino.destination(BUFFERED))
+  const stdout = pino.destination(BUFFERED)
+  process.once('exit', () => stdout.flushSync())
+  return pino(options, stdout)
+}
+
+/** What is logged of a call through the gateway. */
+export interface CallLine {
+  readonly requestId: string
+  readonly keyId: string
+  readonly configId: string
+  readonly model: string | undefined
+  readonly status: number
+  readonly attempt: number
+  readonly ms: number
+  readonly outcome: string | undefined
+}
+
+/** Writes the very line that pino would, at a third of its price: these are nearly all the lines there are. */
+export function callLogger(log: Logger): (call: CallLine) => void {
+  const destination = (log as unknown as Record<symbol, LogDestination>)[
+    pino.symbols.streamSym
+  ] as LogDestination
+  return (call) => {
+    if (!log.isLevelEnabled('info')) return
+    const model = call.model === undefined ? '' : `,"model":${JSON.stringify(call.model)}`
+    const outcome = call.outcome === undefined ? '' : `,"outcome":${JSON.stringify(call.outcome)}`
+    destination.write(
+      `{"level":"info"${isoTime()},"requestId":"${call.requestId}","keyId":"${call.keyId}","configId":"${call.configId}"${model},"status":${call.status},"attempt":${call.attempt},"ms":${call.ms}${outcome},"msg":"call"}\n`,
+    )
+  }
 }
 
 let lastMs = 0

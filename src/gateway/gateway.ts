@@ -9,7 +9,7 @@ import type { Dispatcher } from 'undici'
 import type { ApiKeys } from '../api-key/api-keys.ts'
 import type { KeyLimits } from '../api-key/key-limits.ts'
 import { BrokerError } from '../base/errors.ts'
-import type { Logger } from '../base/log.ts'
+import type { CallLine, Logger } from '../base/log.ts'
 import type { Metrics } from '../base/metrics.ts'
 import type { Provider } from '../base/provider.ts'
 import { type Credential, resourceUrlOf } from '../credential/credential.ts'
@@ -42,6 +42,7 @@ export interface GatewayParts {
   readonly dispatcher: Dispatcher
   readonly metrics: Metrics
   readonly log: Logger
+  readonly logCall: (call: CallLine) => void
 }
 
 /** Where a WebSocket goes; set for @fastify/http-proxy, which carries it. */
@@ -217,7 +218,7 @@ export class Gateway {
   }
 
   #relay(exchange: Exchange, { call, head, route }: Answer): void {
-    const { metrics, usage, log } = this.#parts
+    const { metrics, usage, logCall } = this.#parts
     const { request, reply, key } = exchange
     const tail = TokenTail.for(head)
     const headers = responseHeaders(head.headers)
@@ -233,19 +234,16 @@ export class Gateway {
       else if (failure) metrics.brokenStreams += 1
       const isError = head.status >= 400 || (failure !== undefined && !hasLeft)
       usage.count(useOf(exchange, route, isError, tail?.tokens()))
-      log.info(
-        {
-          requestId: request.id,
-          keyId: key.id,
-          configId: route.config.id,
-          model: route.model,
-          status: head.status,
-          attempt: exchange.attempts,
-          ms: Math.round(performance.now() - exchange.startedAt),
-          ...(failure && { outcome: failure.detail }),
-        },
-        'call',
-      )
+      logCall({
+        requestId: request.id,
+        keyId: key.id,
+        configId: route.config.id,
+        model: route.model,
+        status: head.status,
+        attempt: exchange.attempts,
+        ms: Math.round(performance.now() - exchange.startedAt),
+        outcome: failure?.detail,
+      })
     })
   }
 }
