@@ -44,16 +44,32 @@ export interface RefreshHooks {
 
 /** Everything that lives as long as the process. @param elsewhere makes the way to a refresher in another process */
 export function joinParts(config: Config, log: Logger, elsewhere?: (hooks: RefreshHooks) => Refreshing) {
-  const database = openDatabase(config)
-  const keys = new KeyRing(config.encryptionKeys)
-  const changes = new ChangeWatcher(database, log)
-  const { clock } = changes
-  const metrics = new Metrics()
-  const dispatcher = createAgent()
-  const { providers } = config
+  const ground = layGround(config, log)
+  const held = joinCredentials(ground, elsewhere)
+  return { ...ground, ...held, ...joinConfigs(ground, held) }
+}
 
-  const servers = authorizationServers(config)
-  const credentialStore = openTokenPersistence(database, keys, providers)
+function layGround(config: Config, log: Logger) {
+  const database = openDatabase(config)
+  return {
+    config,
+    log,
+    database,
+    keys: new KeyRing(config.encryptionKeys),
+    changes: new ChangeWatcher(database, log),
+    metrics: new Metrics(),
+    dispatcher: createAgent(),
+    servers: authorizationServers(config),
+  }
+}
+
+type Ground = ReturnType<typeof layGround>
+
+/** What holds tokens, and what renews them. */
+function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Refreshing) {
+  const { config, log, database, keys, changes, metrics, servers } = ground
+  const { clock } = changes
+  const credentialStore = openTokenPersistence(database, keys, config.providers)
   const cache = new CredentialCache()
   changes.onChange(() => cache.clear())
   const hooks: RefreshHooks = {
@@ -73,8 +89,13 @@ export function joinParts(config: Config, log: Logger, elsewhere?: (hooks: Refre
   })
   const refresher = elsewhere ? elsewhere(hooks) : own
   const credentials = new Credentials(cache, credentialStore, refresher, clock)
+  return { credentialStore, journal, own, refresher, credentials }
+}
 
-  const apiKeys = new ApiKeys(database, changes)
+/** What people make and ask for: configs, keys, logins, and what was used of them. */
+function joinConfigs(ground: Ground, { credentialStore, credentials }: ReturnType<typeof joinCredentials>) {
+  const { config, log, database, keys, changes, dispatcher, servers } = ground
+  const { clock } = changes
   const relogin = (configId: string, sessionId: string) =>
     configs.update(configId, { oauth_session_id: sessionId })
   const sessions = new DeviceSessions(new DeviceSessionStore(database, keys), servers, clock, log, relogin)
@@ -83,44 +104,23 @@ export function joinParts(config: Config, log: Logger, elsewhere?: (hooks: Refre
     credentialStore,
     credentials,
     keys,
-    providers,
+    providers: config.providers,
     clock,
     dispatcher,
     revoke: (credential) => revoke(credential, servers, log),
     tokensOf: (sessionId) => sessions.tokensOf(sessionId),
   })
-  const limits = new KeyLimits()
-  const cooldowns = new Cooldowns()
-  const loginLinks = new LoginLinks(database, clock)
-  const modelConfigs = new ModelConfigs(database, changes)
   const usageStore = new UsageStore(database)
-  const usage = new Usage(usageStore, clock, log)
   return {
-    ...{
-      config,
-      log,
-      database,
-      keys,
-      changes,
-      metrics,
-      dispatcher,
-      credentialStore,
-      journal,
-      own,
-      refresher,
-    },
-    ...{
-      credentials,
-      apiKeys,
-      limits,
-      cooldowns,
-      sessions,
-      configs,
-      modelConfigs,
-      loginLinks,
-      usage,
-      usageStore,
-    },
+    apiKeys: new ApiKeys(database, changes),
+    limits: new KeyLimits(),
+    cooldowns: new Cooldowns(),
+    sessions,
+    configs,
+    modelConfigs: new ModelConfigs(database, changes),
+    loginLinks: new LoginLinks(database, clock),
+    usage: new Usage(usageStore, clock, log),
+    usageStore,
   }
 }
 

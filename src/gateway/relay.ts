@@ -45,28 +45,57 @@ export function relay(
     return
   }
   const resume = () => call.resume()
+  const isFramed = takeOverFraming(client)
   let isHeadOut = false
   call.pipeTo({
     chunk(bytes) {
       isHeadOut = true
       tail?.push(bytes)
-      if (client.write(bytes)) return true
+      if (isFramed ? writeFrame(client, bytes) : client.write(bytes)) return true
       client.once('drain', resume)
       return false
     },
     end() {
-      client.end()
+      client.end(isFramed ? LAST_FRAME : undefined)
       done(undefined, false)
     },
     fail(error) {
       const hasLeft = client.destroyed
-      if (isPlainEventStream(head)) client.end(errorEvent(error))
-      else client.destroy()
+      if (isPlainEventStream(head)) {
+        if (isFramed) writeFrame(client, Buffer.from(errorEvent(error)))
+        client.end(isFramed ? LAST_FRAME : errorEvent(error))
+      } else client.destroy()
       done(error, hasLeft)
     },
   })
   // The head goes out at once even if the first chunk takes its time; `headersSent` is true from writeHead on.
   if (!call.isEnded && !isHeadOut) client.flushHeaders()
+}
+
+const LAST_FRAME = '0\r\n\r\n'
+/** A larger chunk is cheaper to hand on as it is than to copy. */
+const MAX_COPIED_BYTES = 4_096
+
+/**
+ * Whether chunks are framed here from now on (chunked coding, RFC 9112 §7.1). Node makes four writes of a chunk and
+ * gathers them; a small chunk is one piece of text here, in which as latin1 every byte stays itself.
+ */
+function takeOverFraming(client: ServerResponse): boolean {
+  const isChunked = client.chunkedEncoding
+  client.chunkedEncoding = false
+  return isChunked
+}
+
+/** @returns whether the client takes more */
+function writeFrame(client: ServerResponse, bytes: Buffer): boolean {
+  if (bytes.length === 0) return true // would be the last one
+  const size = bytes.length.toString(16)
+  if (bytes.length <= MAX_COPIED_BYTES) {
+    return client.write(`${size}\r\n${bytes.toString('latin1')}\r\n`, 'latin1')
+  }
+  client.write(`${size}\r\n`, 'latin1')
+  client.write(bytes)
+  return client.write('\r\n', 'latin1')
 }
 
 /** Nothing can be added to a compressed stream. */

@@ -2,7 +2,7 @@
  * Reads how many tokens an answer cost from its last bytes, while it passes.
  *
  * Both dialects put `usage` at the very end: of a JSON body, or of the last event but `[DONE]`. So nothing is
- * parsed before the end, nothing copied, and never more kept than TAIL_BYTES and the chunk that reaches beyond.
+ * parsed before the end, and never more kept than TAIL_BYTES and the chunk that reaches beyond.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 
@@ -18,6 +18,7 @@ interface AnswerHead {
 }
 
 export const TAIL_BYTES = 4096
+const MAX_CHUNKS = 16
 const NONE: Tokens = { prompt: 0, completion: 0 }
 
 export class TokenTail {
@@ -40,6 +41,8 @@ export class TokenTail {
     while (this.#bytes - (chunks[0] as Buffer).length >= TAIL_BYTES) {
       this.#bytes -= (chunks.shift() as Buffer).length
     }
+    // Many small ones weigh more than what is in them.
+    if (chunks.length > MAX_CHUNKS) this.#chunks = [Buffer.concat(chunks)]
   }
 
   /** Call it once, when the answer is over. */
