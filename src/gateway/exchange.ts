@@ -12,7 +12,7 @@ import type { Use } from '../usage/usage.ts'
 import { type ModelScan, replaceModel } from './model-scan.ts'
 import type { Route } from './routing.ts'
 
-export interface Exchange {
+export class Exchange {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   readonly key: ApiKey
@@ -21,13 +21,24 @@ export interface Exchange {
   /** From `performance.now()`. */
   readonly startedAt: number
   /** The last call made upstream; cancelled when the client leaves. */
-  call: UpstreamCall | undefined
+  call: UpstreamCall | undefined = undefined
   /** Calls made upstream so far. */
-  attempts: number
-  refresh: 'none' | 'waited' | 'forced'
+  attempts = 0
+  refresh: 'none' | 'waited' | 'forced' = 'none'
   /** Configs that could not answer, with why, e.g. `first:429`. */
-  passedOver: string[]
+  readonly passedOver: string[] = []
+
+  constructor({ request, reply, key, body, scan, startedAt }: ExchangeStart) {
+    this.request = request
+    this.reply = reply
+    this.key = key
+    this.body = body
+    this.scan = scan
+    this.startedAt = startedAt
+  }
 }
+
+type ExchangeStart = Pick<Exchange, 'request' | 'reply' | 'key' | 'body' | 'scan' | 'startedAt'>
 
 /** `Authorization: Bearer …`, or `x-api-key`. */
 export function presentedKey(headers: IncomingHttpHeaders): string | undefined {

@@ -21,7 +21,7 @@ import { type Head, send, type UpstreamCall } from '../upstream/send.ts'
 import { TokenTail } from '../usage/token-tail.ts'
 import type { Usage } from '../usage/usage.ts'
 import type { Cooldowns } from './cooldowns.ts'
-import { bodyFor, corsHeaders, type Exchange, modelOf, presentedKey, traceOf, useOf } from './exchange.ts'
+import { bodyFor, corsHeaders, Exchange, modelOf, presentedKey, traceOf, useOf } from './exchange.ts'
 import { restAfterAnswer, restAfterFailure } from './failover.ts'
 import { findModel } from './model-scan.ts'
 import { modelsList } from './models-list.ts'
@@ -85,19 +85,16 @@ export class Gateway {
       candidates.length === 1 || body === request.raw
         ? [candidates[0]]
         : this.#inOrder(candidates, request, body)
-    const exchange: Exchange = {
-      ...{ request, reply, key, body, scan, startedAt },
-      ...{ call: undefined, attempts: 0, refresh: 'none', passedOver: [] },
-    }
-    reply.raw.once('close', () => {
+    const exchange = new Exchange({ request, reply, key, body, scan, startedAt })
+    reply.raw.on('close', () => {
       if (!reply.raw.writableFinished) exchange.call?.cancel()
     })
 
     /** An answer that was passed over: should nobody have a better one, it tells more than our own error. */
     let spare: Answer | undefined
-    for (const [index, route] of routes.entries()) {
+    for (const route of routes) {
       const { id, name } = route.config
-      const isLast = index === routes.length - 1
+      const isLast = route === routes.at(-1)
       cooldowns.trying(id)
       try {
         const answer = await this.#attempt(exchange, route)
