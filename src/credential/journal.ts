@@ -8,10 +8,11 @@
 import { randomUUID } from 'node:crypto'
 import {
   closeSync,
+  fstatSync,
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
+  readSync,
   rmSync,
   statSync,
   writeSync,
@@ -34,6 +35,12 @@ export interface JournalEntry {
 
 type Line = ({ kind: 'kept' } & JournalEntry) | { kind: 'begun' | 'done'; attemptId: string; at: number }
 
+/** How far a file was read, in bytes, and what it holds that nobody had done by then. */
+interface Reading {
+  offset: number
+  readonly kept: Map<string, JournalEntry>
+}
+
 const KEPT_FOR_MS = DAY
 /** A journal without open entries starts anew beyond this. */
 const COMPACT_BYTES = 1024 * 1024
@@ -41,10 +48,13 @@ const COMPACT_BYTES = 1024 * 1024
 export class Journal {
   readonly #dir: string
   readonly #keys: KeyRing
-  readonly #name = `${randomUUID()}.journal`
+  #name = ''
   #file: number | undefined
   #bytes = 0
   readonly #open = new Set<string>()
+  /** What was read of each file. Files only grow, and a new one has a new name, so nothing is read twice. */
+  readonly #readings = new Map<string, Reading>()
+  readonly #done = new Set<string>()
 
   constructor(dataDir: string, keys: KeyRing) {
     this.#dir = join(dataDir, 'journal')
@@ -78,15 +88,20 @@ export class Journal {
 
   /** Kept and not done, by any process of this DATA_DIR, oldest first. @throws BrokerError storage_unavailable */
   pending(): JournalEntry[] {
-    const kept = new Map<string, JournalEntry>()
-    const done = new Set<string>()
-    for (const file of this.#files()) {
-      for (const line of this.#read(file)) {
-        if (line.kind === 'kept') kept.set(line.attemptId, line)
-        if (line.kind === 'done') done.add(line.attemptId)
+    const files = this.#files()
+    for (const file of this.#readings.keys()) if (!files.includes(file)) this.#readings.delete(file)
+    for (const file of files) {
+      for (const line of this.#readOn(file)) {
+        if (line.kind === 'kept') this.#readings.get(file)?.kept.set(line.attemptId, line)
+        if (line.kind === 'done') this.#done.add(line.attemptId)
       }
     }
-    return [...kept.values()].filter((entry) => !done.has(entry.attemptId)).sort((a, b) => a.at - b.at)
+    const pending: JournalEntry[] = []
+    for (const { kept } of this.#readings.values()) {
+      for (const id of kept.keys()) if (this.#done.has(id)) kept.delete(id)
+      pending.push(...kept.values())
+    }
+    return pending.sort((a, b) => a.at - b.at)
   }
 
   /** Whether an entry could be written now. */
@@ -129,6 +144,7 @@ export class Journal {
   #create(): number {
     mkdirSync(this.#dir, { recursive: true, mode: 0o700 })
     this.#bytes = 0
+    this.#name = `${randomUUID()}.journal`
     return openSync(join(this.#dir, this.#name), 'a', 0o600)
   }
 
@@ -147,9 +163,17 @@ export class Journal {
     }
   }
 
-  /** A last line cut off by a kill is no entry: its answer was never acted upon either. */
-  *#read(file: string): Generator<Line> {
-    for (const sealed of readFileSync(join(this.#dir, file), 'utf8').split('\n')) {
+  /**
+   * The lines that are new since the last time. One without an end may still be under way; cut off by a kill it is
+   * no entry, for its answer was never acted upon either.
+   */
+  *#readOn(file: string): Generator<Line> {
+    const reading = this.#readings.get(file) ?? { offset: 0, kept: new Map() }
+    this.#readings.set(file, reading)
+    const text = readFrom(join(this.#dir, file), reading.offset)
+    const end = text.lastIndexOf('\n') + 1
+    reading.offset += end
+    for (const sealed of text.slice(0, end).split('\n')) {
       if (sealed === '') continue
       try {
         yield JSON.parse(this.#keys.open(sealed)) as Line
@@ -157,5 +181,22 @@ export class Journal {
         // torn, or sealed with a key that is gone
       }
     }
+  }
+}
+
+/** '' for a file that another process removed in the meantime. Sealed lines are ASCII: a byte is a character. */
+function readFrom(path: string, offset: number): string {
+  let file: number
+  try {
+    file = openSync(path, 'r')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw new BrokerError('storage_unavailable', { cause, detail: 'the journal cannot be read' })
+  }
+  try {
+    const bytes = Buffer.alloc(Math.max(0, fstatSync(file).size - offset))
+    return bytes.toString('latin1', 0, readSync(file, bytes, 0, bytes.length, offset))
+  } finally {
+    closeSync(file)
   }
 }

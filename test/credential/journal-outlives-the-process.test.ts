@@ -167,3 +167,26 @@ t.test(
     t.equal((await chat()).status, 200)
   },
 )
+
+t.test('asking again reads only what is new, whichever process wrote it', async (t) => {
+  const dir = folder(t)
+  const [mine, others] = [new Journal(dir, ring), new Journal(dir, ring)]
+  const ids = Array.from({ length: 1_000 }, (_, index) => `attempt-${index}`)
+  for (const id of ids) others.keep(entry(id))
+  t.equal(mine.pending().length, 1_000)
+  const startedAt = performance.now()
+  for (let asked = 0; asked < 500; asked += 1) mine.pending()
+  const ms = performance.now() - startedAt
+  t.ok(ms < 2_000, `${Math.round(ms)} ms for 500 questions`)
+
+  others.keep(entry('last'))
+  t.equal(mine.pending().length, 1_001)
+  for (const id of ids) others.done(id)
+  t.same(
+    mine.pending().map(({ attemptId }) => attemptId),
+    ['last'],
+  )
+  others.done('last')
+  others.close()
+  t.same(mine.pending(), [], 'a file that is gone is no error')
+})

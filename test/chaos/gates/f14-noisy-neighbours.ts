@@ -1,6 +1,7 @@
 /**
  * F14: one slow upstream and one flooding key beside everybody else's calls.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { request } from 'undici'
 import type { Gate } from '../lab.ts'
 import { type Call, failuresOf, isFailed, Load, quantile, slowest } from '../load.ts'
@@ -11,6 +12,7 @@ const PER_SECOND = 100
 const FLOOD_PER_SECOND = 400
 const FLOOD_LIMIT = 60
 const HANGING = 200
+const SETTLE_MS = 1_000
 const TIMES = 2
 /** Timers and garbage collection alone move a p99 by so much. */
 const NOISE_MS = 5
@@ -32,6 +34,7 @@ export const noisyNeighbours: Gate = {
       quiet.push(...(await calls(scene, key, 4)))
       const hanging = new AbortController()
       for (let i = 0; i < HANGING; i += 1) void hang(scene, key, hanging.signal)
+      await sleep(SETTLE_MS) // they hang now; that they all came at once is not what is measured
       const flood = new Load(FLOOD_PER_SECOND, () => short(scene, flooding))
       noisy.push(...(await calls(scene, key, 4)))
       const flooded = await flood.stop()
@@ -61,7 +64,7 @@ export const noisyNeighbours: Gate = {
 
 async function calls(scene: WildScene, key: string, seconds: number): Promise<Call[]> {
   const load = new Load(PER_SECOND, () => short(scene, key))
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
+  await sleep(seconds * 1000)
   return load.stop()
 }
 
