@@ -23,6 +23,8 @@ import type { Link } from '../tcp-proxy.ts'
 
 const LEASE_MS = 30_000
 const MARGIN_MS = 1_000
+/** Beside other tests. */
+const BUSY_MARGIN_MS = 5_000
 /** Long enough for the whole gate, and less than the 300 s from which on a credential is due. */
 const STILL_VALID_MS = 250_000
 const CALLS_PER_SECOND = 5
@@ -144,6 +146,7 @@ export const holderAway: Gate = {
   title: 'the lease holder is away',
   async run(lab) {
     const awayMs = lab.size(60_000, 36_000)
+    const marginMs = lab.size(MARGIN_MS, BUSY_MARGIN_MS)
     const schema = await openSchema(lab, await sharedServer())
     const sandbox = await openSandbox(lab)
     const options = { databaseUrl: schema.url, sandbox: sandbox.origin }
@@ -156,7 +159,7 @@ export const holderAway: Gate = {
       const holder = holders[index] as Broker
       const config = await takeAway(scene, item, holder)
       lab.say(item.name)
-      running.push(play(scene, item, { holder, config, awayMs }))
+      running.push(play(scene, item, { holder, config, awayMs, marginMs }))
     }
     running.push(believedAtOnce(scene))
     const rows = await Promise.all(running)
@@ -197,9 +200,11 @@ interface Away {
   readonly holder: Broker
   readonly config: ConnectedWithKey
   readonly awayMs: number
+  /** How long after the lease's end somebody must have taken over. */
+  readonly marginMs: number
 }
 
-async function play(scene: Scene, item: Case, { holder, config, awayMs }: Away): Promise<Row> {
+async function play(scene: Scene, item: Case, { holder, config, awayMs, marginMs }: Away): Promise<Row> {
   const { schema, keeper } = scene
   const before = await schema.rows.read(config.id)
   const claimedAt = before.lease_until - LEASE_MS
@@ -246,10 +251,10 @@ async function play(scene: Scene, item: Case, { holder, config, awayMs }: Away):
     what: `lease holder ${item.name}, ${awayMs / 1000} s`,
     figure: `taken over after ${takenOverMs === undefined ? 'never' : `${(takenOverMs / 1000).toFixed(1)} s`}, ${calls.filter(isFailed).length} failed calls, the woken holder sent ${sentLater} requests`,
     worst: `failures ${failuresOf(calls)}; ${fate}, state ${row.oauth_state}${item.hasSent ? '' : `; refreshed ${renewedMs === undefined ? 'never' : `${Math.round(renewedMs)} ms`} after its token's end`}`,
-    required: `taken over within ${LEASE_MS / 1000 + 1} s, 0 failed, 0 sent`,
+    required: `taken over within ${(LEASE_MS + marginMs) / 1000} s, 0 failed, 0 sent`,
     reached:
       takenOverMs !== undefined &&
-      takenOverMs <= LEASE_MS + MARGIN_MS &&
+      takenOverMs <= LEASE_MS + marginMs &&
       (item.hasSent || renewedMs !== undefined) &&
       !calls.some(isFailed) &&
       sentLater === 0 &&

@@ -21,6 +21,8 @@ import {
 } from '../stage.ts'
 
 const MAX_ADDED_MS = 50
+/** Beside other tests: far below what a call takes that waits for the database. */
+const MAX_ADDED_BUSY_MS = 1_000
 const NORMAL_WITHIN_MS = 5_000
 /** With each of the two credentials. */
 const CALLS_PER_SECOND = 20
@@ -77,7 +79,8 @@ export const databaseAway: Gate = {
     ])
     const [healthy, ...others] = await endure(lab, subjects, awayMs)
     const normal = quantile(healthy?.times ?? [], 0.99)
-    return others.map((found) => judge(found, normal, awayMs))
+    const maxAddedMs = lab.size(MAX_ADDED_MS, MAX_ADDED_BUSY_MS)
+    return others.map((found) => judge(found, { normal, awayMs, maxAddedMs }))
   },
 }
 
@@ -168,7 +171,14 @@ function normalAfter(calls: readonly Call[], since: number): number {
   return first ? first.startedAt + first.ms - since : Number.POSITIVE_INFINITY
 }
 
-function judge(found: Finding, normal: number, awayMs: number): Row {
+interface Yardstick {
+  /** p99 of calls with a healthy database at the same time. */
+  readonly normal: number
+  readonly awayMs: number
+  readonly maxAddedMs: number
+}
+
+function judge(found: Finding, { normal, awayMs, maxAddedMs }: Yardstick): Row {
   const { name, calls, times, refreshesAfterMs, writesAfterMs } = found
   const failed = calls.filter(isFailed).length
   const added = Math.max(0, quantile(times, 0.99) - normal)
@@ -177,8 +187,8 @@ function judge(found: Finding, normal: number, awayMs: number): Row {
     what: `database ${name}, ${awayMs / 1000} s; ${calls.length} calls then and after, half of them with a token that falls due meanwhile`,
     figure: `${failed} failed calls, p99 +${added.toFixed(1)} ms, a refresh works after ${seconds(refreshesAfterMs)}, a write after ${seconds(writesAfterMs)}`,
     worst: `failures ${failuresOf(calls)}, slowest call ${Math.round(Math.max(...times))} ms (p99 with a healthy database at the same time ${normal.toFixed(1)} ms)`,
-    required: `0 failed, p99 +${MAX_ADDED_MS} ms, normal within ${NORMAL_WITHIN_MS / 1000} s`,
+    required: `0 failed, p99 +${maxAddedMs} ms, normal within ${NORMAL_WITHIN_MS / 1000} s`,
     reached:
-      failed === 0 && added <= MAX_ADDED_MS && Math.max(refreshesAfterMs, writesAfterMs) <= NORMAL_WITHIN_MS,
+      failed === 0 && added <= maxAddedMs && Math.max(refreshesAfterMs, writesAfterMs) <= NORMAL_WITHIN_MS,
   }
 }
