@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { request } from 'undici'
 import type { Gate } from '../lab.ts'
 import { type Call, failuresOf, isFailed, Load, quantile, slowest } from '../load.ts'
-import { ask, openWild, type WildScene } from './wild.ts'
+import { ask, bodyOf, openWild, type WildScene } from './wild.ts'
 
 const PER_SECOND = 100
 /** Far over the flooding key's own limit. */
@@ -31,7 +31,9 @@ export const noisyNeighbours: Gate = {
     const quiet: Call[] = []
     const noisy: Call[] = []
     for (let round = 1; round <= rounds; round += 1) {
+      const past = new Load(FLOOD_PER_SECOND, () => pastTheBroker(scene))
       quiet.push(...(await calls(scene, key, 4)))
+      await past.stop()
       const hanging = new AbortController()
       for (let i = 0; i < HANGING; i += 1) void hang(scene, key, hanging.signal)
       await sleep(SETTLE_MS) // they hang now; that they all came at once is not what is measured
@@ -71,6 +73,15 @@ async function calls(scene: WildScene, key: string, seconds: number): Promise<Ca
 async function short(scene: WildScene, key: string) {
   const { status, text } = await ask(scene, key, 'well')
   return { status, body: JSON.parse(text) as Readonly<Record<string, unknown>> }
+}
+
+/** In peace the flood goes straight to upstream: this process, which sends and answers it, is as busy as in war. */
+async function pastTheBroker({ upstream }: WildScene) {
+  const answer = await request(`${upstream.origin}/v1/chat/completions`, {
+    method: 'POST',
+    body: bodyOf('well'),
+  })
+  return { status: answer.statusCode, body: (await answer.body.json()) as Readonly<Record<string, unknown>> }
 }
 
 async function hang({ broker }: WildScene, key: string, signal: AbortSignal): Promise<void> {
