@@ -20,7 +20,7 @@ import {
   sql,
   type Transaction,
 } from 'kysely'
-import { createPool, type PoolOptions } from 'mysql2'
+import type { PoolOptions } from 'mysql2'
 import { BrokerError } from '../base/errors.ts'
 import type { Secret } from '../base/secret.ts'
 import type { Tables } from './tables.ts'
@@ -118,11 +118,13 @@ class TransactionalSqliteAdapter extends SqliteAdapter {
 
 function openMysql(url: Secret): Database {
   // Made when first asked: a pool watches its idle connections until it is ended, which Kysely leaves out unless used.
-  const kysely = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: async () => mysqlPool(url) }) })
+  const kysely = new Kysely<Tables>({ dialect: new MysqlDialect({ pool: () => mysqlPool(url) }) })
   return wrap('mysql', kysely, sql<number>`cast(unix_timestamp(now(3)) * 1000 as signed)`)
 }
 
-function mysqlPool(url: Secret): MysqlPool {
+/** Its driver is large, and SQLite does without it. */
+async function mysqlPool(url: Secret): Promise<MysqlPool> {
+  const { createPool } = await import('mysql2')
   const parsed = new URL(url.reveal())
   const options: PoolOptions = {
     host: parsed.hostname,
