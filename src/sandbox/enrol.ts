@@ -1,6 +1,8 @@
 /**
  * Connects the sandbox to a fresh broker the way a person would: over HTTP, through the real device flow.
  */
+import { type IncomingMessage, type RequestOptions, request } from 'node:http'
+import { json } from 'node:stream/consumers'
 import type { Sandbox } from './sandbox.ts'
 
 export interface Enrolment {
@@ -19,13 +21,12 @@ export async function enrolSandbox(
   sandbox: Pick<Sandbox, 'approve'>,
 ): Promise<Enrolment | undefined> {
   const call = async (method: string, path: string, body?: object): Promise<Record<string, unknown>> => {
-    const response = await fetch(broker + path, {
-      method,
-      headers: { authorization: `Bearer ${adminToken}`, 'content-type': 'application/json' },
-      ...(body && { body: JSON.stringify(body) }),
-    })
-    const answer = (await response.json()) as Record<string, unknown>
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${answer['code']}`)
+    const headers = { authorization: `Bearer ${adminToken}`, 'content-type': 'application/json' }
+    const response = await send(broker + path, { method, headers, agent: false }, body)
+    const answer = (await json(response)) as Record<string, unknown>
+    const { statusCode = 0 } = response
+    if (statusCode < 200 || statusCode > 299)
+      throw new Error(`${method} ${path}: ${statusCode} ${answer['code']}`)
     return answer
   }
 
@@ -48,4 +49,13 @@ export async function enrolSandbox(
   })
   const key = await call('POST', '/api/keys', { name: 'first key', model_config_ids: [config['id']] })
   return { key: String(key['key']) }
+}
+
+/** Not `fetch`: its first call takes 15 MB of memory, and this one is made at every start. */
+function send(url: string, options: RequestOptions, body?: object): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request(url, options, resolve)
+      .on('error', reject)
+      .end(body && JSON.stringify(body))
+  })
 }
