@@ -1,14 +1,21 @@
 /**
  * Brings the tables up to date at start. Several replicas may try at once; Kysely's lock table lets one through.
  */
-import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { FileMigrationProvider, Migrator } from 'kysely/migration'
+import { Migrator } from 'kysely/migration'
+import * as initial from '../../migrations/001-initial.ts'
+import * as events from '../../migrations/002-events.ts'
+import * as usage from '../../migrations/003-usage.ts'
+import * as aliases from '../../migrations/004-aliases.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { Database } from './database.ts'
 
-const MIGRATIONS_DIR = fileURLToPath(new URL('../../migrations/', import.meta.url))
+/** By their files' names, in whose order they run. */
+export const MIGRATIONS = {
+  '001-initial': initial,
+  '002-events': events,
+  '003-usage': usage,
+  '004-aliases': aliases,
+}
 
 /**
  * Names of the migrations that were run now, in order.
@@ -17,7 +24,7 @@ const MIGRATIONS_DIR = fileURLToPath(new URL('../../migrations/', import.meta.ur
 export async function migrate(database: Database): Promise<string[]> {
   const migrator = new Migrator({
     db: database.kysely,
-    provider: new FileMigrationProvider({ fs: { readdir }, path: { join }, migrationFolder: MIGRATIONS_DIR }),
+    provider: { getMigrations: async () => MIGRATIONS },
   })
   let failed = 'migrations'
   try {

@@ -1,12 +1,14 @@
 import { execFile } from 'node:child_process'
+import { readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { migrate } from '../../src/storage/migrate.ts'
+import { MIGRATIONS, migrate } from '../../src/storage/migrate.ts'
 import { onEachDatabase, type TestDatabase } from '../support/databases.ts'
 import { open } from './fixtures/open.ts'
 
 const SCRIPT = fileURLToPath(new URL('fixtures/migrate-in-a-process.ts', import.meta.url))
+const FILES = fileURLToPath(new URL('../../migrations/', import.meta.url))
 const REPLICAS = 4
 
 async function migrateInAProcess({ kind, url }: TestDatabase, dataDir: string): Promise<string[]> {
@@ -14,6 +16,13 @@ async function migrateInAProcess({ kind, url }: TestDatabase, dataDir: string): 
   const { stdout } = await promisify(execFile)(process.execPath, [SCRIPT], { env })
   return JSON.parse(stdout) as string[]
 }
+
+t.test('every file is a migration, under its name', async (t) => {
+  t.same(
+    Object.keys(MIGRATIONS).map((name) => `${name}.ts`),
+    readdirSync(FILES).sort(),
+  )
+})
 
 onEachDatabase(t, 'a second migration finds nothing to do', async (t, where) => {
   const database = open(t, where, t.testdir())
