@@ -1,4 +1,4 @@
-# The server needs no build step, TypeScript runs as it is; the console's pages are bundled once.
+# Server and console are bundled where everything is installed; the image holds what they need to run.
 ARG BASE_IMAGE=node:24-bookworm-slim
 
 FROM ${BASE_IMAGE} AS dependencies
@@ -6,12 +6,13 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 
-FROM ${BASE_IMAGE} AS console
+FROM ${BASE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY migrations migrations
 COPY src src
-RUN node src/console/build.ts
+RUN node src/build.ts
 
 FROM ${BASE_IMAGE}
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8787 DATA_DIR=/data
@@ -19,10 +20,8 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json LICENSE ./
 COPY config config
-COPY migrations migrations
-COPY src src
-COPY --from=console /app/dist dist
-RUN install -d -o node -g node -m 700 /data && ln -s /app/src/cli/main.ts /usr/local/bin/token-broker
+COPY --from=build /app/dist dist
+RUN install -d -o node -g node -m 700 /data && ln -s /app/dist/server/main.js /usr/local/bin/token-broker
 USER node
 VOLUME /data
 EXPOSE 8787
