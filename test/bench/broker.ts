@@ -1,6 +1,6 @@
 /**
- * The broker as a user starts it: a process of its own, NODE_ENV unset, default settings, a fresh DATA_DIR;
- * its log goes into a file. Configs and keys are made through its API.
+ * The broker as a user starts it, so what `npm run build` made: a process of its own, NODE_ENV unset, default
+ * settings, a fresh DATA_DIR; its log goes into a file. Configs and keys are made through its API.
  */
 import { mkdtempSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ import { type Lab, PeerFailed } from './lab.ts'
 import { MODEL } from './messages.ts'
 import { type Running, start, untilAnswers } from './processes.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../dist/server/main.js', import.meta.url))
 export const ADMIN_TOKEN = 'admin-token-for-bench-0123456789abcdef'
 
 export interface BrokerOptions {
