@@ -2,7 +2,7 @@
  * `npm run build` (and npm's `prepare`): the server into dist/server, the console and the embeddable element into
  * dist/console.
  *
- * Vite is a development dependency. Where it is not installed nothing is built; src/cli/main.ts then runs as it is.
+ * Vite is a development dependency. Where it is not installed nothing is built.
  */
 import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -85,7 +85,7 @@ const ELEMENT: InlineConfig = {
 async function main(): Promise<void> {
   const vite = await import('vite').catch(() => undefined)
   if (!vite) {
-    process.stdout.write('vite is not installed, so nothing is built\n')
+    process.stdout.write('vite is a development dependency and not installed, so nothing is built\n')
     return
   }
   await rm(OUTPUT, { recursive: true, force: true })
