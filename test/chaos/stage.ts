@@ -9,7 +9,7 @@ import { Secret } from '../../src/base/secret.ts'
 import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts'
 import { type Database, openDatabase } from '../../src/storage/database.ts'
 import { type MysqlServer, startMysql } from '../support/mysql-server.ts'
-import { type Broker, COMPILED, ENCRYPTION_KEY, MAIN } from './broker.ts'
+import { type Broker, COMPILED, ENCRYPTION_KEY, MAIN, startBroker } from './broker.ts'
 import { noteLogin } from './grants.ts'
 import type { Lab } from './lab.ts'
 import { Rows } from './rows.ts'
@@ -84,6 +84,48 @@ export async function openSandbox(lab: Lab, accessTokenSeconds = 7_200): Promise
   const sandbox = await startSandbox({ control: true, accessTokenSeconds })
   lab.atEnd(() => sandbox.close())
   return sandbox
+}
+
+/** A model endpoint that a gate brings along. */
+interface OwnUpstream {
+  readonly origin: string
+  close(): unknown
+}
+
+export interface Scene<Upstream> {
+  readonly lab: Lab
+  readonly broker: Broker
+  readonly upstream: Upstream
+  readonly sandbox: Sandbox
+  readonly schema: Schema
+  /** For the config whose upstream is the gate's own. */
+  createKey(fields?: object): Promise<string>
+}
+
+/** One broker, with a config whose upstream is the gate's own and takes an API key. */
+export async function openInFrontOf<Upstream extends OwnUpstream>(
+  lab: Lab,
+  startUpstream: () => Promise<Upstream>,
+  { model, nodeArgs = [] }: { readonly model: string; readonly nodeArgs?: readonly string[] },
+): Promise<Scene<Upstream>> {
+  const upstream = await startUpstream()
+  lab.atEnd(() => upstream.close())
+  const sandbox = await openSandbox(lab)
+  const schema = await openSchema(lab, await sharedServer())
+  const broker = await startBroker(lab, {
+    databaseUrl: schema.url,
+    sandbox: sandbox.origin,
+    providers: { own: { credential: 'api_key', upstream: { base_url: `${upstream.origin}/v1` } } },
+    nodeArgs,
+  })
+  const config = { name: 'own', provider: 'own', models: [{ model_id: model }], api_key: 'sk-own' }
+  const { id } = await must(broker.admin('POST', 'models/configs', config))
+  const createKey = async (fields: object = {}) => {
+    const named = { name: 'own', model_config_ids: [id], ...fields }
+    const { key } = await must(broker.admin('POST', 'keys', named))
+    return String(key)
+  }
+  return { lab, broker, upstream, sandbox, schema, createKey }
 }
 
 /** As `oauth_token` of a config takes it. */

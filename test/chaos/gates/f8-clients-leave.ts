@@ -5,20 +5,13 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sandbox } from '../../../src/sandbox/sandbox.ts'
-import { type Broker, startBroker } from '../broker.ts'
+import type { Broker } from '../broker.ts'
 import { type SlowUpstream, startSlowUpstream } from '../fixtures/slow-upstream.ts'
-import type { Gate, Lab, Row } from '../lab.ts'
+import type { Gate, Row } from '../lab.ts'
 import { quantile } from '../load.ts'
-import {
-  type ConnectedWithKey,
-  connect,
-  must,
-  openSandbox,
-  openSchema,
-  type Schema,
-  sharedServer,
-} from '../stage.ts'
+import { type ConnectedWithKey, connect, openInFrontOf, type Scene as StageScene } from '../stage.ts'
 
+const MODEL = 'slow-model'
 const ABORTED_WITHIN_MS = 1_000
 const DESCRIPTORS = 5
 const HEAP = 0.1
@@ -30,12 +23,7 @@ const SETTLE_MS = 7_000
 const CLIENTS_A_REFRESH = 25
 const REFRESH_MS = 300
 
-interface Scene {
-  readonly lab: Lab
-  readonly broker: Broker
-  readonly upstream: SlowUpstream
-  readonly sandbox: Sandbox
-  readonly schema: Schema
+interface Scene extends StageScene<SlowUpstream> {
   /** For a config whose upstream is the slow one. */
   readonly key: string
 }
@@ -46,7 +34,8 @@ export const clientsLeave: Gate = {
   id: 'F8',
   title: 'clients leave',
   async run(lab) {
-    const scene = await open(lab)
+    const stage = await openInFrontOf(lab, startSlowUpstream, { model: MODEL, nodeArgs: ['--expose-gc'] })
+    const scene: Scene = { ...stage, key: await stage.createKey() }
     const clients = lab.size(4_000, 200)
     const refreshes = lab.size(1_000, 75) / CLIENTS_A_REFRESH
     const config = await connect(scene.broker, scene.sandbox)
@@ -72,23 +61,6 @@ export const clientsLeave: Gate = {
       unchanged(before, after, clients + refreshes * CLIENTS_A_REFRESH),
     ]
   },
-}
-
-async function open(lab: Lab): Promise<Scene> {
-  const upstream = await startSlowUpstream()
-  lab.atEnd(() => upstream.close())
-  const sandbox = await openSandbox(lab)
-  const schema = await openSchema(lab, await sharedServer())
-  const broker = await startBroker(lab, {
-    databaseUrl: schema.url,
-    sandbox: sandbox.origin,
-    providers: { slow: { credential: 'api_key', upstream: { base_url: `${upstream.origin}/v1` } } },
-    nodeArgs: ['--expose-gc'],
-  })
-  const fields = { name: 'slow', provider: 'slow', models: [{ model_id: 'slow-model' }], api_key: 'sk-slow' }
-  const config = await must(broker.admin('POST', 'models/configs', fields))
-  const key = await must(broker.admin('POST', 'keys', { name: 'slow', model_config_ids: [config['id']] }))
-  return { lab, broker, upstream, sandbox, schema, key: String(key['key']) }
 }
 
 /** When each client left, by `user`. */
@@ -122,14 +94,7 @@ interface Client {
 }
 
 /** Resolves at the moment the client's socket is torn down. */
-async function leaveOnce({
-  broker,
-  key,
-  user,
-  moment,
-  afterMs,
-  model = 'slow-model',
-}: Client): Promise<void> {
+async function leaveOnce({ broker, key, user, moment, afterMs, model = MODEL }: Client): Promise<void> {
   const stream = moment === 'mid-stream'
   const call = request(`${broker.origin}/v1/chat/completions`, {
     method: 'POST',
