@@ -146,16 +146,6 @@ export function cpuSeconds(pid: number): number | undefined {
   }
 }
 
-/** Resident memory in bytes; undefined where there is no /proc. */
-export function residentBytes(pid: number): number | undefined {
-  try {
-    const kilobytes = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
-    return kilobytes === undefined ? undefined : Number(kilobytes) * 1024
-  } catch {
-    return undefined
-  }
-}
-
 /** Processes that this one started and that still run. */
 export function childrenOf(pid: number): number[] {
   try {

@@ -7,9 +7,9 @@ import { createServer, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { residentBytes } from '../../support/resident-bytes.ts'
 import { plainProvider, startBroker } from '../broker.ts'
 import { type Findings, type Gate, type Lab, PeerFailed } from '../lab.ts'
-import { residentBytes } from '../processes.ts'
 
 const BYTES = 2 ** 30
 const MIB = 2 ** 20
@@ -32,7 +32,7 @@ export const largeBodies: Gate = {
     const { port } = upstream.address() as AddressInfo
     const running = await startBroker(lab, { providers: plainProvider(`http://127.0.0.1:${port}`) })
     const key = await running.connect('bench')
-    const resident = () => (residentBytes(running.pid) ?? Number.NaN) / MIB
+    const resident = () => residentBytes(running.pid) / MIB
     const idle = resident()
     let peak = idle
     const timer = setInterval(() => {

@@ -1,10 +1,10 @@
 /**
  * P5: a thousand streams that are open for long, and what each costs in memory.
  */
+import { residentBytes } from '../../support/resident-bytes.ts'
 import { plainProvider, startBroker } from '../broker.ts'
 import type { Findings, Gate, Lab, Row } from '../lab.ts'
 import { brokerPeer } from '../peers.ts'
-import { residentBytes } from '../processes.ts'
 import { readStreams } from '../sse-load.ts'
 import { median } from '../statistics.ts'
 import { startSseUpstream } from '../upstreams.ts'
@@ -24,7 +24,7 @@ export const slowStreams: Gate = {
     const peer = brokerPeer(running, await running.connect('bench'))
     await readStreams(peer, { streams: 1, chunks: 1, pauseMs: 1, passes: 1 })
     await new Promise((resolve) => setTimeout(resolve, IDLE_MS))
-    const resident = () => (residentBytes(running.pid) ?? Number.NaN) / 1024
+    const resident = () => residentBytes(running.pid) / 1024
     const idle = resident()
     const chunks = Math.max(MIN_CHUNKS, lab.rounds * lab.seconds)
     lab.say(`P5 ${STREAMS} streams for ${chunks} s`)

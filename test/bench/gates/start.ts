@@ -1,9 +1,9 @@
 /**
  * P8: from spawn to `/health/ready` on a SQLite file that exists already, and what an idle process weighs.
  */
+import { residentBytes } from '../../support/resident-bytes.ts'
 import { plainProvider, startBroker } from '../broker.ts'
 import type { Findings, Gate, Lab, Row } from '../lab.ts'
-import { residentBytes } from '../processes.ts'
 import { median } from '../statistics.ts'
 
 const MAX_READY_MS = 1_000
@@ -27,7 +27,7 @@ export const startUp: Gate = {
       const running = await startBroker(lab, { providers, dataDir: first.dataDir })
       ready.push(running.readyMs)
       await new Promise((resolve) => setTimeout(resolve, IDLE_MS))
-      idle.push(residentBytes(running.pid) ?? Number.NaN)
+      idle.push(residentBytes(running.pid))
       await running.stop()
       lab.say(
         `P8 round ${round} of ${lab.rounds}: ${running.readyMs.toFixed(0)} ms, ${megabytes(idle.at(-1) ?? 0)}`,

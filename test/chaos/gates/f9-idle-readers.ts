@@ -1,9 +1,9 @@
 /**
  * F9: clients that ask for an endless stream and never read it.
  */
-import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { residentBytes } from '../../support/resident-bytes.ts'
 import type { Gate } from '../lab.ts'
 import { ask, bodyOf, openWild, type WildScene } from './wild.ts'
 
@@ -60,9 +60,4 @@ function neverRead({ broker }: WildScene, key: string): Socket {
       `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   )
   return socket
-}
-
-function residentBytes(pid: number): number {
-  const [, kib] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
-  return Number(kib) * 1024
 }
