@@ -2,10 +2,9 @@
  * F14: one slow upstream and one flooding key beside everybody else's calls.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { request } from 'undici'
 import type { Gate } from '../lab.ts'
 import { type Call, failuresOf, isFailed, Load, quantile, slowest } from '../load.ts'
-import { ask, bodyOf, openWild, type WildScene } from './wild.ts'
+import { ask, openWild, post, type WildScene } from './wild.ts'
 
 const PER_SECOND = 100
 /** Far over the flooding key's own limit. */
@@ -31,7 +30,7 @@ export const noisyNeighbours: Gate = {
     const quiet: Call[] = []
     const noisy: Call[] = []
     for (let round = 1; round <= rounds; round += 1) {
-      const past = new Load(FLOOD_PER_SECOND, () => pastTheBroker(scene))
+      const past = new Load(FLOOD_PER_SECOND, () => pastTheBroker(scene, flooding))
       quiet.push(...(await calls(scene, key, 4)))
       await past.stop()
       const hanging = new AbortController()
@@ -76,20 +75,11 @@ async function short(scene: WildScene, key: string) {
 }
 
 /** In peace the flood goes straight to upstream: this process, which sends and answers it, is as busy as in war. */
-async function pastTheBroker({ upstream }: WildScene) {
-  const answer = await request(`${upstream.origin}/v1/chat/completions`, {
-    method: 'POST',
-    body: bodyOf('well'),
-  })
+async function pastTheBroker({ upstream }: WildScene, key: string) {
+  const answer = await post(upstream.origin, key, 'well')
   return { status: answer.statusCode, body: (await answer.body.json()) as Readonly<Record<string, unknown>> }
 }
 
 async function hang({ broker }: WildScene, key: string, signal: AbortSignal): Promise<void> {
-  const call = request(`${broker.origin}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ model: 'wild-model', user: 'hang', messages: [] }),
-    signal,
-  })
-  await call.catch(() => {})
+  await post(broker.origin, key, 'hang', signal).catch(() => {})
 }

@@ -18,17 +18,23 @@ export function bodyOf(user: string): string {
   return JSON.stringify({ model: MODEL, user, stream: true, messages: [{ role: 'user', content: 'hi' }] })
 }
 
+/** @param origin of the broker, or of upstream itself, which asks for no key */
+export function post(origin: string, key: string, user: string, signal?: AbortSignal) {
+  return request(`${origin}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    body: bodyOf(user),
+    ...(signal && { signal }),
+  })
+}
+
 /** A whole call, whatever its end. @returns its text so far if it was cut */
 export async function ask(
   { broker }: Pick<WildScene, 'broker'>,
   key: string,
   user: string,
 ): Promise<{ status: number; text: string; isCut: boolean }> {
-  const answer = await request(`${broker.origin}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    body: bodyOf(user),
-  })
+  const answer = await post(broker.origin, key, user)
   let text = ''
   try {
     for await (const chunk of answer.body) text += chunk
