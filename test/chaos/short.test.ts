@@ -19,11 +19,11 @@ t.setTimeout(300_000)
 
 const hasServer = process.env['MYSQL_TEST_URL'] ? await sharedServer().then(Boolean, () => false) : false
 t.teardown(stopSharedServer)
-const results = new Map<string, PromiseWithResolvers<Result>>()
-for (const { id } of GATES) results.set(id, Promise.withResolvers())
+const asked = GATES.filter(({ id }) => LANES.flat().includes(id))
+const results = new Map(asked.map(({ id }) => [id, Promise.withResolvers<Result>()]))
 if (hasServer) for (const lane of LANES) void run(lane)
 
-for (const { id, title } of GATES.filter((gate) => LANES.flat().includes(gate.id))) {
+for (const { id, title } of asked) {
   const name = `${id} holds in its short form: ${title} (MySQL)`
   if (!hasServer && process.env['CI'] === 'true') {
     t.test(name, async (t) => t.fail(NO_SERVER))
@@ -39,7 +39,7 @@ for (const { id, title } of GATES.filter((gate) => LANES.flat().includes(gate.id
 }
 
 async function run(lane: readonly string[]): Promise<void> {
-  for (const gate of GATES) {
+  for (const gate of asked) {
     if (lane.includes(gate.id))
       results.get(gate.id)?.resolve(await runGate(gate, { seed: SEED, isShort: true }))
   }
