@@ -90,12 +90,7 @@ export class Journal {
   pending(): JournalEntry[] {
     const files = this.#files()
     for (const file of this.#readings.keys()) if (!files.includes(file)) this.#readings.delete(file)
-    for (const file of files) {
-      for (const line of this.#readOn(file)) {
-        if (line.kind === 'kept') this.#readings.get(file)?.kept.set(line.attemptId, line)
-        if (line.kind === 'done') this.#done.add(line.attemptId)
-      }
-    }
+    for (const file of files) this.#readOn(file)
     const pending: JournalEntry[] = []
     for (const { kept } of this.#readings.values()) {
       for (const id of kept.keys()) if (this.#done.has(id)) kept.delete(id)
@@ -164,11 +159,11 @@ export class Journal {
   }
 
   /**
-   * The lines that are new since the last time. One without an end may still be under way; cut off by a kill it is
-   * no entry, for its answer was never acted upon either.
+   * Takes in the lines that are new since the last time. One without an end may still be under way; cut off by a
+   * kill it is no entry, for its answer was never acted upon either.
    */
-  *#readOn(file: string): Generator<Line> {
-    const reading = this.#readings.get(file) ?? { offset: 0, kept: new Map() }
+  #readOn(file: string): void {
+    const reading: Reading = this.#readings.get(file) ?? { offset: 0, kept: new Map() }
     this.#readings.set(file, reading)
     const text = readFrom(join(this.#dir, file), reading.offset)
     const end = text.lastIndexOf('\n') + 1
@@ -176,7 +171,9 @@ export class Journal {
     for (const sealed of text.slice(0, end).split('\n')) {
       if (sealed === '') continue
       try {
-        yield JSON.parse(this.#keys.open(sealed)) as Line
+        const line = JSON.parse(this.#keys.open(sealed)) as Line
+        if (line.kind === 'kept') reading.kept.set(line.attemptId, line)
+        if (line.kind === 'done') this.#done.add(line.attemptId)
       } catch {
         // torn, or sealed with a key that is gone
       }
