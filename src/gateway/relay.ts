@@ -44,16 +44,15 @@ export function relay(
     done(undefined, false)
     return
   }
-  const resume = () => call.resume()
+  // One listener for all pauses: of the chunks that had arrived before, each may be one too many.
+  client.on('drain', () => call.resume())
   const isFramed = takeOverFraming(client)
   let isHeadOut = false
   call.pipeTo({
     chunk(bytes) {
       isHeadOut = true
       tail?.push(bytes)
-      if (isFramed ? writeFrame(client, bytes) : client.write(bytes)) return true
-      client.once('drain', resume)
-      return false
+      return isFramed ? writeFrame(client, bytes) : client.write(bytes)
     },
     end() {
       client.end(isFramed ? LAST_FRAME : undefined)

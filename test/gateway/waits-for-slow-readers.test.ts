@@ -1,7 +1,10 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { Socket } from 'node:net'
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { relay, relayHead } from '../../src/gateway/relay.ts'
+import { UpstreamCall } from '../../src/upstream/send.ts'
 import { open } from './fixtures/client.ts'
 import { type Setup, setUp } from './fixtures/upstream.ts'
 
@@ -76,4 +79,47 @@ t.test('slow readers do not slow down others', async (t) => {
   const ms = performance.now() - startedAt
   t.ok(ms < 2_000, `${Math.round(ms)} ms for 20 calls`)
   slow.destroy()
+})
+
+/** For an HTTP/1.1 client that has not read its last answer yet: everything stays here. */
+function answerThatWaits(): ServerResponse {
+  const request = Object.assign(new IncomingMessage(new Socket()), {
+    httpVersionMajor: 1,
+    httpVersionMinor: 1,
+  })
+  return new ServerResponse(request)
+}
+
+t.test('a reader is waited for once a pause, however many chunks had arrived before', async (t) => {
+  const call = new UpstreamCall()
+  let resumed = 0
+  const controller = {
+    ...{ aborted: false, paused: false, reason: null, rawHeaders: null, rawTrailers: null },
+    abort() {},
+    pause() {
+      controller.paused = true
+    },
+    resume() {
+      controller.paused = false
+      resumed += 1
+      call.onResponseData(controller, CHUNK) // as undici does, what it has is handed over at once
+    },
+  }
+  call.onRequestStart(controller)
+  call.onResponseStart(controller, 200, { 'content-type': 'text/event-stream' })
+  // No pause before there is a reader. Framed, it is more than the client takes.
+  for (let i = 0; i < 20_000; i += 1) call.onResponseData(controller, Buffer.from('x'))
+  t.notOk(controller.paused)
+
+  const client = answerThatWaits()
+  const head = await call.head
+  relayHead(call, head, ['content-type', 'text/event-stream'], client)
+  relay(call, head, client, undefined, () => {})
+  t.ok(controller.paused)
+  t.equal(client.listenerCount('drain'), 1)
+  for (let drains = 1; drains <= 3; drains += 1) {
+    client.emit('drain')
+    t.equal(resumed, drains)
+    t.ok(controller.paused, 'and at the next chunk again')
+  }
 })
