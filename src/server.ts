@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { adminTokenFile, readAdminToken } from './admin/admin-token.ts'
 import { SECOND } from './base/clock.ts'
 import { type Config, loadConfig } from './base/config.ts'
+import { makeDataDir } from './base/folder.ts'
 import { createLog, type Logger } from './base/log.ts'
 import { type Environment, readSettings, type Settings } from './base/settings.ts'
 import { type Broker, startBroker } from './broker.ts'
@@ -21,6 +22,7 @@ const DRAIN_MS = 5 * SECOND
 /** Resolves once the broker is ready. @throws ConfigError for what the operator must correct */
 export async function serve(env: Environment): Promise<void> {
   const settings = readSettings(env)
+  makeDataDir(settings.dataDir)
   const log = createLog(settings.logLevel)
   const adminToken = readAdminToken(settings)
   if (cluster.isWorker) {

@@ -2,8 +2,9 @@
  * The admin token: ADMIN_TOKEN, or one made at the first start and kept in DATA_DIR.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
-import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeFolder } from '../base/folder.ts'
 import { Secret } from '../base/secret.ts'
 import type { Settings } from '../base/settings.ts'
 
@@ -14,7 +15,7 @@ export function adminTokenFile(dataDir: string): string {
 export function readAdminToken(settings: Pick<Settings, 'adminToken' | 'dataDir'>): Secret {
   if (settings.adminToken) return settings.adminToken
   const file = adminTokenFile(settings.dataDir)
-  mkdirSync(settings.dataDir, { recursive: true, mode: 0o700 })
+  makeFolder(settings.dataDir)
   if (!existsSync(file)) make(file)
   return new Secret(readFileSync(file, 'utf8').trim())
 }

@@ -6,20 +6,11 @@
  * reads the files of all, so that whoever is left finishes what another began.
  */
 import { randomUUID } from 'node:crypto'
-import {
-  closeSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, fstatSync, openSync, readdirSync, readSync, rmSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { DAY, systemClock } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
+import { makeFolder } from '../base/folder.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
 
@@ -137,7 +128,7 @@ export class Journal {
   }
 
   #create(): number {
-    mkdirSync(this.#dir, { recursive: true, mode: 0o700 })
+    makeFolder(this.#dir)
     this.#bytes = 0
     this.#name = `${randomUUID()}.journal`
     return openSync(join(this.#dir, this.#name), 'a', 0o600)

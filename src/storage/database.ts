@@ -4,7 +4,6 @@
  * Callers say `database.run(db => …)` and get rows, a {@link DuplicateError}, or a BrokerError
  * `storage_unavailable`; they never see a driver's error for a database that is away.
  */
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import SqliteDatabase from 'better-sqlite3'
 import {
@@ -22,6 +21,7 @@ import {
 } from 'kysely'
 import type { PoolOptions } from 'mysql2'
 import { BrokerError } from '../base/errors.ts'
+import { makeDataDir } from '../base/folder.ts'
 import type { Secret } from '../base/secret.ts'
 import type { Tables } from './tables.ts'
 
@@ -59,13 +59,14 @@ const OVERDUE_MS = 1_000
 const CONNECTIONS = 10
 const SQLITE_BUSY_TIMEOUT_MS = 5_000
 
+/** @throws ConfigError if SQLite's file cannot be in `dataDir` */
 export function openDatabase(place: { mysqlUrl: Secret | undefined; dataDir: string }): Database {
-  return place.mysqlUrl ? openMysql(place.mysqlUrl) : openSqlite(join(place.dataDir, 'token-broker.sqlite'))
+  return place.mysqlUrl ? openMysql(place.mysqlUrl) : openSqlite(place.dataDir)
 }
 
-function openSqlite(file: string): Database {
-  mkdirSync(join(file, '..'), { recursive: true, mode: 0o700 })
-  const handle = new SqliteDatabase(file, { timeout: SQLITE_BUSY_TIMEOUT_MS })
+function openSqlite(dataDir: string): Database {
+  makeDataDir(dataDir)
+  const handle = new SqliteDatabase(join(dataDir, 'token-broker.sqlite'), { timeout: SQLITE_BUSY_TIMEOUT_MS })
   switchToWal(handle)
   handle.pragma('synchronous = FULL') // a committed refresh token must survive a power cut
   const kysely = new Kysely<Tables>({ dialect: new SharedSqliteDialect({ database: handle }) })
