@@ -79,6 +79,7 @@ export async function closeParts({
   own,
   journal,
   dispatcher,
+  upstreams,
   database,
 }: Parts): Promise<void> {
   changes.stop()
@@ -86,6 +87,7 @@ export async function closeParts({
   await refresher.idle()
   await own.idle()
   journal.close()
+  upstreams.destroy()
   await dispatcher.destroy()
   await database.close()
 }

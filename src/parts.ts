@@ -27,6 +27,7 @@ import { DeviceSessions } from './onboarding/device-sessions.ts'
 import { ChangeWatcher } from './storage/changes.ts'
 import { openDatabase } from './storage/database.ts'
 import { createAgent } from './upstream/agent.ts'
+import { UpstreamPool } from './upstream/pool.ts'
 import { Usage } from './usage/usage.ts'
 import { UsageStore } from './usage/usage-store.ts'
 import { KeyRing } from './vault/key-ring.ts'
@@ -59,6 +60,7 @@ function layGround(config: Config, log: Logger) {
     changes: new ChangeWatcher(database, log),
     metrics: new Metrics(),
     dispatcher: createAgent(),
+    upstreams: new UpstreamPool(),
     servers: authorizationServers(config),
   }
 }

@@ -6,7 +6,8 @@ import { MINUTE, SECOND } from '../base/clock.ts'
 import type { BrokerError } from '../base/errors.ts'
 import type { Provider } from '../base/provider.ts'
 import { parseRetryAfter } from '../oauth/wire.ts'
-import type { Head, UpstreamCall } from '../upstream/send.ts'
+import type { Head, UpstreamCall } from '../upstream/call.ts'
+import { headerValue } from '../upstream/headers.ts'
 
 const RATE_LIMITED_MS = 30 * SECOND
 const NO_QUOTA_MS = 5 * MINUTE
@@ -36,10 +37,13 @@ export function restAfterFailure(error: BrokerError): number {
 
 /** `Retry-After`, or OpenAI's `x-ratelimit-reset-*` ("1s", "6m0s", "250ms"). */
 function retryAfterMs({ headers }: Head): number | undefined {
-  const after = headers['retry-after']
-  if (typeof after === 'string') return parseRetryAfter(after)
-  const resets = ['x-ratelimit-reset-requests', 'x-ratelimit-reset-tokens'].map((name) => headers[name])
-  const waits = resets.flatMap((value) => (typeof value === 'string' ? [parseDuration(value)] : []))
+  const after = headerValue(headers, 'retry-after')
+  if (after !== undefined) return parseRetryAfter(after)
+  const resets = ['x-ratelimit-reset-requests', 'x-ratelimit-reset-tokens']
+  const waits = resets.flatMap((name) => {
+    const value = headerValue(headers, name)
+    return value === undefined ? [] : [parseDuration(value)]
+  })
   return waits.length > 0 ? Math.max(...waits) : undefined
 }
 

@@ -5,7 +5,6 @@
  *                            └── the next one, if this one cannot answer ──┘
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Dispatcher } from 'undici'
 import type { ApiKeys } from '../api-key/api-keys.ts'
 import type { KeyLimits } from '../api-key/key-limits.ts'
 import { BrokerError } from '../base/errors.ts'
@@ -15,9 +14,10 @@ import type { Provider } from '../base/provider.ts'
 import { type Credential, resourceUrlOf } from '../credential/credential.ts'
 import type { Credentials } from '../credential/credentials.ts'
 import type { ModelConfigs } from '../model-config/model-configs.ts'
-import { requestHeaders, responseHeaders } from '../upstream/headers.ts'
+import type { Head, UpstreamCall } from '../upstream/call.ts'
+import { headerValue, requestHeaders, responseHeaders } from '../upstream/headers.ts'
+import type { UpstreamPool } from '../upstream/pool.ts'
 import { type UpstreamTarget, upstreamPath, upstreamTarget } from '../upstream/resource-url.ts'
-import { type Head, send, type UpstreamCall } from '../upstream/send.ts'
 import { TokenTail } from '../usage/token-tail.ts'
 import type { Usage } from '../usage/usage.ts'
 import type { Cooldowns } from './cooldowns.ts'
@@ -39,7 +39,7 @@ export interface GatewayParts {
   readonly credentials: Credentials
   readonly cooldowns: Cooldowns
   readonly usage: Pick<Usage, 'count'>
-  readonly dispatcher: Dispatcher
+  readonly upstreams: Pick<UpstreamPool, 'send'>
   readonly metrics: Metrics
   readonly log: Logger
   readonly logCall: (call: CallLine) => void
@@ -190,16 +190,14 @@ export class Gateway {
       credential.provider.upstream.headers,
       credential.accessToken,
     )
-    const body = bodyFor(exchange, route)
-    const length = request.headers['content-length']
-    if (body === request.raw && length !== undefined) headers.push('content-length', length)
     exchange.attempts += 1
-    const call = send(this.#parts.dispatcher, {
+    const call = this.#parts.upstreams.send({
       origin: target.origin,
       path: upstreamPath(request.raw.url ?? '', target.basePath),
       method: request.method,
       headers,
-      body,
+      body: bodyFor(exchange, route),
+      contentLength: request.headers['content-length'],
     })
     exchange.call = call
     return { call, head: await call.head, route }
@@ -217,7 +215,11 @@ export class Gateway {
   #relay(exchange: Exchange, { call, head, route }: Answer): void {
     const { metrics, usage, logCall } = this.#parts
     const { request, reply, key } = exchange
-    const tail = TokenTail.for(head)
+    const tail = TokenTail.for(
+      head.status,
+      headerValue(head.headers, 'content-type'),
+      headerValue(head.headers, 'content-encoding'),
+    )
     const headers = responseHeaders(head.headers)
     headers.push('x-request-id', request.id, 'x-token-broker-trace', traceOf(exchange, route))
     if (request.headers.origin !== undefined) headers.push(...corsHeaders(reply))

@@ -6,8 +6,9 @@
  */
 import type { ServerResponse } from 'node:http'
 import { BrokerError } from '../base/errors.ts'
-import type { HeaderList } from '../upstream/headers.ts'
-import type { Head, UpstreamCall } from '../upstream/send.ts'
+import type { Head, UpstreamCall } from '../upstream/call.ts'
+import { type HeaderList, headerValue } from '../upstream/headers.ts'
+import { TAIL_BYTES, type TokenTail } from '../usage/token-tail.ts'
 import { errorEvent } from './openai-error.ts'
 
 /** Before {@link relay}. @throws BrokerError upstream_broken if Node would not send such a head on */
@@ -26,21 +27,22 @@ export function relayHead(
 }
 
 /**
- * @param tail is shown every chunk
+ * @param tail is shown every byte, as latin1
  * @param done called once, when the last byte is handed to the socket or upstream broke off
  */
 export function relay(
   call: UpstreamCall,
   head: Head,
   client: ServerResponse,
-  tail: { push(bytes: Buffer): void } | undefined,
+  tail: TokenTail | undefined,
   done: (failure: BrokerError | undefined, hasLeft: boolean) => void,
 ): void {
   const whole = call.takeWhole()
   if (whole) {
-    tail?.push(whole)
     // As latin1 text every byte stays itself, and Node puts head and body into one buffer and one system call.
-    client.end(whole.toString('latin1'), 'latin1')
+    const text = whole.toString('latin1')
+    tail?.push(text)
+    client.end(text, 'latin1')
     done(undefined, false)
     return
   }
@@ -51,8 +53,7 @@ export function relay(
   call.pipeTo({
     chunk(bytes) {
       isHeadOut = true
-      tail?.push(bytes)
-      return isFramed ? writeFrame(client, bytes) : client.write(bytes)
+      return write(client, isFramed, bytes, tail)
     },
     end() {
       client.end(isFramed ? LAST_FRAME : undefined)
@@ -61,8 +62,8 @@ export function relay(
     fail(error) {
       const hasLeft = client.destroyed
       if (isPlainEventStream(head)) {
-        if (isFramed) writeFrame(client, Buffer.from(errorEvent(error)))
-        client.end(isFramed ? LAST_FRAME : errorEvent(error))
+        write(client, isFramed, Buffer.from(errorEvent(error)), undefined)
+        client.end(isFramed ? LAST_FRAME : undefined)
       } else client.destroy()
       done(error, hasLeft)
     },
@@ -72,8 +73,8 @@ export function relay(
 }
 
 const LAST_FRAME = '0\r\n\r\n'
-/** A larger chunk is cheaper to hand on as it is than to copy. */
-const MAX_COPIED_BYTES = 4_096
+/** More is cheaper to copy as it is than to make text of. */
+const MAX_TEXT_BYTES = 16 * 1024
 
 /**
  * Whether chunks are framed here from now on (chunked coding, RFC 9112 §7.1). Node makes four writes of a chunk and
@@ -85,22 +86,29 @@ function takeOverFraming(client: ServerResponse): boolean {
   return isChunked
 }
 
-/** @returns whether the client takes more */
-function writeFrame(client: ServerResponse, bytes: Buffer): boolean {
-  if (bytes.length === 0) return true // would be the last one
-  const size = bytes.length.toString(16)
-  if (bytes.length <= MAX_COPIED_BYTES) {
-    return client.write(`${size}\r\n${bytes.toString('latin1')}\r\n`, 'latin1')
+/** @param bytes lent, and so copied: small ones as text, which is one write with their frame. @returns whether the client takes more */
+function write(
+  client: ServerResponse,
+  isFramed: boolean,
+  bytes: Buffer,
+  tail: TokenTail | undefined,
+): boolean {
+  if (bytes.length === 0) return true // framed, it would be the last one
+  if (bytes.length <= MAX_TEXT_BYTES) {
+    const text = bytes.toString('latin1')
+    tail?.push(text)
+    return client.write(isFramed ? `${bytes.length.toString(16)}\r\n${text}\r\n` : text, 'latin1')
   }
-  client.write(`${size}\r\n`, 'latin1')
-  client.write(bytes)
-  return client.write('\r\n', 'latin1')
+  tail?.push(bytes.toString('latin1', bytes.length - TAIL_BYTES))
+  if (isFramed) client.write(`${bytes.length.toString(16)}\r\n`, 'latin1')
+  const takesMore = client.write(Buffer.from(bytes))
+  return isFramed ? client.write('\r\n', 'latin1') : takesMore
 }
 
 /** Nothing can be added to a compressed stream. */
 function isPlainEventStream({ headers }: Head): boolean {
   return (
-    headers['content-encoding'] === undefined &&
-    String(headers['content-type']).startsWith('text/event-stream')
+    headerValue(headers, 'content-encoding') === undefined &&
+    headerValue(headers, 'content-type')?.startsWith('text/event-stream') === true
   )
 }

@@ -44,7 +44,7 @@ const RESPONSE_PREFIXES = ['x-ratelimit-', 'openai-', 'x-dashscope-'] as const
 
 const OWN_NAME = 'token-broker'
 
-/** Header lists as undici and node:http take them: name, value, name, value, … */
+/** Header lists as node:http takes them: name, value, name, value, … */
 export type HeaderList = string[]
 
 /**
@@ -68,18 +68,23 @@ export function requestHeaders(
 }
 
 /** @param headers upstream's, names in lower case. What it sent twice comes back twice. */
-export function responseHeaders(headers: IncomingHttpHeaders): HeaderList {
+export function responseHeaders(headers: HeaderList): HeaderList {
   const kept: HeaderList = []
-  for (const name in headers) {
-    const value = headers[name]
-    if (value === undefined || !mayComeBack(name)) continue
-    for (const one of typeof value === 'string' ? [value] : value) {
-      // In front: behind a content-length Node reads its bytes as UTF-8 and then refuses what it finds.
-      if (name === 'content-disposition') kept.unshift(name, one)
-      else kept.push(name, one)
-    }
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string
+    const value = headers[i + 1] as string
+    if (!mayComeBack(name)) continue
+    // In front: behind a content-length Node reads its bytes as UTF-8 and then refuses what it finds.
+    if (name === 'content-disposition') kept.unshift(name, value)
+    else kept.push(name, value)
   }
   return kept
+}
+
+/** The first header of this name. @param name in lower case, as in the list */
+export function headerValue(headers: HeaderList, name: string): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) if (headers[i] === name) return headers[i + 1]
+  return undefined
 }
 
 function mayComeBack(name: string): boolean {

@@ -2,55 +2,39 @@
  * Reads how many tokens an answer cost from its last bytes, while it passes.
  *
  * Both dialects put `usage` at the very end: of a JSON body, or of the last event but `[DONE]`. So nothing is
- * parsed before the end, and never more kept than TAIL_BYTES and the chunk that reaches beyond.
+ * parsed before the end, and never more kept than twice TAIL_BYTES.
  */
-import type { IncomingHttpHeaders } from 'node:http'
-
 export interface Tokens {
   readonly prompt: number
   readonly completion: number
 }
 
-interface AnswerHead {
-  readonly status: number
-  /** Names in lower case. */
-  readonly headers: IncomingHttpHeaders
-}
-
 export const TAIL_BYTES = 4096
-const MAX_CHUNKS = 16
 const NONE: Tokens = { prompt: 0, completion: 0 }
 
 export class TokenTail {
-  #chunks: Buffer[] = []
-  #bytes = 0
+  #tail = ''
 
   /** Undefined for answers that tell nothing: failures, other media, and what is compressed. */
-  static for({ status, headers }: AnswerHead): TokenTail | undefined {
-    if (status < 200 || status > 299 || headers['content-encoding'] !== undefined) return undefined
-    const type = headers['content-type']
-    return type !== undefined && /^(application\/json|text\/event-stream)/i.test(type)
-      ? new TokenTail()
-      : undefined
+  static for(
+    status: number,
+    contentType: string | undefined,
+    contentEncoding: string | undefined,
+  ): TokenTail | undefined {
+    if (status < 200 || status > 299 || contentEncoding !== undefined || contentType === undefined)
+      return undefined
+    return /^(application\/json|text\/event-stream)/i.test(contentType) ? new TokenTail() : undefined
   }
 
-  push(chunk: Buffer): void {
-    const chunks = this.#chunks
-    chunks.push(chunk)
-    this.#bytes += chunk.length
-    while (this.#bytes - (chunks[0] as Buffer).length >= TAIL_BYTES) {
-      this.#bytes -= (chunks.shift() as Buffer).length
-    }
-    // Many small ones weigh more than what is in them.
-    if (chunks.length > MAX_CHUNKS) this.#chunks = [Buffer.concat(chunks)]
+  /** @param text the bytes as latin1 */
+  push(text: string): void {
+    this.#tail += text
+    if (this.#tail.length > 2 * TAIL_BYTES) this.#tail = this.#tail.slice(-TAIL_BYTES)
   }
 
   /** Call it once, when the answer is over. */
   tokens(): Tokens {
-    const [only] = this.#chunks
-    const tail = this.#chunks.length === 1 && only ? only : Buffer.concat(this.#chunks)
-    this.#chunks = []
-    return findTokens(tail.toString('latin1', Math.max(0, tail.length - TAIL_BYTES)))
+    return findTokens(this.#tail.slice(-TAIL_BYTES))
   }
 }
 

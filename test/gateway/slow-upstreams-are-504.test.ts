@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { Agent } from 'undici'
 import { type App, buildApp } from '../../src/app.ts'
 import { closeParts, startStorage } from '../../src/background.ts'
 import { loadConfig } from '../../src/base/config.ts'
@@ -9,7 +8,7 @@ import { Secret } from '../../src/base/secret.ts'
 import { readSettings } from '../../src/base/settings.ts'
 import { addressOf, closeHttp, listen } from '../../src/broker.ts'
 import { joinParts } from '../../src/parts.ts'
-import { BODY_TIMEOUT_MS, HEADERS_TIMEOUT_MS } from '../../src/upstream/agent.ts'
+import { TIMEOUTS, UpstreamPool } from '../../src/upstream/pool.ts'
 import { ADMIN_TOKEN, call } from '../support/broker.ts'
 import { ask } from './fixtures/client.ts'
 import { addConfig, addKey, startUpstream, strictConfig } from './fixtures/upstream.ts'
@@ -23,8 +22,8 @@ async function setUpImpatient(t: Test) {
   const dir = t.testdir({ 'config.yaml': strictConfig(upstream.origin) })
   const env = { DATA_DIR: dir, PORT: '0', CONFIG_FILE: `${dir}/config.yaml` }
   const config = loadConfig(readSettings(env), env)
-  const dispatcher = new Agent({ headersTimeout: PATIENCE_MS, bodyTimeout: PATIENCE_MS })
-  const parts = { ...joinParts(config, createLog('silent')), dispatcher }
+  const upstreams = new UpstreamPool({ ...TIMEOUTS, head: PATIENCE_MS, body: PATIENCE_MS })
+  const parts = { ...joinParts(config, createLog('silent')), upstreams }
   const app: App = await buildApp(parts, new Secret(ADMIN_TOKEN), async () => '')
   await listen(app, config)
   t.teardown(async () => {
@@ -77,6 +76,6 @@ t.test('a stream may last as long as it likes while something comes', async (t) 
 })
 
 t.test('real brokers wait long enough for long completions', async (t) => {
-  t.equal(HEADERS_TIMEOUT_MS, 600_000)
-  t.equal(BODY_TIMEOUT_MS, 300_000)
+  t.equal(TIMEOUTS.head, 600_000)
+  t.equal(TIMEOUTS.body, 300_000)
 })

@@ -4,7 +4,7 @@ import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { relay, relayHead } from '../../src/gateway/relay.ts'
-import { UpstreamCall } from '../../src/upstream/send.ts'
+import { UpstreamCall } from '../../src/upstream/call.ts'
 import { open } from './fixtures/client.ts'
 import { type Setup, setUp } from './fixtures/upstream.ts'
 
@@ -91,35 +91,35 @@ function answerThatWaits(): ServerResponse {
 }
 
 t.test('a reader is waited for once a pause, however many chunks had arrived before', async (t) => {
-  const call = new UpstreamCall()
+  const call = new UpstreamCall({ origin: '', path: '', method: 'GET', headers: [], body: null })
+  let isPaused = false
   let resumed = 0
-  const controller = {
-    ...{ aborted: false, paused: false, reason: null, rawHeaders: null, rawTrailers: null },
-    abort() {},
+  call.sendOn({
+    carry() {},
+    destroy() {},
     pause() {
-      controller.paused = true
+      isPaused = true
     },
     resume() {
-      controller.paused = false
+      isPaused = false
       resumed += 1
-      call.onResponseData(controller, CHUNK) // as undici does, what it has is handed over at once
+      call.onData(CHUNK)
     },
-  }
-  call.onRequestStart(controller)
-  call.onResponseStart(controller, 200, { 'content-type': 'text/event-stream' })
+  })
+  call.onHead(200, ['content-type', 'text/event-stream'])
   // No pause before there is a reader. Framed, it is more than the client takes.
-  for (let i = 0; i < 20_000; i += 1) call.onResponseData(controller, Buffer.from('x'))
-  t.notOk(controller.paused)
+  for (let i = 0; i < 20_000; i += 1) call.onData(Buffer.from('x'))
+  t.notOk(isPaused)
 
   const client = answerThatWaits()
   const head = await call.head
   relayHead(call, head, ['content-type', 'text/event-stream'], client)
   relay(call, head, client, undefined, () => {})
-  t.ok(controller.paused)
+  t.ok(isPaused)
   t.equal(client.listenerCount('drain'), 1)
   for (let drains = 1; drains <= 3; drains += 1) {
     client.emit('drain')
     t.equal(resumed, drains)
-    t.ok(controller.paused, 'and at the next chunk again')
+    t.ok(isPaused, 'and at the next chunk again')
   }
 })

@@ -2,6 +2,10 @@ import fc from 'fast-check'
 import t from 'tap'
 import { type HeaderList, requestHeaders, responseHeaders } from '../../src/upstream/headers.ts'
 
+function toList(object: Readonly<Record<string, string | string[]>>): HeaderList {
+  return Object.entries(object).flatMap(([name, value]) => [value].flat().flatMap((one) => [name, one]))
+}
+
 function toObject(list: HeaderList): Record<string, string> {
   const headers: Record<string, string> = {}
   for (let i = 0; i < list.length; i += 2) headers[list[i] ?? ''] = list[i + 1] ?? ''
@@ -94,7 +98,7 @@ t.test('only listed headers come back', async (t) => {
     'alt-svc': 'h3=":443"',
     'x-ratelimi': '1',
   }
-  t.same(toObject(responseHeaders({ ...stays, ...comes })), comes)
+  t.same(toObject(responseHeaders(toList({ ...stays, ...comes }))), comes)
 })
 
 t.test('no name beyond the lists crosses, however it is made', async (t) => {

@@ -1,58 +1,58 @@
 /**
- * One call to a model endpoint: a promise of its head, then its body chunk by chunk into a sink.
- *
- * Straight on undici's dispatcher, without streams in between, so that a chunk is passed on in the tick it
- * arrives. Takes a finished header list; knows nothing of credentials.
+ * One call to a model endpoint: a promise of its head, then its body piece by piece into a sink, in the tick it
+ * arrives. Knows nothing of credentials.
  */
-import type { IncomingHttpHeaders } from 'node:http'
-import type { Readable } from 'node:stream'
-import type { Dispatcher } from 'undici'
 import { BrokerError } from '../base/errors.ts'
+import { type Connection, type Exchange, type UpstreamRequest, WaitedTooLong } from './connection.ts'
 import type { HeaderList } from './headers.ts'
-
-export interface UpstreamRequest {
-  readonly origin: string
-  readonly path: string
-  readonly method: string
-  readonly headers: HeaderList
-  readonly body: Buffer | Readable | null
-}
 
 export interface Head {
   readonly status: number
   /** Names in lower case. */
-  readonly headers: IncomingHttpHeaders
+  readonly headers: HeaderList
 }
 
 /** Takes a body. `false` from `chunk` asks for a pause until `resume()` is called on the call. */
 export interface Sink {
+  /** @param bytes lent: they change once this returns */
   chunk(bytes: Buffer): boolean
   end(): void
   /** Upstream broke off after its head. */
   fail(error: BrokerError): void
 }
 
+type Carrier = Pick<Connection, 'carry' | 'pause' | 'resume' | 'destroy'>
+
 /** Held back for a sink that is not there yet; beyond this upstream is made to wait. */
 const MAX_PENDING_BYTES = 64 * 1024
 /** An answer nobody wants is read to its end up to here, so that its connection can be used again. */
 const MAX_DISCARDED_BYTES = 64 * 1024
 
-export class UpstreamCall implements Dispatcher.DispatchHandler {
+export class UpstreamCall implements Exchange {
+  readonly request: UpstreamRequest
   /** @throws BrokerError upstream_unreachable | upstream_timeout */
   get head(): Promise<Head> {
     return this.#head.promise
   }
 
   readonly #head = Promise.withResolvers<Head>()
-  #controller: Dispatcher.DispatchController | undefined
+  #connection: Carrier | undefined
   #hasHead = false
-  #isCancelled = false
   #sink: Sink | undefined
   #pending: Buffer[] = []
   #pendingBytes = 0
   #isEnded = false
   #failure: BrokerError | undefined
   #onPending: (() => void) | undefined
+
+  constructor(request: UpstreamRequest) {
+    this.request = request
+  }
+
+  /** Whether nothing more can come: it has ended, or failed. */
+  get isOver(): boolean {
+    return this.#isEnded || this.#failure !== undefined
+  }
 
   /** Whether the whole answer has arrived already; then it can be written in one go. */
   get isEnded(): boolean {
@@ -72,7 +72,7 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     this.#pending = []
     if (this.#failure) sink.fail(this.#failure)
     else if (this.#isEnded) sink.end()
-    else if (!wantsMore) this.#controller?.pause()
+    else if (!wantsMore) this.#connection?.pause()
     else this.resume()
   }
 
@@ -91,14 +91,14 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
 
   /** After a pause the sink asked for. */
   resume(): void {
-    if (this.#controller?.paused) this.#controller.resume()
+    this.#connection?.resume()
   }
 
   /** Nobody is interested any more: hangs up, also before the head. */
   cancel(): void {
-    if (this.#isEnded || this.#isCancelled) return
-    this.#isCancelled = true
-    this.#controller?.abort(new Error('cancelled'))
+    if (this.isOver) return
+    if (this.#connection) this.#connection.destroy(new Cancelled())
+    else this.onFailure(new Cancelled())
   }
 
   /** Reads the body to its end and drops it. */
@@ -115,68 +115,58 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     })
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller
-    if (this.#isCancelled) controller.abort(new Error('cancelled'))
+  /** A connection takes it on. */
+  sendOn(connection: Carrier): void {
+    this.#connection = connection
+    try {
+      connection.carry(this)
+    } catch (error) {
+      connection.destroy(error as Error)
+    }
   }
 
-  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
-    if (status < 200) return // 1xx: the real answer follows
+  onHead(status: number, headers: HeaderList): void {
     this.#hasHead = true
     this.#head.resolve({ status, headers })
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onData(bytes: Buffer): void {
     if (this.#sink) {
-      if (!this.#sink.chunk(chunk)) controller.pause()
+      if (!this.#sink.chunk(bytes)) this.#connection?.pause()
       return
     }
-    this.#pending.push(chunk)
-    this.#pendingBytes += chunk.length
-    if (this.#pendingBytes > MAX_PENDING_BYTES) controller.pause()
+    this.#pending.push(Buffer.from(bytes))
+    this.#pendingBytes += bytes.length
+    if (this.#pendingBytes > MAX_PENDING_BYTES) this.#connection?.pause()
     this.#onPending?.()
   }
 
-  onResponseEnd(): void {
+  onEnd(): void {
+    this.#connection = undefined
     this.#isEnded = true
     this.#sink?.end()
     this.#onPending?.()
   }
 
-  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+  onFailure(error: Error): void {
+    this.#connection = undefined
+    this.#failure = judge(error, this.#hasHead)
     if (!this.#hasHead) {
-      this.#head.reject(judge(error))
+      this.#head.reject(this.#failure)
       return
     }
-    const failure = new BrokerError('upstream_broken', { cause: error, detail: codeOf(error) })
-    this.#failure = failure
-    this.#sink?.fail(failure)
+    this.#sink?.fail(this.#failure)
     this.#onPending?.()
   }
 }
 
-/** Sends once; never retried here. */
-export function send(dispatcher: Dispatcher, request: UpstreamRequest): UpstreamCall {
-  const call = new UpstreamCall()
-  dispatcher.dispatch(request as Dispatcher.DispatchOptions, call)
-  return call
+class Cancelled extends Error {
+  override readonly name = 'Cancelled'
 }
 
-const TIMEOUTS = new Set([
-  'UND_ERR_HEADERS_TIMEOUT',
-  'UND_ERR_BODY_TIMEOUT',
-  'UND_ERR_CONNECT_TIMEOUT',
-  'ETIMEDOUT',
-])
-
-function judge(error: Error): BrokerError {
-  const code = codeOf(error)
-  return new BrokerError(TIMEOUTS.has(code) ? 'upstream_timeout' : 'upstream_unreachable', {
-    cause: error,
-    detail: code,
-  })
-}
-
-function codeOf(error: Error): string {
-  return (error as NodeJS.ErrnoException).code ?? error.name
+function judge(cause: Error, hasHead: boolean): BrokerError {
+  const detail = (cause as NodeJS.ErrnoException).code ?? cause.name
+  if (hasHead) return new BrokerError('upstream_broken', { cause, detail })
+  const isTimeout = cause instanceof WaitedTooLong || detail === 'ETIMEDOUT'
+  return new BrokerError(isTimeout ? 'upstream_timeout' : 'upstream_unreachable', { cause, detail })
 }
