@@ -1,11 +1,13 @@
 /**
  * Passes an answer on: bytes unchanged, chunk by chunk, in the tick they arrive, no faster than the client reads.
+ * An answer that is there as a whole goes out at the end of that turn, with all others that are.
  *
  * A stream that upstream breaks off ends with an explicit `error` event; any other answer is cut, so that its
  * end is never mistaken for the real one.
  */
 import type { ServerResponse } from 'node:http'
 import { BrokerError } from '../base/errors.ts'
+import { atEndOfTurn } from '../base/turn.ts'
 import type { Head, UpstreamCall } from '../upstream/call.ts'
 import { type HeaderList, headerValue } from '../upstream/headers.ts'
 import { TAIL_BYTES, type TokenTail } from '../usage/token-tail.ts'
@@ -42,8 +44,10 @@ export function relay(
     // As latin1 text every byte stays itself, and Node puts head and body into one buffer and one system call.
     const text = whole.toString('latin1')
     tail?.push(text)
-    client.end(text, 'latin1')
-    done(undefined, false)
+    atEndOfTurn(() => {
+      client.end(text, 'latin1')
+      done(undefined, false)
+    })
     return
   }
   // One listener for all pauses: of the chunks that had arrived before, each may be one too many.

@@ -1,11 +1,11 @@
 /**
  * The connections to model endpoints: kept alive per origin, TLS always verified, redirects never followed.
  *
- * Requests are written once the event loop has read whatever arrived, all of one turn together. An idle connection
- * that upstream has meanwhile closed is known to be closed by then, so that no call is lost on it; and the kernel
- * wakes the other side once instead of once a call.
+ * A request is written at the end of its turn: an idle connection that upstream has meanwhile closed is known to be
+ * closed by then, and no call is lost on it.
  */
 import { MINUTE, SECOND } from '../base/clock.ts'
+import { atEndOfTurn } from '../base/turn.ts'
 import { UpstreamCall } from './call.ts'
 import { Connection, type Origin, type Patience, type UpstreamRequest } from './connection.ts'
 
@@ -36,7 +36,6 @@ export class UpstreamPool {
   readonly #connections = new Set<Connection>()
   readonly #patience: Patience
   readonly #clock: NodeJS.Timeout
-  #unsent: UpstreamCall[] = []
 
   constructor(timeouts: Timeouts = TIMEOUTS) {
     const { connect, head, body, idle } = timeouts
@@ -58,7 +57,9 @@ export class UpstreamPool {
   /** Sends once; never again by itself. */
   send(request: UpstreamRequest): UpstreamCall {
     const call = new UpstreamCall(request)
-    if (this.#unsent.push(call) === 1) setImmediate(this.#sendAll)
+    atEndOfTurn(() => {
+      if (!call.isOver) call.sendOn(this.#connectionTo(request.origin))
+    })
     return call
   }
 
@@ -66,14 +67,6 @@ export class UpstreamPool {
   destroy(): void {
     clearInterval(this.#clock)
     for (const connection of this.#connections) connection.destroy(new Error('the pool is closed'))
-  }
-
-  readonly #sendAll = (): void => {
-    const calls = this.#unsent
-    this.#unsent = []
-    for (const call of calls) {
-      if (!call.isOver) call.sendOn(this.#connectionTo(call.request.origin))
-    }
   }
 
   #connectionTo(url: string): Connection {
