@@ -2,9 +2,12 @@
  * Calls at a constant rate, whatever the answers do. A call's latency counts from the moment it was due, so that
  * a stall shows in every call that it delayed (no coordinated omission).
  *
- * Keeps one core busy: timers have milliseconds, and bursts of calls would queue behind each other.
+ * Keeps one core busy: timers have milliseconds, and bursts of calls would queue behind each other. Calls go through
+ * the project's own pool, for all peers alike: it spends the least.
  */
-import { type Dispatcher, Pool } from 'undici'
+import type { BrokerError } from '../../../src/base/errors.ts'
+import type { Head } from '../../../src/upstream/call.ts'
+import { UpstreamPool } from '../../../src/upstream/pool.ts'
 import { percentile } from '../statistics.ts'
 import { finish, options } from './parent.ts'
 
@@ -34,12 +37,12 @@ export interface OpenLoopResult {
   readonly lagP99: number
 }
 
-const CONNECTIONS = 256
-
 const given = options<OpenLoopOptions>()
-const pool = new Pool(given.origin, { connections: CONNECTIONS, pipelining: 1 })
+const pool = new UpstreamPool()
+const body = Buffer.from(given.body)
 const headers = { 'content-type': 'application/json', ...given.headers }
-const variants = given.keys?.map((key) => ({ ...headers, authorization: `Bearer ${key}` })) ?? [headers]
+const withKeys = given.keys?.map((key) => ({ ...headers, authorization: `Bearer ${key}` })) ?? [headers]
+const variants = withKeys.map((variant) => Object.entries(variant).flat())
 
 const everyMs = 1000 / given.perSecond
 const skipped = Math.round(given.warmUpSeconds * given.perSecond)
@@ -59,31 +62,33 @@ function sendWhatIsDue(): void {
     if (sent === total) return
     if (dueAt > now) break
     if (sent >= skipped) lags[sent - skipped] = now - dueAt
-    call(sent, dueAt)
+    makeCall(sent, dueAt)
     sent += 1
   }
   setImmediate(sendWhatIsDue)
 }
 
-function call(index: number, dueAt: number): void {
-  let status = 0
+function makeCall(index: number, dueAt: number): void {
   const done = (problem: string | undefined) => {
     if (index >= skipped) latencies[index - skipped] = performance.now() - dueAt
     if (problem) problems.set(problem, (problems.get(problem) ?? 0) + 1)
     answered += 1
     if (answered === total) report()
   }
-  const handler: Dispatcher.DispatchHandler = {
-    onRequestStart() {},
-    onResponseStart(_, code) {
-      status = code
-    },
-    onResponseData() {},
-    onResponseEnd: () => done(status === 200 ? undefined : `status ${status}`),
-    onResponseError: (_, error) => done(error.message),
-  }
-  const variant = variants[index % variants.length] ?? headers
-  pool.dispatch({ path: given.path, method: 'POST', headers: variant, body: given.body }, handler)
+  const call = pool.send({
+    origin: given.origin,
+    path: given.path,
+    method: 'POST',
+    headers: variants[index % variants.length] ?? [],
+    body,
+  })
+  const read = ({ status }: Head) =>
+    call.pipeTo({
+      chunk: () => true,
+      end: () => done(status === 200 ? undefined : `status ${status}`),
+      fail: ({ detail }) => done(detail),
+    })
+  call.head.then(read, ({ detail }: BrokerError) => done(detail))
 }
 
 function report(): void {

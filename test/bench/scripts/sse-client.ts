@@ -1,7 +1,7 @@
 /**
  * Opens many streams at once and reads them to their end, several times over.
  */
-import { Pool } from 'undici'
+import { UpstreamPool } from '../../../src/upstream/pool.ts'
 import { median, percentile } from '../statistics.ts'
 import { finish, options, tell } from './parent.ts'
 import { readStream } from './sse-stream.ts'
@@ -26,8 +26,8 @@ export interface SseResult {
 }
 
 const given = options<SseClientOptions>()
-const { streams, chunks, pauseMs, headers } = given
-const pool = new Pool(given.origin, { connections: streams, pipelining: 1, bodyTimeout: 60_000 })
+const { origin, streams, chunks, pauseMs, headers } = given
+const pool = new UpstreamPool()
 const problems: string[] = []
 const passes: { perSecond: number; firstChunkMs: number }[] = []
 for (let pass = 0; pass < given.passes; pass += 1) passes.push(await readAll())
@@ -44,7 +44,7 @@ async function readAll(): Promise<{ perSecond: number; firstChunkMs: number }> {
   let open = 0
   const reads = Array.from({ length: streams }, (_, stream) => {
     let isOpen = false
-    return readStream(pool, { stream, chunks, pauseMs, headers }, () => {
+    return readStream(pool, origin, { stream, chunks, pauseMs, headers }, () => {
       if (isOpen) return
       isOpen = true
       open += 1

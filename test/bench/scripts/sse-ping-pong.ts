@@ -3,7 +3,7 @@
  * arrived, so that no two of them can melt into one on the way. Then every chunk costs a peer its full price.
  */
 import { createServer } from 'node:http'
-import { Pool } from 'undici'
+import { UpstreamPool } from '../../../src/upstream/pool.ts'
 import { SSE_CHUNK_BYTES } from '../messages.ts'
 import { serve, tell } from './parent.ts'
 import type { SseResult } from './sse-client.ts'
@@ -29,17 +29,17 @@ serve(
 )
 
 process.on('message', async ({ origin, headers, streams, chunks }: PingPongOrder) => {
-  const pool = new Pool(origin, { connections: streams, pipelining: 1 })
+  const pool = new UpstreamPool()
   const startedAt = performance.now()
   const results = await Promise.all(
     Array.from({ length: streams }, (_, stream) =>
-      readStream(pool, { stream, chunks, pauseMs: 0, headers }, (bytes) => {
+      readStream(pool, origin, { stream, chunks, pauseMs: 0, headers }, (bytes) => {
         if (bytes % SSE_CHUNK_BYTES === 0) writers.get(stream)?.writeNext()
       }),
     ),
   )
   const seconds = (performance.now() - startedAt) / 1000
-  await pool.close()
+  pool.destroy()
   const problems = results.flatMap(({ problem }) => problem ?? [])
   const result: SseResult = {
     chunksPerSecond: (streams * chunks) / seconds,

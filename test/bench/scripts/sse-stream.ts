@@ -1,16 +1,17 @@
 /**
  * One server-sent stream from both ends: the frames that are written, and the reader that checks every byte.
+ *
+ * It reads through the project's own pool, for all peers alike: what the reader spends the peers do not get, and
+ * this one spends the least.
  */
 import { createHash } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Dispatcher } from 'undici'
+import type { Head } from '../../../src/upstream/call.ts'
+import type { UpstreamPool } from '../../../src/upstream/pool.ts'
 import { CALL_PATH, QUESTION, SSE_CHUNK_BYTES, sseChunk } from '../messages.ts'
 
-/**
- * Writes to the socket below node:http, which would cost more than the peers do. One frame is one write, because
- * chunks written in one go would reach the peer as one.
- */
+/** Writes to the socket below node:http, which would cost more than the peers do. */
 export class StreamWriter {
   readonly response: ServerResponse
   readonly #socket: Socket
@@ -29,11 +30,13 @@ export class StreamWriter {
     this.#frames = framesOf(stream, chunks)
   }
 
-  get isBlocked(): boolean {
-    return this.#socket.writableNeedDrain
+  /** All chunks in one write: each framed by itself, as a server writes them that has them at once. */
+  writeAll(): void {
+    this.#socket.write(Buffer.concat(this.#frames))
+    this.response.end()
   }
 
-  /** @returns false at the end of the stream */
+  /** One chunk in a write of its own. @returns false at the end of the stream */
   writeNext(): boolean {
     const frame = this.#frames[this.#next]
     this.#next += 1
@@ -71,7 +74,8 @@ export interface ReadStream {
 
 /** @param onChunk called with the bytes so far */
 export function readStream(
-  dispatcher: Dispatcher,
+  pool: UpstreamPool,
+  origin: string,
   { stream, chunks, pauseMs, headers }: StreamOrder,
   onChunk: (bytes: number) => void,
 ): Promise<ReadStream> {
@@ -80,37 +84,32 @@ export function readStream(
   const startedAt = performance.now()
   let firstChunkMs = Number.POSITIVE_INFINITY
   let bytes = 0
-  let status = 0
   const end = (problem: string | undefined) =>
     resolve({ firstChunkMs, problem: problem && `stream ${stream}: ${problem}` })
-  const handler: Dispatcher.DispatchHandler = {
-    onRequestStart() {},
-    onResponseStart(_, code) {
-      status = code
-    },
-    onResponseData(_, chunk) {
-      if (bytes === 0) firstChunkMs = performance.now() - startedAt
-      bytes += chunk.length
-      hash.update(chunk)
-      onChunk(bytes)
-    },
-    onResponseEnd() {
-      if (status !== 200) end(`status ${status}`)
-      else if (hash.digest('hex') === digestOf(stream, chunks)) end(undefined)
-      else end(`${bytes} bytes, other than the ${chunks * SSE_CHUNK_BYTES} that were sent`)
-    },
-    onResponseError: (_, error) => end(error.message),
-  }
-  const query = `stream=${stream}&chunks=${chunks}&pause=${pauseMs}`
-  dispatcher.dispatch(
-    {
-      path: `${CALL_PATH}?${query}`,
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers },
-      body: QUESTION,
-    },
-    handler,
-  )
+  const call = pool.send({
+    origin,
+    path: `${CALL_PATH}?stream=${stream}&chunks=${chunks}&pause=${pauseMs}`,
+    method: 'POST',
+    headers: Object.entries({ 'content-type': 'application/json', ...headers }).flat(),
+    body: Buffer.from(QUESTION),
+  })
+  const read = ({ status }: Head) =>
+    call.pipeTo({
+      chunk(piece) {
+        if (bytes === 0) firstChunkMs = performance.now() - startedAt
+        bytes += piece.length
+        hash.update(piece)
+        onChunk(bytes)
+        return true
+      },
+      end() {
+        if (status !== 200) end(`status ${status}`)
+        else if (hash.digest('hex') === digestOf(stream, chunks)) end(undefined)
+        else end(`${bytes} bytes, other than the ${chunks * SSE_CHUNK_BYTES} that were sent`)
+      },
+      fail: ({ detail }) => end(detail),
+    })
+  call.head.then(read, (error: Error) => end(error.message))
   return promise
 }
 
