@@ -38,11 +38,14 @@ export interface Patience {
   readonly perSecond: number
 }
 
-/** Where a pool's connections of one origin begin. */
-export interface Origin {
+/** Whose connection it is: all of one origin have the same owner. */
+export interface Owner {
   readonly url: URL
   /** The last TLS session, to take up again. */
   session: Buffer | undefined
+  /** It can carry another request. */
+  onIdle(connection: Connection): void
+  onClose(connection: Connection): void
 }
 
 type Wait = 'connect' | 'head' | 'body' | 'idle'
@@ -56,9 +59,8 @@ const KEEP_ALIVE_MARGIN_SECONDS = 2
 const MAX_KEEP_ALIVE_SECONDS = 600
 
 export class Connection implements ResponseSink {
-  readonly #origin: Origin
+  readonly #owner: Owner
   readonly #patience: Patience
-  readonly #onIdle: (connection: Connection) => void
   readonly #socket: Socket
   readonly #parser = new ResponseParser(this)
   #exchange: Exchange | undefined
@@ -68,25 +70,20 @@ export class Connection implements ResponseSink {
   #isPaused = false
   #failure: Error | undefined
 
-  constructor(
-    origin: Origin,
-    patience: Patience,
-    {
-      onIdle,
-      onClose,
-    }: { onIdle: (connection: Connection) => void; onClose: (connection: Connection) => void },
-  ) {
-    this.#origin = origin
+  constructor(owner: Owner, patience: Patience) {
+    this.#owner = owner
     this.#patience = patience
-    this.#onIdle = onIdle
     this.#ticksLeft = patience.connect
     this.#socket = this.#connect()
     this.#socket.on('error', (error) => {
       this.#failure ??= error
     })
-    this.#socket.on('end', () => this.#parser.finish())
+    this.#socket.on('end', () => {
+      this.#parser.finish()
+      this.#socket.destroy()
+    })
     this.#socket.on('close', () => {
-      onClose(this)
+      owner.onClose(this)
       this.#fail(this.#failure ?? new ConnectionClosed())
     })
     this.#socket.resume()
@@ -102,7 +99,7 @@ export class Connection implements ResponseSink {
     const { method, body } = exchange.request
     this.#parser.expect(method)
     if (this.#wait === 'idle') this.#await('head')
-    const head = requestHead(exchange.request, this.#origin.url.host)
+    const head = requestHead(exchange.request, this.#owner.url.host)
     if (body === null) {
       this.#socket.write(`${head}${EXPECTS_BODY.has(method) ? 'content-length: 0\r\n' : ''}\r\n`, 'latin1')
     } else if (!Buffer.isBuffer(body)) {
@@ -163,20 +160,21 @@ export class Connection implements ResponseSink {
     const exchange = this.#exchange
     this.#exchange = undefined
     exchange?.onEnd()
-    // Upstream did not care for the rest of the body, and cannot tell it from the next request.
-    if (this.#upload?.isDone === false || !this.#parser.keepsAlive) {
-      this.#close()
-      return
-    }
-    this.#upload = undefined
     this.resume()
     this.#await('idle')
-    if (this.#ticksLeft > 0) this.#onIdle(this)
-    else this.#close()
+    // A rest of the request that upstream did not care for would be the beginning of the next one.
+    const isSent = this.#upload?.isDone !== false && this.#socket.writableLength === 0
+    if (isSent && this.#parser.keepsAlive && this.#ticksLeft > 0) {
+      this.#upload = undefined
+      this.#owner.onIdle(this)
+      return
+    }
+    this.#upload?.stop()
+    this.#socket.destroy()
   }
 
   #connect(): Socket {
-    const { url, session } = this.#origin
+    const { url, session } = this.#owner
     const host = url.hostname.replace(/^\[|\]$/g, '')
     const onread = { buffer: SHARED, callback: (count: number) => this.#received(count) }
     const options = { host, onread, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEP_ALIVE_MS }
@@ -190,7 +188,7 @@ export class Connection implements ResponseSink {
       { ...options, ...servername, port, session, ALPNProtocols: ['http/1.1'] },
       established,
     ).on('session', (newer) => {
-      this.#origin.session = newer
+      this.#owner.session = newer
     })
   }
 
@@ -214,11 +212,6 @@ export class Connection implements ResponseSink {
     if (keepAliveSeconds === undefined) return this.#patience.idle
     const seconds = Math.min(keepAliveSeconds - KEEP_ALIVE_MARGIN_SECONDS, MAX_KEEP_ALIVE_SECONDS)
     return Math.floor(seconds * this.#patience.perSecond)
-  }
-
-  #close(): void {
-    this.#upload?.stop()
-    this.#socket.destroy()
   }
 
   #fail(error: Error): void {

@@ -7,7 +7,7 @@
 import { MINUTE, SECOND } from '../base/clock.ts'
 import { atEndOfTurn } from '../base/turn.ts'
 import { UpstreamCall } from './call.ts'
-import { Connection, type Origin, type Patience, type UpstreamRequest } from './connection.ts'
+import { Connection, type Owner, type Patience, type UpstreamRequest } from './connection.ts'
 
 /** Milliseconds; each may take up to a second longer. */
 export interface Timeouts {
@@ -26,14 +26,8 @@ export const TIMEOUTS: Timeouts = {
   idle: 4 * SECOND,
 }
 
-interface Pooled extends Origin {
-  /** The one used last is last. */
-  readonly idle: Connection[]
-}
-
 export class UpstreamPool {
-  readonly #origins = new Map<string, Pooled>()
-  readonly #connections = new Set<Connection>()
+  readonly #origins = new Map<string, Origin>()
   readonly #patience: Patience
   readonly #clock: NodeJS.Timeout
 
@@ -50,7 +44,7 @@ export class UpstreamPool {
     }
     // Ticks are counted, not time: a process that was stopped for an hour has waited for one tick.
     this.#clock = setInterval(() => {
-      for (const connection of this.#connections) connection.tick()
+      for (const { open } of this.#origins.values()) for (const connection of open) connection.tick()
     }, tickMs).unref()
   }
 
@@ -58,7 +52,7 @@ export class UpstreamPool {
   send(request: UpstreamRequest): UpstreamCall {
     const call = new UpstreamCall(request)
     atEndOfTurn(() => {
-      if (!call.isOver) call.sendOn(this.#connectionTo(request.origin))
+      if (!call.isOver) call.sendOn(this.#origin(request.origin).take(this.#patience))
     })
     return call
   }
@@ -66,37 +60,47 @@ export class UpstreamPool {
   /** Cuts every connection. */
   destroy(): void {
     clearInterval(this.#clock)
-    for (const connection of this.#connections) connection.destroy(new Error('the pool is closed'))
-  }
-
-  #connectionTo(url: string): Connection {
-    const origin = this.#origin(url)
-    for (;;) {
-      const idle = origin.idle.pop()
-      if (!idle) return this.#open(origin)
-      if (!idle.isClosed) return idle
+    for (const { open } of this.#origins.values()) {
+      for (const connection of open) connection.destroy(new Error('the pool is closed'))
     }
   }
 
-  #open(origin: Pooled): Connection {
-    const connection = new Connection(origin, this.#patience, {
-      onIdle: (idle) => origin.idle.push(idle),
-      onClose: (closed) => {
-        this.#connections.delete(closed)
-        const at = origin.idle.indexOf(closed)
-        if (at !== -1) origin.idle.splice(at, 1)
-      },
-    })
-    this.#connections.add(connection)
-    return connection
-  }
-
-  #origin(url: string): Pooled {
+  #origin(url: string): Origin {
     let origin = this.#origins.get(url)
     if (!origin) {
-      origin = { url: new URL(url), session: undefined, idle: [] }
+      origin = new Origin(url)
       this.#origins.set(url, origin)
     }
     return origin
+  }
+}
+
+/** As many connections as there are calls at once; whatever was idle for too long is closed by the clock. */
+class Origin implements Owner {
+  readonly url: URL
+  session: Buffer | undefined = undefined
+  readonly open = new Set<Connection>()
+  /** The one used last is last. */
+  readonly #idle: Connection[] = []
+
+  constructor(url: string) {
+    this.url = new URL(url)
+  }
+
+  take(patience: Patience): Connection {
+    for (let idle = this.#idle.pop(); idle; idle = this.#idle.pop()) if (!idle.isClosed) return idle
+    const connection = new Connection(this, patience)
+    this.open.add(connection)
+    return connection
+  }
+
+  onIdle(connection: Connection): void {
+    this.#idle.push(connection)
+  }
+
+  onClose(connection: Connection): void {
+    this.open.delete(connection)
+    const at = this.#idle.indexOf(connection)
+    if (at !== -1) this.#idle.splice(at, 1)
   }
 }

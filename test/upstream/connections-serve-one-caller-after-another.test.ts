@@ -173,6 +173,15 @@ t.test(
   },
 )
 
+t.test('an answer to half of a large body: the rest is not taken for the next request', async (t) => {
+  const { origin, received } = await startRaw(t, (socket) => socket.pause().write(OK))
+  const pool = openPool(t)
+  const body = Buffer.alloc(50_000_000, 'x')
+  t.equal(await outcome(pool.send({ origin, path: '/', method: 'POST', headers: [], body })), '200 ok')
+  t.equal(await outcome(get(pool, origin)), '200 ok')
+  t.equal(received.length, 2)
+})
+
 t.test('a stopped process has not waited: time is counted while it runs', async (t) => {
   const { origin } = await startRaw(t, (socket) => setTimeout(() => socket.write(OK), 50))
   const pool = openPool(t, { head: 600 })

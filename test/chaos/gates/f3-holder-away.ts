@@ -29,6 +29,7 @@ const BUSY_MARGIN_MS = 5_000
 const STILL_VALID_MS = 250_000
 const CALLS_PER_SECOND = 5
 const SETTLE_MS = 5_000
+const CLAIM_MS = 1_000
 const TRIES = 5
 
 interface Scene {
@@ -206,6 +207,8 @@ interface Away {
 
 async function play(scene: Scene, item: Case, { holder, config, awayMs, marginMs }: Away): Promise<Row> {
   const { schema, keeper } = scene
+  // The holder's claim was seen on its way; the server may not have carried it out yet.
+  await schema.rows.until(config.id, ({ lease_until }) => lease_until > 0, CLAIM_MS)
   const before = await schema.rows.read(config.id)
   const claimedAt = before.lease_until - LEASE_MS
   const elapsed = () => Date.now() - claimedAt
