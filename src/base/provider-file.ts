@@ -55,6 +55,7 @@ export const PROVIDER_FILE = Type.Object(
           ),
         ),
         models: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+        keep_alive_seconds: Type.Optional(Type.Number({ minimum: 1, maximum: 300 })),
         sticky_by: Type.Optional(Type.String({ pattern: "^(user|header:[A-Za-z0-9!#$%&'*+.^_`|~-]+)$" })),
       },
       closed,

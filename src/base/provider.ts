@@ -44,6 +44,8 @@ export interface Provider {
     readonly resourceHosts: ReadonlySet<string>
     readonly headers: Readonly<Record<string, string>>
     readonly models: readonly string[]
+    /** After so much silence an event stream gets a comment; undefined: never. */
+    readonly keepAliveMs: number | undefined
     /** Whose calls stay together: `user`, or `header:` and its name in lower case. */
     readonly stickyBy: string | undefined
   }
@@ -111,6 +113,7 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
       resourceHosts: new Set(upstream.resource_hosts),
       headers: lowerCaseNames(upstream.headers),
       models: upstream.models ?? [],
+      keepAliveMs: upstream.keep_alive_seconds && upstream.keep_alive_seconds * SECOND,
       stickyBy: upstream.sticky_by?.toLowerCase(),
     },
     apiKey: { prefix: file.api_key?.prefix, not: file.api_key?.not, hint: file.api_key?.hint },

@@ -213,7 +213,7 @@ export class Gateway {
   }
 
   #relay(exchange: Exchange, { call, head, route }: Answer): void {
-    const { metrics, usage, logCall } = this.#parts
+    const { providers, metrics, usage, logCall } = this.#parts
     const { request, reply, key } = exchange
     const tail = TokenTail.for(
       head.status,
@@ -226,7 +226,8 @@ export class Gateway {
     relayHead(call, head, headers, reply.raw)
     reply.hijack()
     metrics.openCalls += 1
-    relay(call, head, reply.raw, tail, (failure, hasLeft) => {
+    const keepAliveMs = providers.get(route.config.provider)?.upstream.keepAliveMs
+    relay(call, head, reply.raw, tail, keepAliveMs, (failure, hasLeft) => {
       metrics.openCalls -= 1
       metrics.answered(head.status)
       if (hasLeft) metrics.abandonedCalls += 1

@@ -11,6 +11,7 @@ import { atEndOfTurn } from '../base/turn.ts'
 import type { Head, UpstreamCall } from '../upstream/call.ts'
 import { type HeaderList, headerValue } from '../upstream/headers.ts'
 import { TAIL_BYTES, type TokenTail } from '../usage/token-tail.ts'
+import { KeepAlive } from './keep-alive.ts'
 import { errorEvent } from './openai-error.ts'
 
 /** Before {@link relay}. @throws BrokerError upstream_broken if Node would not send such a head on */
@@ -30,6 +31,7 @@ export function relayHead(
 
 /**
  * @param tail is shown every byte, as latin1
+ * @param keepAliveMs after so much silence an event stream gets a comment
  * @param done called once, when the last byte is handed to the socket or upstream broke off
  */
 export function relay(
@@ -37,6 +39,7 @@ export function relay(
   head: Head,
   client: ServerResponse,
   tail: TokenTail | undefined,
+  keepAliveMs: number | undefined,
   done: (failure: BrokerError | undefined, hasLeft: boolean) => void,
 ): void {
   const whole = call.takeWhole()
@@ -53,17 +56,26 @@ export function relay(
   // One listener for all pauses: of the chunks that had arrived before, each may be one too many.
   client.on('drain', () => call.resume())
   const isFramed = takeOverFraming(client)
+  const keepAlive =
+    keepAliveMs !== undefined && isPlainEventStream(head)
+      ? new KeepAlive(keepAliveMs, (comment) => {
+          if (!client.writableNeedDrain) write(client, isFramed, comment, undefined)
+        })
+      : undefined
   let isHeadOut = false
   call.pipeTo({
     chunk(bytes) {
       isHeadOut = true
+      keepAlive?.saw(bytes)
       return write(client, isFramed, bytes, tail)
     },
     end() {
+      keepAlive?.stop()
       client.end(isFramed ? LAST_FRAME : undefined)
       done(undefined, false)
     },
     fail(error) {
+      keepAlive?.stop()
       const hasLeft = client.destroyed
       if (isPlainEventStream(head)) {
         write(client, isFramed, Buffer.from(errorEvent(error)), undefined)
