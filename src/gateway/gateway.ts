@@ -227,7 +227,7 @@ export class Gateway {
     reply.hijack()
     metrics.openCalls += 1
     const keepAliveMs = providers.get(route.config.provider)?.upstream.keepAliveMs
-    relay(call, head, reply.raw, tail, keepAliveMs, (failure, hasLeft) => {
+    const done = (failure: BrokerError | undefined, hasLeft: boolean) => {
       metrics.openCalls -= 1
       metrics.answered(head.status)
       if (hasLeft) metrics.abandonedCalls += 1
@@ -244,7 +244,8 @@ export class Gateway {
         ms: Math.round(performance.now() - exchange.startedAt),
         outcome: failure?.detail,
       })
-    })
+    }
+    relay(call, head, reply.raw, { tail, keepAliveMs, done })
   }
 }
 

@@ -29,18 +29,20 @@ export function relayHead(
   }
 }
 
-/**
- * @param tail is shown every byte, as latin1
- * @param keepAliveMs after so much silence an event stream gets a comment
- * @param done called once, when the last byte is handed to the socket or upstream broke off
- */
+export interface Companions {
+  /** Is shown every byte. */
+  readonly tail: TokenTail | undefined
+  /** After so much silence an event stream gets a comment. */
+  readonly keepAliveMs: number | undefined
+  /** Called once, when the last byte is handed to the socket or upstream broke off. */
+  done(failure: BrokerError | undefined, hasLeft: boolean): void
+}
+
 export function relay(
   call: UpstreamCall,
   head: Head,
   client: ServerResponse,
-  tail: TokenTail | undefined,
-  keepAliveMs: number | undefined,
-  done: (failure: BrokerError | undefined, hasLeft: boolean) => void,
+  { tail, keepAliveMs, done }: Companions,
 ): void {
   const whole = call.takeWhole()
   if (whole) {
@@ -102,7 +104,10 @@ function takeOverFraming(client: ServerResponse): boolean {
   return isChunked
 }
 
-/** @param bytes lent, and so copied: small ones as text, which is one write with their frame. @returns whether the client takes more */
+/**
+ * @param bytes lent, and so copied: small ones as text, which is one write with their frame
+ * @returns whether the client takes more
+ */
 function write(
   client: ServerResponse,
   isFramed: boolean,

@@ -114,7 +114,7 @@ t.test('a reader is waited for once a pause, however many chunks had arrived bef
   const client = answerThatWaits()
   const head = await call.head
   relayHead(call, head, ['content-type', 'text/event-stream'], client)
-  relay(call, head, client, undefined, undefined, () => {})
+  relay(call, head, client, { tail: undefined, keepAliveMs: undefined, done() {} })
   t.ok(isPaused)
   t.equal(client.listenerCount('drain'), 1)
   for (let drains = 1; drains <= 3; drains += 1) {
