@@ -115,13 +115,14 @@ export class UpstreamCall implements Exchange {
     })
   }
 
-  /** A connection takes it on. */
-  sendOn(connection: Carrier): void {
-    this.#connection = connection
+  /** @param take opens a connection, or takes one that is idle */
+  sendOn(take: () => Carrier): void {
     try {
-      connection.carry(this)
+      this.#connection = take()
+      this.#connection.carry(this)
     } catch (error) {
-      connection.destroy(error as Error)
+      if (this.#connection) this.#connection.destroy(error as Error)
+      else this.onFailure(error as Error)
     }
   }
 

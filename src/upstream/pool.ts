@@ -52,7 +52,7 @@ export class UpstreamPool {
   send(request: UpstreamRequest): UpstreamCall {
     const call = new UpstreamCall(request)
     atEndOfTurn(() => {
-      if (!call.isOver) call.sendOn(this.#origin(request.origin).take(this.#patience))
+      if (!call.isOver) call.sendOn(() => this.#origin(request.origin).take(this.#patience))
     })
     return call
   }

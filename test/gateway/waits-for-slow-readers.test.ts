@@ -94,7 +94,7 @@ t.test('a reader is waited for once a pause, however many chunks had arrived bef
   const call = new UpstreamCall({ origin: '', path: '', method: 'GET', headers: [], body: null })
   let isPaused = false
   let resumed = 0
-  call.sendOn({
+  call.sendOn(() => ({
     carry() {},
     destroy() {},
     pause() {
@@ -105,7 +105,7 @@ t.test('a reader is waited for once a pause, however many chunks had arrived bef
       resumed += 1
       call.onData(CHUNK)
     },
-  })
+  }))
   call.onHead(200, ['content-type', 'text/event-stream'])
   // No pause before there is a reader. Framed, it is more than the client takes.
   for (let i = 0; i < 20_000; i += 1) call.onData(Buffer.from('x'))
