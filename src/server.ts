@@ -21,6 +21,7 @@ const DRAIN_MS = 5 * SECOND
 
 /** Resolves once the broker is ready. @throws ConfigError for what the operator must correct */
 export async function serve(env: Environment): Promise<void> {
+  process.stdout.on('error', () => {}) // nobody reads the welcome: no reason to stop
   const settings = readSettings(env)
   makeDataDir(settings.dataDir)
   const log = createLog(settings.logLevel)

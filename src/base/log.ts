@@ -3,6 +3,7 @@
  * a body or an error object with secrets in it cannot slip in (design.md §6).
  */
 import { type LoggerOptions, type Logger as PinoLogger, pino } from 'pino'
+import { LineWriter } from './line-writer.ts'
 import type { LogLevel } from './settings.ts'
 
 export type Logger = Pick<
@@ -37,9 +38,6 @@ const ALLOWED = new Set([
   'token',
 ])
 
-/** Lines wait for one another, half a second at most: a system call a line would cost as much as the line. */
-const BUFFERED = { minLength: 4_096, periodicFlush: 500, sync: true }
-
 export interface LogDestination {
   write(line: string): void
 }
@@ -53,8 +51,8 @@ export function createLog(level: LogLevel, destination?: LogDestination): PinoLo
   }
   if (destination) return pino(options, destination)
   if (process.stdout.isTTY) return pino({ ...options, transport: { target: 'pino-pretty' } })
-  const stdout = pino.destination(BUFFERED)
-  process.once('exit', () => stdout.flushSync())
+  const stdout = new LineWriter(process.stdout.fd)
+  process.once('exit', () => stdout.flush())
   return pino(options, stdout)
 }
 

@@ -111,7 +111,7 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
     upstream: {
       baseUrl: address(upstream.base_url, 'upstream', 'base_url')?.replace(/\/+$/, ''),
       resourceHosts: new Set(upstream.resource_hosts),
-      headers: lowerCaseNames(upstream.headers),
+      headers: toHeaders(upstream.headers),
       models: upstream.models ?? [],
       keepAliveMs: upstream.keep_alive_seconds && upstream.keep_alive_seconds * SECOND,
       stickyBy: upstream.sticky_by?.toLowerCase(),
@@ -210,6 +210,24 @@ function secretOf(
   return new Secret(value)
 }
 
-function lowerCaseNames(headers: Record<string, string> = {}): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+/** A request with two of these could be read in two ways. */
+const OWN_HEADERS = new Set([
+  'authorization',
+  'connection',
+  'content-length',
+  'host',
+  'transfer-encoding',
+  'upgrade',
+])
+
+/** @throws ProviderMistake */
+function toHeaders(given: Record<string, string> = {}): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(given)) {
+    if (OWN_HEADERS.has(name.toLowerCase())) {
+      throw new ProviderMistake(['upstream', 'headers', name], 'is set by the broker itself')
+    }
+    headers[name.toLowerCase()] = value
+  }
+  return headers
 }

@@ -86,12 +86,14 @@ export class Gateway {
         ? [candidates[0]]
         : this.#inOrder(candidates, request, body)
     const exchange = new Exchange({ request, reply, key, body, scan, startedAt })
-    reply.raw.on('close', () => {
-      if (!reply.raw.writableFinished) exchange.call?.cancel()
-    })
-
     /** An answer that was passed over: should nobody have a better one, it tells more than our own error. */
     let spare: Answer | undefined
+    reply.raw.on('close', () => {
+      if (reply.raw.writableFinished) return
+      exchange.call?.cancel()
+      spare?.call.cancel()
+    })
+
     for (const route of routes) {
       const { id, name } = route.config
       const isLast = route === routes.at(-1)
@@ -116,8 +118,13 @@ export class Gateway {
         exchange.passedOver.push(`${name}:${head.status}`)
       } catch (error) {
         usage.count(useOf(exchange, route, !reply.raw.destroyed))
-        if (isLast && spare && error instanceof BrokerError) return this.#relay(exchange, spare)
-        if (isLast || !(error instanceof BrokerError) || reply.raw.destroyed) throw error
+        const isFinal = isLast || !(error instanceof BrokerError) || reply.raw.destroyed
+        if (isFinal && spare && error instanceof BrokerError && !reply.raw.destroyed)
+          return this.#relay(exchange, spare)
+        if (isFinal) {
+          spare?.call.cancel()
+          throw error
+        }
         cooldowns.pause(id, restAfterFailure(error))
         exchange.passedOver.push(`${name}:${error.code}`)
       }

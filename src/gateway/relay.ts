@@ -69,7 +69,7 @@ export function relay(
     chunk(bytes) {
       isHeadOut = true
       keepAlive?.saw(bytes)
-      return write(client, isFramed, bytes, tail)
+      return write(client, isFramed, bytes, tail) || client.destroyed // nothing would ever resume it
     },
     end() {
       keepAlive?.stop()
@@ -126,10 +126,11 @@ function write(
   return isFramed ? client.write('\r\n', 'latin1') : takesMore
 }
 
-/** Nothing can be added to a compressed stream. */
+/** Nothing can be added to a compressed stream, nor to one whose length was told. */
 function isPlainEventStream({ headers }: Head): boolean {
   return (
     headerValue(headers, 'content-encoding') === undefined &&
+    headerValue(headers, 'content-length') === undefined &&
     headerValue(headers, 'content-type')?.startsWith('text/event-stream') === true
   )
 }

@@ -25,6 +25,8 @@ function isJson(contentType: string | undefined): boolean {
 
 function collect(request: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve, reject) => {
+    const clientLeft = () => reject(new BrokerError('malformed_request', { detail: 'the client left' }))
+    if (request.destroyed) return clientLeft() // while its key was read: nothing more will be heard of it
     const chunks: Buffer[] = []
     let size = 0
     request.on('data', (chunk: Buffer) => {
@@ -40,7 +42,7 @@ function collect(request: IncomingMessage): Promise<Buffer> {
     request.once('error', (cause) => reject(new BrokerError('malformed_request', { cause })))
     // Every request closes; an error made for each, with its stack, would cost a tenth of the whole call.
     request.once('close', () => {
-      if (!request.complete) reject(new BrokerError('malformed_request', { detail: 'the client left' }))
+      if (!request.complete) clientLeft()
     })
   })
 }

@@ -7,6 +7,8 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
+import { SECOND } from '../base/clock.ts'
+import { atEndOfTurn } from '../base/turn.ts'
 import type { HeaderList } from './headers.ts'
 import { ResponseParser, type ResponseSink } from './response-parser.ts'
 
@@ -34,8 +36,8 @@ export interface Patience {
   readonly head: number
   /** Between two pieces of a body. */
   readonly body: number
-  readonly idle: number
-  readonly perSecond: number
+  readonly tickMs: number
+  readonly idleMs: number
 }
 
 /** Whose connection it is: all of one origin have the same owner. */
@@ -67,6 +69,8 @@ export class Connection implements ResponseSink {
   #upload: Upload | undefined
   #wait: Wait = 'connect'
   #ticksLeft: number
+  /** Wall time, which passes while a machine sleeps, too. */
+  #idleUntil = 0
   #isPaused = false
   #failure: Error | undefined
 
@@ -76,6 +80,7 @@ export class Connection implements ResponseSink {
     this.#ticksLeft = patience.connect
     this.#socket = this.#connect()
     this.#socket.on('error', (error) => {
+      if (this.#wait === 'connect') owner.session = undefined // it may be what the server did not like
       this.#failure ??= error
     })
     this.#socket.on('end', () => {
@@ -89,8 +94,9 @@ export class Connection implements ResponseSink {
     this.#socket.resume()
   }
 
-  get isClosed(): boolean {
-    return this.#socket.destroyed
+  /** Of an idle connection: whether upstream should still know it. */
+  get isFresh(): boolean {
+    return !this.#socket.destroyed && Date.now() < this.#idleUntil
   }
 
   /** Sends a request. Only on a connection that carries none. */
@@ -123,7 +129,7 @@ export class Connection implements ResponseSink {
   resume(): void {
     if (!this.#isPaused) return
     this.#isPaused = false
-    this.#await(this.#wait)
+    this.#await('body')
     this.#socket.resume()
   }
 
@@ -161,16 +167,26 @@ export class Connection implements ResponseSink {
     this.#exchange = undefined
     exchange?.onEnd()
     this.resume()
-    this.#await('idle')
-    // A rest of the request that upstream did not care for would be the beginning of the next one.
-    const isSent = this.#upload?.isDone !== false && this.#socket.writableLength === 0
-    if (isSent && this.#parser.keepsAlive && this.#ticksLeft > 0) {
+    const idleMs = this.#idleMs()
+    // A rest of the body that upstream did not care for would be the beginning of the next request.
+    if (this.#upload?.isDone !== false && this.#parser.keepsAlive && idleMs > 0) {
       this.#upload = undefined
-      this.#owner.onIdle(this)
+      this.#wait = 'idle'
+      this.#ticksLeft = Math.ceil(idleMs / this.#patience.tickMs)
+      this.#idleUntil = Date.now() + idleMs
+      atEndOfTurn(this.#rest)
       return
     }
     this.#upload?.stop()
     this.#socket.destroy()
+  }
+
+  /** Upstream may have closed the connection right behind its answer, which only the next turn will tell. */
+  readonly #rest = () => atEndOfTurn(this.#becomeIdle)
+
+  readonly #becomeIdle = () => {
+    if (this.#socket.writableLength > 0) this.#socket.destroy()
+    else if (!this.#socket.destroyed) this.#owner.onIdle(this)
   }
 
   #connect(): Socket {
@@ -185,7 +201,7 @@ export class Connection implements ResponseSink {
     const servername = isIP(host) === 0 ? { servername: host } : {}
     const port = Number(url.port || 443)
     return connectTls(
-      { ...options, ...servername, port, session, ALPNProtocols: ['http/1.1'] },
+      { ...options, ...servername, port, session, ALPNProtocols: ['http/1.1'], rejectUnauthorized: true },
       established,
     ).on('session', (newer) => {
       this.#owner.session = newer
@@ -202,16 +218,15 @@ export class Connection implements ResponseSink {
     return !this.#isPaused
   }
 
-  #await(wait: Wait): void {
+  #await(wait: Exclude<Wait, 'idle'>): void {
     this.#wait = wait
-    this.#ticksLeft = wait === 'idle' ? this.#idleTicks() : this.#patience[wait]
+    this.#ticksLeft = this.#patience[wait]
   }
 
-  #idleTicks(): number {
+  #idleMs(): number {
     const { keepAliveSeconds } = this.#parser
-    if (keepAliveSeconds === undefined) return this.#patience.idle
-    const seconds = Math.min(keepAliveSeconds - KEEP_ALIVE_MARGIN_SECONDS, MAX_KEEP_ALIVE_SECONDS)
-    return Math.floor(seconds * this.#patience.perSecond)
+    if (keepAliveSeconds === undefined) return this.#patience.idleMs
+    return Math.min(keepAliveSeconds - KEEP_ALIVE_MARGIN_SECONDS, MAX_KEEP_ALIVE_SECONDS) * SECOND
   }
 
   #fail(error: Error): void {
@@ -241,10 +256,11 @@ class Upload {
     body.on('data', this.#onData).on('end', this.#onEnd).on('error', this.#onLoss).on('close', this.#onLoss)
   }
 
-  /** The body is no concern of ours any more. */
+  /** The body is no concern of ours any more; what is left of it is read, so that its sender comes to an end. */
   stop(): void {
     this.#socket.off('drain', this.#onDrain)
     const body = this.#body
+    if (!this.isDone) body.resume()
     body
       .off('data', this.#onData)
       .off('end', this.#onEnd)

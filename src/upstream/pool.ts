@@ -1,21 +1,22 @@
 /**
  * The connections to model endpoints: kept alive per origin, TLS always verified, redirects never followed.
  *
- * A request is written at the end of its turn: an idle connection that upstream has meanwhile closed is known to be
- * closed by then, and no call is lost on it.
+ * A request is written at the end of its turn, and a connection can be used again one turn after its answer: one that
+ * upstream has meanwhile closed is known to be closed by then, and no call is lost on it.
  */
 import { MINUTE, SECOND } from '../base/clock.ts'
 import { atEndOfTurn } from '../base/turn.ts'
 import { UpstreamCall } from './call.ts'
 import { Connection, type Owner, type Patience, type UpstreamRequest } from './connection.ts'
 
-/** Milliseconds; each may take up to a second longer. */
+/** Milliseconds; all but the last may take up to a second longer. */
 export interface Timeouts {
   readonly connect: number
   /** A long completion without streaming sends its head at the very end. */
   readonly head: number
   /** Between two chunks; there is none for the whole. */
   readonly body: number
+  /** How long an idle connection is used again; up to a second later it is closed. */
   readonly idle: number
 }
 
@@ -33,14 +34,14 @@ export class UpstreamPool {
 
   constructor(timeouts: Timeouts = TIMEOUTS) {
     const { connect, head, body, idle } = timeouts
-    const tickMs = Math.min(SECOND, connect, head, body, idle)
+    const tickMs = Math.min(SECOND, connect, head, body)
     const ticks = (ms: number) => Math.ceil(ms / tickMs)
     this.#patience = {
       connect: ticks(connect),
       head: ticks(head),
       body: ticks(body),
-      idle: ticks(idle),
-      perSecond: SECOND / tickMs,
+      idleMs: idle,
+      tickMs,
     }
     // Ticks are counted, not time: a process that was stopped for an hour has waited for one tick.
     this.#clock = setInterval(() => {
@@ -88,7 +89,7 @@ class Origin implements Owner {
   }
 
   take(patience: Patience): Connection {
-    for (let idle = this.#idle.pop(); idle; idle = this.#idle.pop()) if (!idle.isClosed) return idle
+    for (let idle = this.#idle.pop(); idle; idle = this.#idle.pop()) if (idle.isFresh) return idle
     const connection = new Connection(this, patience)
     this.open.add(connection)
     return connection

@@ -119,7 +119,6 @@ export class ResponseParser {
           break
         case 'connection':
           if (CLOSE.test(value)) keepsAlive = false
-          else if (isVersion1_0 && KEEP_ALIVE.test(value)) keepsAlive = true
           break
         case 'keep-alive':
           this.keepAliveSeconds = secondsOf(value)
@@ -158,35 +157,39 @@ export class ResponseParser {
     let dataStart = -1
     let dataEnd = -1
     let isOver = false
-    while (from < bytes.length && !isOver) {
-      if (this.#state === 'chunk') {
-        const end = Math.min(from + this.#bytesLeft, bytes.length)
-        if (dataStart === -1) dataStart = dataEnd = from
-        if (dataEnd !== from) bytes.copyWithin(dataEnd, from, end)
-        dataEnd += end - from
-        this.#bytesLeft -= end - from
-        from = end
-        if (this.#bytesLeft === 0) this.#state = 'chunk end'
-        continue
+    try {
+      while (from < bytes.length && !isOver) {
+        if (this.#state === 'chunk') {
+          const end = Math.min(from + this.#bytesLeft, bytes.length)
+          if (dataStart === -1) dataStart = dataEnd = from
+          if (dataEnd !== from) bytes.copyWithin(dataEnd, from, end)
+          dataEnd += end - from
+          this.#bytesLeft -= end - from
+          from = end
+          if (this.#bytesLeft === 0) this.#state = 'chunk end'
+          continue
+        }
+        const next = this.#state === 'chunk size' ? this.#readPlainSize(bytes, from) : from
+        if (next > from) {
+          from = next
+          continue
+        }
+        const lineEnd = bytes.indexOf(CRLF, from)
+        if (lineEnd === -1) {
+          if (bytes.length - from > MAX_HEAD_BYTES) throw new MalformedResponse('a line without end')
+          from = this.#keep(bytes, from)
+          break
+        }
+        if (this.#state === 'trailers') isOver = this.#readTrailer(bytes, from, lineEnd)
+        else if (this.#state === 'chunk size') this.#readSize(bytes, from, lineEnd)
+        else if (lineEnd === from) this.#state = 'chunk size'
+        else throw new MalformedResponse('a chunk is longer than it says')
+        from = lineEnd + 2
       }
-      const next = this.#state === 'chunk size' ? this.#readPlainSize(bytes, from) : from
-      if (next > from) {
-        from = next
-        continue
-      }
-      const lineEnd = bytes.indexOf(CRLF, from)
-      if (lineEnd === -1) {
-        if (bytes.length - from > MAX_HEAD_BYTES) throw new MalformedResponse('a line without end')
-        from = this.#keep(bytes, from)
-        break
-      }
-      if (this.#state === 'trailers') isOver = this.#readTrailer(bytes, from, lineEnd)
-      else if (this.#state === 'chunk size') this.#readSize(bytes, from, lineEnd)
-      else if (lineEnd === from) this.#state = 'chunk size'
-      else throw new MalformedResponse('a chunk is longer than it says')
-      from = lineEnd + 2
+    } finally {
+      // Also what was whole before something that is malformed.
+      if (dataStart !== -1) this.#sink.onData(bytes.subarray(dataStart, dataEnd))
     }
-    if (dataStart !== -1) this.#sink.onData(bytes.subarray(dataStart, dataEnd))
     if (isOver) this.#end()
     return from
   }
@@ -261,7 +264,6 @@ const DIGITS = new Uint8Array(256).map((_, byte) => {
 })
 const LENGTH = /^\d{1,15}$/
 const CLOSE = /(?:^|,)[\t ]*close[\t ]*(?:,|$)/i
-const KEEP_ALIVE = /(?:^|,)[\t ]*keep-alive[\t ]*(?:,|$)/i
 
 /** Optional white space is blanks and tabs, nothing else: to `trim` half a UTF-8 character may look like a blank. */
 function withoutSpace(text: string, from: number, to: number): string {

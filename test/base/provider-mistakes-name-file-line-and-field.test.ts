@@ -81,6 +81,12 @@ t.test('a mistake in CONFIG_FILE is one line with file, line, field and what to 
       /^upstream\.headers\.a b is not a known name/,
     ],
     [
+      'a header that says how long the body is',
+      provider(`${KEY}upstream:\n  headers: { Content-Length: "0" }`),
+      5,
+      /^upstream\.headers\.Content-Length is set by the broker itself/,
+    ],
+    [
       'a header value of two lines',
       provider(`${KEY}upstream:\n  headers: { a: "b\\nc" }`),
       5,

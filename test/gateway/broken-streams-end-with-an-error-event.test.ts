@@ -22,6 +22,17 @@ function eventsOf(body: Buffer): string[] {
     .filter((event) => event !== '')
 }
 
+t.test('nothing is added to a stream whose length was told: it is cut', async (t) => {
+  const { upstream, key, v1 } = await setUp(t)
+  for (const length of [12, 1_000]) {
+    const headers = { 'content-type': 'text/event-stream', 'content-length': length }
+    upstream.answer(breaksOff(headers, 'data: 1\n\n'))
+    const answer = await ask(`${v1}/chat/completions`, { key, body: BODY })
+    t.equal(answer.isWhole, false)
+    t.equal(answer.body.toString(), 'data: 1\n\n')
+  }
+})
+
 t.test('a stream that upstream breaks off ends with an error event, and then really ends', async (t) => {
   const { broker, upstream, key, v1 } = await setUp(t)
   const halves = ['data: {"i":1}\n\n', 'data: {"i":1}\n\ndata: {"i":', 'data: {"i":1}\n\ndata: {"i":2}\n', '']

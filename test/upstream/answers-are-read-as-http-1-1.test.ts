@@ -255,6 +255,14 @@ t.test('what could be read in two ways is refused', async (t) => {
   }
 })
 
+t.test('what came whole before a malformed chunk is handed over', async (t) => {
+  const reader = new Reader()
+  reader.parser.expect('GET')
+  const text = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n3\r\ncde\r\nzz\r\n'
+  t.throws(() => reader.parser.push(Buffer.from(text)), MalformedResponse)
+  t.match(reader.answers, [{ body: 'abcde', isWhole: false }])
+})
+
 t.test('an answer that breaks off is not whole', async (t) => {
   for (const text of [
     'HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab',
@@ -284,7 +292,7 @@ t.test('a connection serves on only if both sides know where the answer ended', 
     ['HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: x, Close\r\n\r\n', 'GET', false],
     ['HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: enclosed\r\n\r\n', 'GET', true],
     ['HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n', 'GET', false],
-    ['HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: Keep-Alive\r\n\r\n', 'GET', true],
+    ['HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: Keep-Alive\r\n\r\n', 'GET', false],
     ['HTTP/1.1 200 OK\r\n\r\nabc', 'GET', false],
     ['HTTP/1.1 204 No\r\ncontent-length: 3\r\n\r\n', 'GET', false],
     ['HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n', 'HEAD', true],
