@@ -5,12 +5,12 @@ import { Cooldowns } from '../../src/gateway/cooldowns.ts'
 import { startBroker } from '../support/broker.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { ask } from './fixtures/client.ts'
-import { addConfig, addKey, json, startUpstream, type Upstream } from './fixtures/upstream.ts'
+import { addConfig, addKey, type Handler, json, startUpstream, type Upstream } from './fixtures/upstream.ts'
 
 interface Trio {
   readonly upstreams: readonly [Upstream, Upstream, Upstream]
   readonly ids: string[]
-  call(model?: string, body?: object): ReturnType<typeof ask>
+  call(model?: string, body?: object, signal?: AbortSignal): ReturnType<typeof ask>
 }
 
 /** One key over the configs a, b and c, each with an upstream of its own that says who it is. */
@@ -29,8 +29,8 @@ async function setUpTrio(t: Test): Promise<Trio> {
     ids.push(await addConfig(broker, { name, provider: `p-${name}`, models: ['m'] }))
   }
   const key = await addKey(broker, { model_config_ids: ids })
-  const call = (model = 'm', more: object = {}) =>
-    ask(`${broker.origin}/v1/chat/completions`, { key, body: { model, ...more } })
+  const call = (model = 'm', more: object = {}, signal?: AbortSignal) =>
+    ask(`${broker.origin}/v1/chat/completions`, { key, body: { model, ...more }, ...(signal && { signal }) })
   return { upstreams, ids, call }
 }
 
@@ -209,4 +209,44 @@ t.test('a resting config lets one probe through when its time is over', async (t
   t.equal(cooldowns.isAvailable('x', 31_002), true)
   cooldowns.pause('y', 30 * 86_400_000, 0)
   t.equal(cooldowns.isAvailable('y', 600_000), true, 'never days because of one answer')
+})
+
+t.test('a client that leaves lets go of the answer that was passed over, too', async (t) => {
+  const { call, upstreams } = await setUpTrio(t)
+  const open = new Set<string>()
+  const endless =
+    (name: string, status: number): Handler =>
+    (_, response) => {
+      open.add(name)
+      response.once('close', () => open.delete(name))
+      response.writeHead(status, { 'content-type': 'text/plain' }).write('x'.repeat(200_000))
+    }
+  upstreams[0].answer(endless('a', 429))
+  upstreams[1].answer(() => open.add('b')) // and says nothing
+  const leaving = new AbortController()
+  const left = call('m', {}, leaving.signal)
+  await waitUntil(() => open.has('a') && open.has('b'))
+  leaving.abort()
+  await t.rejects(left)
+  await waitUntil(() => !open.has('a'))
+})
+
+t.test('so it does while that answer is passed on, because nobody had a better one', async (t) => {
+  const { call, upstreams } = await setUpTrio(t)
+  let isOpen = false
+  upstreams[0].answer((_, response) => {
+    isOpen = true
+    response.once('close', () => {
+      isOpen = false
+    })
+    response.writeHead(429, { 'content-type': 'text/plain' }).write('x'.repeat(200_000))
+  })
+  for (const { answer } of upstreams.slice(1)) answer((_, response) => response.socket?.destroy())
+  const leaving = new AbortController()
+  const relayed = call('m', {}, leaving.signal)
+  await waitUntil(() => isOpen)
+  await sleep(300)
+  leaving.abort()
+  await relayed.catch(() => undefined)
+  await waitUntil(() => !isOpen)
 })

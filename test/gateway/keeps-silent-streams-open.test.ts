@@ -55,7 +55,9 @@ t.test('nothing is added where nobody asked, and to nothing that is not plain ev
   )
   const zipped = { ...EVENT_STREAM, 'content-encoding': 'gzip' }
   const compressed = await setUp(t, ', keep_alive_seconds: 1', haltingly(zipped))
-  for (const { body } of await Promise.all([silent(), other(), compressed()]))
+  const sized = { ...EVENT_STREAM, 'content-length': String(EVENTS.length) }
+  const known = await setUp(t, ', keep_alive_seconds: 1', haltingly(sized))
+  for (const { body } of await Promise.all([silent(), other(), compressed(), known()]))
     t.equal(body.toString(), EVENTS)
 })
 

@@ -1,6 +1,8 @@
+import { connect } from 'node:net'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import t from 'tap'
+import { waitUntil } from '../support/wait-until.ts'
 import { ask } from './fixtures/client.ts'
 import { json, readAll, setUp } from './fixtures/upstream.ts'
 
@@ -106,6 +108,29 @@ t.test('upstream may answer before it has read the whole request', async (t) => 
     t.equal(answer.status, 413, type)
     t.match(answer.body.toString(), /too_large/)
   }
+})
+
+t.test('a client that writes all of a large upload before it reads gets the early answer', async (t) => {
+  const { upstream, key, v1 } = await setUp(t)
+  upstream.answer(({ socket }) => {
+    socket.pause()
+    setTimeout(() => socket.write('HTTP/1.1 413 Too Large\r\ncontent-length: 9\r\n\r\ntoo_large'), 300)
+  })
+  const size = 30_000_000
+  const { port } = new URL(v1)
+  const client = connect(Number(port), '127.0.0.1') // not Node's HTTP client, which stops writing at an early answer
+  t.teardown(() => client.destroy())
+  let text = ''
+  client.on('data', (bytes) => {
+    text += bytes
+  })
+  client.write(
+    `POST /v1/files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${key}\r\n` +
+      `content-type: application/octet-stream\r\ncontent-length: ${size}\r\n\r\n`,
+  )
+  await new Promise<void>((resolve) => client.write(Buffer.alloc(size), () => resolve()))
+  await waitUntil(() => text.includes('too_large'))
+  t.match(text, /^HTTP\/1\.1 413 /)
 })
 
 t.test('1xx answers and trailers of upstream disturb nothing', async (t) => {
