@@ -198,14 +198,7 @@ export class ResponseParser {
   #readPlainSize(bytes: Buffer, from: number): number {
     let size = 0
     let at = from
-    for (
-      let digit = DIGITS[bytes[at] ?? 0] ?? NO_DIGIT;
-      digit !== NO_DIGIT;
-      digit = DIGITS[bytes[at] ?? 0] ?? NO_DIGIT
-    ) {
-      size = size * 16 + digit
-      at += 1
-    }
+    for (; digitAt(bytes, at) !== NO_DIGIT; at += 1) size = size * 16 + digitAt(bytes, at)
     if (at === from || at - from > MAX_SIZE_DIGITS || bytes[at] !== CR || bytes[at + 1] !== LF) return from
     this.#beginChunk(size)
     return at + 2
@@ -264,6 +257,10 @@ const DIGITS = new Uint8Array(256).map((_, byte) => {
 })
 const LENGTH = /^\d{1,15}$/
 const CLOSE = /(?:^|,)[\t ]*close[\t ]*(?:,|$)/i
+
+function digitAt(bytes: Buffer, at: number): number {
+  return DIGITS[bytes[at] ?? 0] ?? NO_DIGIT
+}
 
 /** Optional white space is blanks and tabs, nothing else: to `trim` half a UTF-8 character may look like a blank. */
 function withoutSpace(text: string, from: number, to: number): string {
