@@ -118,10 +118,9 @@ export class Gateway {
         exchange.passedOver.push(`${name}:${head.status}`)
       } catch (error) {
         usage.count(useOf(exchange, route, !reply.raw.destroyed))
-        const isFinal = isLast || !(error instanceof BrokerError) || reply.raw.destroyed
-        if (isFinal && spare && error instanceof BrokerError && !reply.raw.destroyed)
-          return this.#relay(exchange, spare)
-        if (isFinal) {
+        const isAnswerable = error instanceof BrokerError && !reply.raw.destroyed
+        if (isAnswerable && isLast && spare) return this.#relay(exchange, spare)
+        if (!isAnswerable || isLast) {
           spare?.call.cancel()
           throw error
         }

@@ -89,7 +89,7 @@ export class Connection implements ResponseSink {
     })
     this.#socket.on('close', () => {
       owner.onClose(this)
-      this.#fail(this.#failure ?? new ConnectionClosed())
+      this.#fail(this.#failure ?? new ConnectionError('CONNECTION_CLOSED'))
     })
     this.#socket.resume()
   }
@@ -281,7 +281,7 @@ class Upload {
     this.stop()
   }
 
-  readonly #onLoss = () => this.#connection.destroy(new UploadBroken())
+  readonly #onLoss = () => this.#connection.destroy(new ConnectionError('UPLOAD_BROKEN'))
 
   #write(bytes: Buffer): boolean {
     if (!this.#isChunked) return this.#socket.write(bytes)
@@ -299,40 +299,30 @@ const EXPECTS_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH'])
 /** Nothing that ends a line, nothing beyond one byte (RFC 9110 §5.5). */
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
-/** Up to the header of the body's length. @throws InvalidHeader */
+/** Up to the header of the body's length. @throws ConnectionError for a value that is none */
 function requestHead({ method, path, headers }: UpstreamRequest, host: string): string {
   let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`
   for (let i = 0; i < headers.length; i += 2) {
     const value = headers[i + 1] as string
-    if (!FIELD_VALUE.test(value)) throw new InvalidHeader(headers[i] as string)
+    if (!FIELD_VALUE.test(value)) throw new ConnectionError('INVALID_HEADER', headers[i])
     head += `${headers[i]}: ${value}\r\n`
   }
   return head
 }
 
-/** A failure with a code that tells an operator what happened. */
-abstract class ConnectionError extends Error {
-  abstract readonly code: string
-}
-
-class ConnectionClosed extends ConnectionError {
-  readonly code = 'CONNECTION_CLOSED'
-}
-
-class UploadBroken extends ConnectionError {
-  readonly code = 'UPLOAD_BROKEN'
-}
-
-class InvalidHeader extends ConnectionError {
-  readonly code = 'INVALID_HEADER'
-}
-
-/** {@link code}: CONNECT_TIMEOUT, HEAD_TIMEOUT or BODY_TIMEOUT. */
-export class WaitedTooLong extends ConnectionError {
+/** Tells an operator by its code what happened. */
+class ConnectionError extends Error {
   readonly code: string
 
+  constructor(code: string, message?: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+/** Its code: CONNECT_TIMEOUT, HEAD_TIMEOUT, BODY_TIMEOUT or IDLE_TIMEOUT. */
+export class WaitedTooLong extends ConnectionError {
   constructor(wait: Wait) {
-    super()
-    this.code = `${wait.toUpperCase()}_TIMEOUT`
+    super(`${wait.toUpperCase()}_TIMEOUT`)
   }
 }

@@ -79,11 +79,9 @@ export class ResponseParser {
     }
   }
 
-  /** Upstream ended the connection. @returns whether that was the end of an answer, too */
-  finish(): boolean {
-    if (this.#state !== 'until close') return false
-    this.#end()
-    return true
+  /** Upstream ended the connection, and with it an answer that had no other end. */
+  finish(): void {
+    if (this.#state === 'until close') this.#end()
   }
 
   #readHead(bytes: Buffer, at: number): number {
