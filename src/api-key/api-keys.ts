@@ -8,6 +8,7 @@ import { MINUTE } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import { type ChangeWatcher, noteChange } from '../storage/changes.ts'
 import type { Database } from '../storage/database.ts'
+import { RowCache } from '../storage/row-cache.ts'
 import type { ApiKeyRow, Tables } from '../storage/tables.ts'
 
 export interface ApiKey {
@@ -44,17 +45,15 @@ const MAX_SILENCE_MS = 5 * MINUTE
 export class ApiKeys {
   readonly #database: Database
   readonly #changes: ChangeWatcher
-  readonly #known = new LRUCache<string, ApiKey>({ max: MAX_CACHED })
+  readonly #known: RowCache<ApiKey>
   /** Digests that belong to nobody, so that a wrong key does not cost a query each time. */
   readonly #unknown = new LRUCache<string, true>({ max: MAX_UNKNOWN })
 
   constructor(database: Database, changes: ChangeWatcher) {
     this.#database = database
     this.#changes = changes
-    changes.onChange(() => {
-      this.#known.clear()
-      this.#unknown.clear()
-    })
+    this.#known = new RowCache(changes, MAX_CACHED)
+    changes.onChange(() => this.#unknown.clear())
   }
 
   /**
@@ -67,7 +66,7 @@ export class ApiKeys {
     if (presented === undefined || !KEY.test(presented)) throw new BrokerError('invalid_api_key')
     const digest = digestOf(presented)
     const known = this.#known.get(digest)
-    if (!known) return this.#load(digest)
+    if (!known) return this.#known.load(digest, () => this.#read(digest)).then((read) => this.#checked(read))
     if (this.#changes.silentForMs > MAX_SILENCE_MS) {
       throw new BrokerError('storage_unavailable', { retryAfterSeconds: 5 })
     }
@@ -119,20 +118,15 @@ export class ApiKeys {
     this.#changes.noticed()
   }
 
-  async #load(digest: string): Promise<ApiKey> {
+  async #read(digest: string): Promise<ApiKey> {
     if (this.#unknown.has(digest)) throw new BrokerError('invalid_api_key')
     const { seen } = this.#changes
     const row = await this.#database.run((db) =>
       db.selectFrom('api_keys').selectAll().where('key_hash', '=', digest).executeTakeFirst(),
     )
-    const isFresh = seen === this.#changes.seen
-    if (!row) {
-      if (isFresh) this.#unknown.set(digest, true)
-      throw new BrokerError('invalid_api_key')
-    }
-    const record = fromRow(row)
-    if (isFresh) this.#known.set(digest, record)
-    return this.#checked(record)
+    if (row) return fromRow(row)
+    if (seen === this.#changes.seen) this.#unknown.set(digest, true)
+    throw new BrokerError('invalid_api_key')
   }
 
   #checked(record: ApiKey): ApiKey {

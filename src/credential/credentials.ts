@@ -90,6 +90,8 @@ export class Credentials {
     assertAlive(stored)
     if (stored.accessToken !== refused.accessToken && isUsable(stored, this.#clock())) return stored
     if (!isRenewable(stored)) return undefined
+    // It ran out on its way, which says nothing against the account.
+    if (!isUsable(stored, this.#clock())) return this.usable(configId)
     const last = this.#forced.get(configId)
     if (last && this.#clock() - last.at < MINUTE) {
       // Others were refused at the same version: one refresh serves them all, also while it is under way.

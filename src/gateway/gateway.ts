@@ -70,11 +70,15 @@ export class Gateway {
   async handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const { apiKeys, limits, configs, providers, cooldowns, usage } = this.#parts
     const startedAt = performance.now()
-    const key = await apiKeys.authenticate(presentedKey(request.headers))
+    // Only what is not there yet is awaited: a promise costs a call more than finding its key does.
+    const known = apiKeys.authenticate(presentedKey(request.headers))
+    const key = known instanceof Promise ? await known : known
     limits.count(key)
-    const body = await readBody(request.raw)
+    const read = readBody(request.raw)
+    const body = read instanceof Promise ? await read : read
     const scan = Buffer.isBuffer(body) ? findModel(body, key.models !== null) : 'none'
-    const scope = await configs.ofScope(key.modelConfigIds)
+    const inScope = configs.ofScope(key.modelConfigIds)
+    const scope = inScope instanceof Promise ? await inScope : inScope
     const list = isModelsList(request) ? modelsList(key, scope, providers) : undefined
     if (list) return void reply.header('x-request-id', request.id).send(list)
 
@@ -138,7 +142,8 @@ export class Gateway {
       exchange.refresh = 'waited'
     }
     const credential = credentials.peek(id) ?? (await credentials.usable(id, onWait))
-    const first = await this.#send(exchange, credential, route)
+    const call = this.#send(exchange, credential, route)
+    const first = { call, head: await call.head, route }
     if (first.head.status !== 401) return first
 
     const renewal = credentials.afterRefusal(credential)
@@ -147,14 +152,15 @@ export class Gateway {
       return first
     }
     const newer = await renewal.catch((error: unknown) => {
-      first.call.discard()
+      call.discard()
       throw error
     })
     if (!newer || exchange.reply.raw.destroyed) return first
-    first.call.discard()
+    call.discard()
     metrics.replays += 1
     exchange.refresh = 'forced'
-    return this.#send(exchange, newer, route)
+    const replay = this.#send(exchange, newer, route)
+    return { call: replay, head: await replay.head, route }
   }
 
   /** Chooses and authorizes like {@link handle}, for a WebSocket handshake. @throws BrokerError */
@@ -186,7 +192,8 @@ export class Gateway {
     return [...preferred, ...resting].slice(0, MAX_CONFIGS_TRIED)
   }
 
-  async #send(exchange: Exchange, credential: Credential, route: Route): Promise<Answer> {
+  /** @throws BrokerError upstream_unreachable if nobody is there to hear the answer */
+  #send(exchange: Exchange, credential: Credential, route: Route): UpstreamCall {
     const { request, reply } = exchange
     // The client left while its key was read or a refresh was waited for: nobody would cancel this call.
     if (reply.raw.destroyed) throw new BrokerError('upstream_unreachable', { detail: 'the client left' })
@@ -206,7 +213,7 @@ export class Gateway {
       contentLength: request.headers['content-length'],
     })
     exchange.call = call
-    return { call, head: await call.head, route }
+    return call
   }
 
   #target(credential: Credential): UpstreamTarget {

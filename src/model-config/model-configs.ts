@@ -4,10 +4,9 @@
  * The tokens live in the same rows, but their columns are `credential/`'s; whoever writes both at once does it
  * in one transaction.
  */
-
-import { LRUCache } from 'lru-cache'
 import type { ChangeWatcher } from '../storage/changes.ts'
 import type { Database } from '../storage/database.ts'
+import { RowCache } from '../storage/row-cache.ts'
 import type { ModelConfigRow } from '../storage/tables.ts'
 
 export interface Model {
@@ -32,14 +31,12 @@ const MAX_CACHED_SCOPES = 20_000
 
 export class ModelConfigs {
   readonly #database: Database
-  readonly #changes: ChangeWatcher
   /** Routing knowledge by scope: the config ids of a key, or '' for all of them. */
-  readonly #scopes = new LRUCache<string, readonly ModelConfig[]>({ max: MAX_CACHED_SCOPES })
+  readonly #scopes: RowCache<readonly ModelConfig[]>
 
   constructor(database: Database, changes: ChangeWatcher) {
     this.#database = database
-    this.#changes = changes
-    changes.onChange(() => this.#scopes.clear())
+    this.#scopes = new RowCache(changes, MAX_CACHED_SCOPES)
   }
 
   /**
@@ -48,11 +45,10 @@ export class ModelConfigs {
    */
   ofScope(ids: readonly string[] | null): readonly ModelConfig[] | Promise<readonly ModelConfig[]> {
     const scope = ids === null ? '' : ids.length === 1 ? (ids[0] as string) : ids.join(',')
-    return this.#scopes.get(scope) ?? this.#loadScope(scope, ids)
+    return this.#scopes.get(scope) ?? this.#scopes.load(scope, () => this.#read(ids))
   }
 
-  async #loadScope(scope: string, ids: readonly string[] | null): Promise<readonly ModelConfig[]> {
-    const { seen } = this.#changes
+  async #read(ids: readonly string[] | null): Promise<readonly ModelConfig[]> {
     const rows = await this.#database.run((db) => {
       const query = db
         .selectFrom('model_configs')
@@ -63,7 +59,6 @@ export class ModelConfigs {
     })
     const configs = rows.map(toModelConfig)
     if (ids !== null) configs.sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id))
-    if (seen === this.#changes.seen) this.#scopes.set(scope, configs)
     return configs
   }
 }

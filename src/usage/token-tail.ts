@@ -39,9 +39,7 @@ export class TokenTail {
 }
 
 /** Inside a JSON text a quote is escaped, so `"usage"` before a colon can only be a name. */
-const USAGE = /^"usage"\s*:\s*\{/
-const PROMPT = /"(?:prompt|input)_tokens"\s*:\s*(\d{1,15})/
-const COMPLETION = /"(?:completion|output)_tokens"\s*:\s*(\d{1,15})/
+const USAGE = /"usage"\s*:\s*\{/y
 
 function findTokens(tail: string): Tokens {
   for (
@@ -49,13 +47,32 @@ function findTokens(tail: string): Tokens {
     at !== -1;
     at = at === 0 ? -1 : tail.lastIndexOf('"usage"', at - 1)
   ) {
-    const found = tail.slice(at)
-    if (!USAGE.test(found)) continue // null in all events but the last
-    return { prompt: count(PROMPT, found), completion: count(COMPLETION, found) }
+    USAGE.lastIndex = at
+    if (!USAGE.test(tail)) continue // null in all events but the last
+    return {
+      prompt: numberOf(tail, '"prompt_tokens"', at) ?? numberOf(tail, '"input_tokens"', at) ?? 0,
+      completion: numberOf(tail, '"completion_tokens"', at) ?? numberOf(tail, '"output_tokens"', at) ?? 0,
+    }
   }
   return NONE
 }
 
-function count(pattern: RegExp, text: string): number {
-  return Number(pattern.exec(text)?.[1] ?? 0)
+const COLON = 0x3a
+const SPACE = 0x20
+const MAX_DIGITS = 15
+
+/** Of the first member of this name from there on; undefined if there is none, or if it is no number. */
+function numberOf(text: string, quotedName: string, from: number): number | undefined {
+  const nameAt = text.indexOf(quotedName, from)
+  if (nameAt === -1) return undefined
+  let at = nameAt + quotedName.length
+  while (text.charCodeAt(at) === COLON || text.charCodeAt(at) <= SPACE) at += 1
+  let number = 0
+  const first = at
+  for (; at - first < MAX_DIGITS; at += 1) {
+    const digit = text.charCodeAt(at) - 0x30
+    if (!(digit >= 0 && digit <= 9)) break
+    number = 10 * number + digit
+  }
+  return at === first ? undefined : number
 }

@@ -7,7 +7,7 @@ import { BrokerError } from '../../src/base/errors.ts'
 import { createLog } from '../../src/base/log.ts'
 import { ChangeWatcher } from '../../src/storage/changes.ts'
 import { migrate } from '../../src/storage/migrate.ts'
-import { configRow, open } from '../storage/fixtures/open.ts'
+import { configRow, counting, open } from '../storage/fixtures/open.ts'
 import { onEachDatabase } from '../support/databases.ts'
 
 const log = createLog('silent')
@@ -66,20 +66,13 @@ t.test('a wrong key costs one query, not one each time', async (t) => {
   const database = open(t, { kind: 'SQLite', url: 'sqlite:' }, t.testdir())
   await migrate(database)
   const changes = new ChangeWatcher(database, log)
-  let queries = 0
-  const counting = {
-    ...database,
-    run: ((work) => {
-      queries += 1
-      return database.run(work)
-    }) as typeof database.run,
-  }
-  const apiKeys = new ApiKeys(counting, changes)
+  const { counted, queries } = counting(database)
+  const apiKeys = new ApiKeys(counted, changes)
   const wrong = `sk-tb-${'x'.repeat(43)}`
   for (let count = 0; count < 5; count += 1) {
     await t.rejects(async () => apiKeys.authenticate(wrong), { code: 'invalid_api_key' })
   }
-  t.equal(queries, 1)
+  t.equal(queries(), 1)
   for (const odd of [
     undefined,
     '',
@@ -90,10 +83,10 @@ t.test('a wrong key costs one query, not one each time', async (t) => {
   ]) {
     t.throws(() => apiKeys.authenticate(odd), BrokerError)
   }
-  t.equal(queries, 1, 'what cannot be a key costs none')
+  t.equal(queries(), 1, 'what cannot be a key costs none')
   changes.noticed()
   await t.rejects(async () => apiKeys.authenticate(wrong))
-  t.equal(queries, 2, 'a change makes it forget')
+  t.equal(queries(), 2, 'a change makes it forget')
 })
 
 t.test('a key ends at its millisecond, cached or not', async (t) => {

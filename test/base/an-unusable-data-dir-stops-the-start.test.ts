@@ -17,7 +17,7 @@ function run(command: string, dataDir: string, env: Record<string, string> = {})
   return spawnSync(process.execPath, [MAIN, command], {
     encoding: 'utf8',
     env: { PATH: process.env['PATH'], PORT: '0', DATA_DIR: dataDir, ...env },
-    timeout: 20_000,
+    timeout: 60_000,
     killSignal: 'SIGKILL',
   })
 }

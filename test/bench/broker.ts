@@ -19,7 +19,6 @@ export interface BrokerOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Default: a fresh one. */
   readonly dataDir?: string
-  readonly nodeArgs?: readonly string[]
 }
 
 export interface BrokerProcess extends Running {
@@ -45,7 +44,7 @@ export async function startBroker(lab: Lab, options: BrokerOptions): Promise<Bro
   writeFileSync(configFile, JSON.stringify({ allow_insecure_loopback: true, providers: options.providers }))
   const { NODE_ENV: _, ...surroundings } = process.env
   const log = openSync(join(dataDir, 'broker.log'), 'a')
-  const running = start('broker', process.execPath, [...(options.nodeArgs ?? []), MAIN, 'serve'], {
+  const running = start('broker', process.execPath, [MAIN, 'serve'], {
     stdio: ['ignore', log, log],
     env: {
       ...surroundings,

@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Disturbance } from './disturbance.ts'
 
 export interface Lab {
   /** Scratch space of this run, gone at its end. */
@@ -14,6 +15,8 @@ export interface Lab {
   readonly seconds: number
   readonly hasWrk: boolean
   readonly hasNginx: boolean
+  /** Which measurements the host disturbed; they are made again. */
+  readonly disturbance: Disturbance
   /** Progress, on stderr. */
   say(text: string): void
 }
@@ -41,12 +44,15 @@ export interface Gate {
 
 export function openLab(options: { rounds: number; seconds: number }): Lab & { close(): void } {
   const dir = mkdtempSync(join(tmpdir(), 'token-broker-bench-'))
+  const say = (text: string) =>
+    void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`)
   return {
     ...options,
     dir,
+    disturbance: new Disturbance(say),
+    say,
     hasWrk: versionOf('wrk', '-v') !== undefined,
     hasNginx: versionOf('nginx', '-v') !== undefined,
-    say: (text) => void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`),
     close: () => rmSync(dir, { recursive: true, force: true }),
   }
 }

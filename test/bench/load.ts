@@ -60,7 +60,10 @@ const CAPACITY_ROUNDS = 3
 export async function capacityOf(lab: Lab, peer: Peer): Promise<number> {
   await load(lab, peer, 2 * lab.seconds)
   const speeds: number[] = []
-  while (speeds.length < CAPACITY_ROUNDS) speeds.push((await load(lab, peer, lab.seconds)).perSecond)
+  while (speeds.length < CAPACITY_ROUNDS) {
+    const { perSecond } = await lab.disturbance.measure(peer.name, () => load(lab, peer, lab.seconds))
+    speeds.push(perSecond)
+  }
   return median(speeds)
 }
 

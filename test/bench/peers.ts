@@ -1,6 +1,6 @@
 /**
- * Who stands between the load and the upstream: nobody, nginx, bare @fastify/http-proxy, Portkey's gateway, and
- * the broker. Each is one process on its own port.
+ * Who stands between the load and the upstream: nobody, nginx, bare @fastify/http-proxy, a bare relay, Portkey's
+ * gateway, and the broker. Each is one process on its own port.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, openSync } from 'node:fs'
@@ -44,6 +44,12 @@ server { listen 127.0.0.1:${port}; location / {
 export async function bareProxy(upstream: string): Promise<Peer> {
   const running = await startScript('bare-proxy', { upstream })
   return { name: 'http-proxy', origin: originOf(running), headers: NO_KEY, body: QUESTION, pid: running.pid }
+}
+
+/** What is left of a relay in Node without the broker's duties. */
+export async function bareRelay(upstream: string): Promise<Peer> {
+  const running = await startScript('bare-relay', { upstream })
+  return { name: 'bare relay', origin: originOf(running), headers: NO_KEY, body: QUESTION, pid: running.pid }
 }
 
 export async function broker(lab: Lab, upstream: string): Promise<Peer> {

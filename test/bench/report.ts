@@ -52,7 +52,7 @@ function describeRun(lab: Lab): string {
   return [
     `Machine: ${cpus().length} cores, ${memory} GiB, ${first?.model.trim() ?? 'unknown CPU'}, ${process.platform}.`,
     `Versions: node ${process.versions.node}, ${toolsOf(lab)}, @fastify/http-proxy ${packageVersion('@fastify/http-proxy')}, @portkey-ai/gateway ${PORTKEY_VERSION}.`,
-    `${lab.rounds} rounds of ${lab.seconds} s, ${new Date().toISOString().slice(0, 10)}.`,
+    `${lab.rounds} rounds of ${lab.seconds} s, ${new Date().toISOString().slice(0, 10)}. ${lab.disturbance.describe()}`,
   ].join('\n')
 }
 

@@ -45,7 +45,7 @@ export async function inRounds<Result>(
   for (let round = 1; round <= lab.rounds; round += 1) {
     const said: string[] = []
     for (const peer of round % 2 === 1 ? peers : peers.toReversed()) {
-      const result = await measure(peer)
+      const result = await lab.disturbance.measure(peer.name, () => measure(peer))
       rounds.add(peer.name, result)
       said.push(`${peer.name} ${brief(result)}`)
     }

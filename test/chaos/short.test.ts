@@ -1,7 +1,8 @@
 /** The fault gates in few rounds; `npm run test:chaos` runs them in full. */
 import t from 'tap'
+import { MAX_STOLEN, processorTime, shareStolenSince } from '../support/stolen-time.ts'
 import { GATES } from './gates.ts'
-import { type Result, runGate } from './lab.ts'
+import { type Gate, type Result, runGate } from './lab.ts'
 import { NO_SERVER, sharedServer, stopSharedServer } from './stage.ts'
 
 /**
@@ -14,8 +15,9 @@ const LANES = [
   ['F1', 'F2', 'F4'],
 ]
 const SEED = 1
+const MAX_TRIES = 3
 /** The machine may be busy with other tests at the same time. */
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 const hasServer = process.env['MYSQL_TEST_URL'] ? await sharedServer().then(Boolean, () => false) : false
 t.teardown(stopSharedServer)
@@ -40,7 +42,18 @@ for (const { id, title } of asked) {
 
 async function run(lane: readonly string[]): Promise<void> {
   for (const gate of asked) {
-    if (lane.includes(gate.id))
-      results.get(gate.id)?.resolve(await runGate(gate, { seed: SEED, isShort: true }))
+    if (lane.includes(gate.id)) results.get(gate.id)?.resolve(await runUndisturbed(gate))
+  }
+}
+
+/** Again if it was missed while the host had other things to do: the gates have bounds in milliseconds. */
+async function runUndisturbed(gate: Gate): Promise<Result> {
+  for (let tries = 1; ; tries += 1) {
+    const before = processorTime()
+    const result = await runGate(gate, { seed: SEED, isShort: true })
+    const stolen = shareStolenSince(before)
+    if (tries === MAX_TRIES || stolen <= MAX_STOLEN || result.rows.every(({ reached }) => reached))
+      return result
+    t.comment(`${gate.id} again: the host took ${Math.round(100 * stolen)} % of the processor time away`)
   }
 }

@@ -1,6 +1,9 @@
 import { once } from 'node:events'
 import { type ClientRequest, request } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createConnection } from 'mysql2/promise'
 import t, { type Test } from 'tap'
+import { onMysql } from '../support/databases.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { open } from './fixtures/client.ts'
 import { type Handler, type Setup, setUp } from './fixtures/upstream.ts'
@@ -86,8 +89,28 @@ t.test('before the body of a JSON call is complete, upstream never hears of it',
   })
   call.on('error', () => {})
   call.write('{"model":')
-  await new Promise((resolve) => setTimeout(resolve, 100))
+  await sleep(100)
   call.destroy()
+  await waitUntil(() => broker.log.some((line) => line.includes('"status":499')))
+  t.equal(upstream.calls.length, 0)
+})
+
+onMysql(t, 'while its key is read, upstream never hears of it', async (t, { url }) => {
+  const { broker, upstream, key, v1 } = await setUp(t, { databaseUrl: url })
+  const other = await createConnection(url)
+  t.teardown(() => other.end())
+  await other.query('lock tables api_keys write')
+  const call = request(`${v1}/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+  })
+  call.on('error', () => {})
+  call.end(JSON.stringify(BODY))
+  await once(call, 'finish')
+  await sleep(100)
+  call.destroy()
+  await sleep(100)
+  await other.query('unlock tables')
   await waitUntil(() => broker.log.some((line) => line.includes('"status":499')))
   t.equal(upstream.calls.length, 0)
 })

@@ -86,6 +86,21 @@ t.test("a fresh token that is refused too: upstream's 401 comes back, without a 
   t.equal((await chat()).status, 200)
 })
 
+t.test(
+  'a token that ran out while upstream had the call is renewed, also if a refusal had brought it',
+  async (t) => {
+    const lifeMs = 2_000
+    const { broker, chat } = await logIn(t, lifeMs / 1_000)
+    const { faults } = broker.sandbox
+    await broker.sandbox.revokeAccessTokens()
+    t.equal(trace(await chat()), 'config=practice; attempt=2; refresh=forced')
+    faults.next('upstream', { ...REFUSAL, delayMs: lifeMs })
+    const answer = await chat()
+    t.equal(answer.status, 200)
+    t.equal(trace(answer), 'config=practice; attempt=2; refresh=forced')
+  },
+)
+
 t.test('a token that somebody else renewed is used without a refresh', async (t) => {
   const { broker, configId, chat } = await logIn(t)
   const { counts } = broker.sandbox

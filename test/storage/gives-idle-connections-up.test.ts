@@ -5,14 +5,12 @@ import { promisify } from 'node:util'
 import { sql } from 'kysely'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import t from 'tap'
-import { emptyMysql } from '../support/databases.ts'
+import { onMysql } from '../support/databases.ts'
 import { open } from './fixtures/open.ts'
 
-const server = process.env['MYSQL_TEST_URL']
-t.test('idle connections to MySQL', { skip: server ? false : 'no MySQL here' }, async (t) => {
-  const where = await emptyMysql(t)
+onMysql(t, 'idle connections', async (t, where) => {
   const { run } = open(t, where, t.testdir())
-  const observer = await createConnection(server ?? '')
+  const observer = await createConnection(process.env['MYSQL_TEST_URL'] ?? '') // not to the schema it counts
   t.teardown(() => observer.end())
   const connections = async () => {
     const [[row]] = await observer.query<RowDataPacket[]>(

@@ -22,6 +22,15 @@ export function onEachDatabase(
   body: (t: Test, database: TestDatabase) => Promise<void>,
 ): void {
   t.test(`${name} (SQLite)`, (t) => body(t, { kind: 'SQLite', url: 'sqlite:' }))
+  onMysql(t, name, body)
+}
+
+/** The latter half of {@link onEachDatabase}, for what only a server can show. */
+export function onMysql(
+  t: Test,
+  name: string,
+  body: (t: Test, database: TestDatabase) => Promise<void>,
+): void {
   const server = process.env['MYSQL_TEST_URL']
   if (!server && process.env['CI'] === 'true') {
     t.test(`${name} (MySQL)`, async (t) => t.fail(MISSING))

@@ -3,7 +3,7 @@
  */
 import { type Findings, type Gate, type Lab, PeerFailed } from '../lab.ts'
 import { capacityOf, flawlessOpenLoad } from '../load.ts'
-import { bareProxy, broker, direct, nginxProxy, verify } from '../peers.ts'
+import { bareProxy, bareRelay, broker, direct, nginxProxy, verify } from '../peers.ts'
 import { inRounds, ratioRow } from '../rounds.ts'
 import { median } from '../statistics.ts'
 import { startStaticUpstream } from '../upstreams.ts'
@@ -24,6 +24,7 @@ export const addedLatency: Gate = {
       ...(lab.hasNginx ? [await nginxProxy(lab, upstream)] : []),
       ours,
       await bareProxy(upstream),
+      await bareRelay(upstream),
     ]
     for (const peer of peers) {
       await verify(peer)

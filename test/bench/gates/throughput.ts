@@ -3,7 +3,7 @@
  */
 import type { Findings, Gate, Lab } from '../lab.ts'
 import { CONNECTIONS, type LoadResult, load } from '../load.ts'
-import { bareProxy, broker, direct, nginxProxy, portkey, verify } from '../peers.ts'
+import { bareProxy, bareRelay, broker, direct, nginxProxy, portkey, verify } from '../peers.ts'
 import { inRounds, type Rounds, ratioRow } from '../rounds.ts'
 import { median } from '../statistics.ts'
 import { startStaticUpstream } from '../upstreams.ts'
@@ -18,6 +18,7 @@ export const throughput: Gate = {
       ...(lab.hasNginx ? [await nginxProxy(lab, upstream)] : []),
       await broker(lab, upstream),
       await bareProxy(upstream),
+      await bareRelay(upstream),
       await portkey(lab, upstream),
     ]
     for (const peer of peers) {
