@@ -22,7 +22,8 @@ onEachDatabase(t, 'a poll is made no sooner than the interval after the last one
   const startedAt = Date.now()
   const { session_id } = (await deviceCode()).body
   const answers = new Set<string>()
-  while (broker.sandbox.counts.devicePolls < 4) answers.add((await status(`session_id=${session_id}`)).body.status)
+  while (broker.sandbox.counts.devicePolls < 4)
+    answers.add((await status(`session_id=${session_id}`)).body.status)
   t.same([...answers], ['pending'])
   const { devicePolls } = broker.sandbox.counts
   const ms = Date.now() - startedAt

@@ -10,9 +10,9 @@ import { ask, bodyOf, openWild, type WildScene } from './wild.ts'
 const READERS = 200
 const MAX_MIB = 1
 const MIB = 2 ** 20
-/** Until everything between the two ends is full. */
-const FULL_MS = 8_000
-const STILL_MS = 1_000
+/** Nothing has flowed for so long when everything between the two ends is full. */
+const STILL_MS = 4_000
+const GIVE_UP_MS = 60_000
 
 export const idleReaders: Gate = {
   id: 'F9',
@@ -27,13 +27,15 @@ export const idleReaders: Gate = {
     lab.atEnd(() => {
       for (const reader of readers) reader.destroy()
     })
-    const giveUpAt = Date.now() + FULL_MS
-    while (upstream.poured().length < readers.length && Date.now() < giveUpAt) await sleep(50)
-    await sleep(FULL_MS)
+    const giveUpAt = Date.now() + GIVE_UP_MS
+    let poured: number[]
+    let stillPouring: number
+    do {
+      poured = upstream.poured()
+      await sleep(STILL_MS)
+      stillPouring = upstream.poured().filter((bytes, index) => bytes > (poured[index] ?? 0)).length
+    } while ((stillPouring > 0 || poured.length < readers.length) && Date.now() < giveUpAt)
     const held = (residentBytes(broker.pid) - before) / readers.length / MIB
-    const poured = upstream.poured()
-    await sleep(STILL_MS)
-    const stillPouring = upstream.poured().filter((bytes, index) => bytes > (poured[index] ?? 0)).length
     const others = await Promise.all(Array.from({ length: 20 }, () => ask(scene, key, 'well')))
     const failed = others.filter(({ status }) => status !== 200).length
     lab.say(`${poured.length} streams stand still, ${held.toFixed(2)} MiB of memory each`)
