@@ -179,8 +179,8 @@ export class Broker {
     return readdirSync(`/proc/${this.pid}/fd`).length
   }
 
-  /** Bytes in use after garbage collection; needs `--expose-gc` among its node arguments. */
-  async heap(): Promise<number> {
+  /** Bytes in use after garbage collection, objects and buffers; needs `--expose-gc` among its node arguments. */
+  async memoryInUse(): Promise<number> {
     const file = join(this.dataDir, 'heap')
     rmSync(file, { force: true })
     this.signal('SIGUSR2')

@@ -166,7 +166,7 @@ interface Footprint {
 }
 
 async function footprint(broker: Broker): Promise<Footprint> {
-  const heap = await broker.heap()
+  const heap = await broker.memoryInUse()
   return { heap, descriptors: broker.descriptors() }
 }
 

@@ -11,7 +11,7 @@ export type WildScene = Scene<WildUpstream>
 const MODEL = 'wild-model'
 
 export function openWild(lab: Lab): Promise<WildScene> {
-  return openInFrontOf(lab, startWildUpstream, { model: MODEL })
+  return openInFrontOf(lab, startWildUpstream, { model: MODEL, nodeArgs: ['--expose-gc'] })
 }
 
 export function bodyOf(user: string): string {
