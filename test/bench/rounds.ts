@@ -34,11 +34,11 @@ export class Rounds<Result> {
 }
 
 /** @param brief a result in a word, for the progress */
-export async function inRounds<Result>(
+export async function inRounds<Result, Subject extends { readonly name: string } = Peer>(
   lab: Lab,
   gate: string,
-  peers: readonly Peer[],
-  measure: (peer: Peer) => Promise<Result>,
+  peers: readonly Subject[],
+  measure: (peer: Subject) => Promise<Result>,
   brief: (result: Result) => string,
 ): Promise<Rounds<Result>> {
   const rounds = new Rounds<Result>()
