@@ -4,6 +4,8 @@
  * A token lives four seconds and is due after half of its life. The sandbox is strict: an old refresh token
  * revokes the family, and its model endpoint refuses every access token that is not alive.
  */
+
+import { freePort } from '../support/free-port.ts'
 import { type BrokerProcess, startBroker } from './broker.ts'
 import type { Lab } from './lab.ts'
 import { brokerPeer, type Peer } from './peers.ts'
@@ -34,8 +36,16 @@ export interface Rotation {
 }
 
 export async function startRotation(lab: Lab, env: Readonly<Record<string, string>> = {}): Promise<Rotation> {
-  const rotatingServer = await startSandbox(2 * ROTATION_SECONDS)
-  const steadyServer = await startSandbox(LONG_LIFE_SECONDS)
+  const ports = { rotating: await freePort(), steady: await freePort() }
+  // In one process, or what is compared would be two processes.
+  await startScript('sandboxes', [
+    { port: ports.rotating, accessTokenSeconds: 2 * ROTATION_SECONDS },
+    { port: ports.steady, accessTokenSeconds: LONG_LIFE_SECONDS },
+  ])
+  const [rotatingServer, steadyServer] = [
+    originOf({ port: ports.rotating }),
+    originOf({ port: ports.steady }),
+  ]
   const broker = await startBroker(lab, {
     env,
     providers: { rotating: provider(rotatingServer), steady: provider(steadyServer) },
@@ -51,10 +61,6 @@ export async function startRotation(lab: Lab, env: Readonly<Record<string, strin
     broker,
     counts: async () => (await (await fetch(`${rotatingServer}/control/counts`)).json()) as Counts,
   }
-}
-
-async function startSandbox(accessTokenSeconds: number): Promise<string> {
-  return originOf(await startScript('sandbox', { accessTokenSeconds }))
 }
 
 function provider(server: string): object {
