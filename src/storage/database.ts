@@ -23,6 +23,7 @@ import type { PoolOptions } from 'mysql2'
 import { BrokerError } from '../base/errors.ts'
 import { makeDataDir } from '../base/folder.ts'
 import type { Secret } from '../base/secret.ts'
+import { DurableCommits } from './durable-commits.ts'
 import type { Tables } from './tables.ts'
 
 /** A unique index refused a row. */
@@ -68,9 +69,10 @@ function openSqlite(dataDir: string): Database {
   makeDataDir(dataDir)
   const handle = new SqliteDatabase(join(dataDir, 'token-broker.sqlite'), { timeout: SQLITE_BUSY_TIMEOUT_MS })
   switchToWal(handle)
-  handle.pragma('synchronous = FULL') // a committed refresh token must survive a power cut
+  handle.pragma('synchronous = NORMAL') // and what is written waits for the disk elsewhere: see DurableCommits
   const kysely = new Kysely<Tables>({ dialect: new SharedSqliteDialect({ database: handle }) })
-  return wrap('sqlite', kysely, sql<number>`cast(unixepoch('subsec') * 1000 as integer)`)
+  const nowMs = sql<number>`cast(unixepoch('subsec') * 1000 as integer)`
+  return wrap('sqlite', kysely, nowMs, new DurableCommits(handle))
 }
 
 /** The first switch of a new file fails at once, not after the busy timeout, while another process does the same. */
@@ -165,7 +167,13 @@ async function mysqlPool(url: Secret): Promise<MysqlPool> {
 
 type Done = (error: NodeJS.ErrnoException | null, ...rest: unknown[]) => void
 
-function wrap(kind: Database['kind'], kysely: Kysely<Tables>, nowMs: RawBuilder<number>): Database {
+/** @param commits where a commit alone does not outlive a power cut */
+function wrap(
+  kind: Database['kind'],
+  kysely: Kysely<Tables>,
+  nowMs: RawBuilder<number>,
+  commits?: DurableCommits,
+): Database {
   /** When the work under way began, oldest first. */
   const underWay = new Set<{ readonly since: number }>()
   let hasFailed = false
@@ -173,7 +181,7 @@ function wrap(kind: Database['kind'], kysely: Kysely<Tables>, nowMs: RawBuilder<
     const one = { since: performance.now() }
     underWay.add(one)
     try {
-      const answer = await work(kysely)
+      const answer = await (commits ? commits.durably(() => work(kysely)) : work(kysely))
       hasFailed = false
       return answer
     } catch (error) {
@@ -194,7 +202,10 @@ function wrap(kind: Database['kind'], kysely: Kysely<Tables>, nowMs: RawBuilder<
     },
     run,
     transaction: (work) => run((db) => db.transaction().execute(work)),
-    close: () => kysely.destroy(),
+    async close() {
+      await kysely.destroy()
+      await commits?.close()
+    },
   }
 }
 
