@@ -64,6 +64,7 @@ t.test('a body that was passed on while it arrived cannot be sent again', async 
   t.match(refused.body.toString(), /invalid_api_key/)
   t.equal(trace(refused), 'config=practice; attempt=1; refresh=none')
   t.equal(counts.upstreamCalls, 1)
+  await waitUntil(() => counts.refreshRequests === 1)
   const retried = await upload()
   t.equal(retried.status, 200, 'but the token is renewed for the next call')
   t.match(counts, { upstreamCalls: 2, refreshRequests: 1 })

@@ -13,6 +13,7 @@ import {
   SCOPE,
   startIndependentServer,
 } from '../support/oidc-provider.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
 /** A model endpoint that takes any bearer and streams who it was. */
 async function startEndpoint(t: Test, handler?: (body: string, headers: object) => object): Promise<string> {
@@ -102,14 +103,18 @@ onEachDatabase(
     })
     const { id, stream } = await addConfig(broker)
     t.same(await stream(), { ok: true })
-    const item = (await broker.admin('GET', `/api/models/configs/${id}`)).body
+    let item = { base_url: undefined, credential: { state: 'refreshing' } }
+    await waitUntil(async () => {
+      item = (await broker.admin('GET', `/api/models/configs/${id}`)).body
+      return item.credential.state !== 'refreshing' // a slow machine takes half of a token's life to get here
+    })
     t.match(item, {
       base_url: '',
       credential: { kind: 'client_credentials', state: 'active', next_action: 'none' },
     })
     await new Promise((resolve) => setTimeout(resolve, 1_300))
     t.same(await stream(), { ok: true })
-    t.equal(seen.size, 2, 'a second token')
+    t.ok(seen.size >= 2, 'a second token')
   },
 )
 
