@@ -179,6 +179,7 @@ for (const [name, headers] of HINTS) {
         response.writeHead(429, headers).end()
       })
       t.equal(from(await call()), 'b')
+      const passedOverAt = performance.now()
 
       const tried = Promise.withResolvers<number>()
       const probed = Promise.withResolvers<void>()
@@ -187,13 +188,19 @@ for (const [name, headers] of HINTS) {
         await Promise.race([probed.promise, sleep(10_000)])
         json(response, { from: 'a' })
       })
+      let sentAt = performance.now()
+      let lastElsewhereAt = sentAt
       let probe = call()
       while (await Promise.race([probe, tried.promise.then(() => undefined)])) {
+        lastElsewhereAt = sentAt
         await sleep(10)
+        sentAt = performance.now()
         probe = call()
       }
       const rested = (await tried.promise) - refusedAt
-      t.ok(rested > 990 && a.calls.length === 2, `${Math.round(rested)} ms of rest`)
+      t.ok(rested > 990 && a.calls.length === 2, `not sooner: ${Math.round(rested)} ms`)
+      const late = lastElsewhereAt - passedOverAt
+      t.ok(late < 1_050, `nor later: the last call that went elsewhere was sent after ${Math.round(late)} ms`)
       const others = await Promise.all([call(), call(), call()])
       t.same(others.map(from), ['b', 'b', 'b'])
       probed.resolve()
