@@ -1,23 +1,19 @@
-# Server and console are bundled where everything is installed; the image holds what they need to run.
+# Server and console are bundled where everything is installed; the image holds the bundle, and the few packages that
+# cannot be bundled within it.
 ARG BASE_IMAGE=node:24-bookworm-slim
-
-FROM ${BASE_IMAGE} AS dependencies
-WORKDIR /app
-COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tsconfig.json ./
 COPY migrations migrations
 COPY src src
-RUN node src/build.ts
+RUN node src/build.ts --self-contained
 
 FROM ${BASE_IMAGE}
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8787 DATA_DIR=/data
 WORKDIR /app
-COPY --from=dependencies /app/node_modules node_modules
 COPY package.json LICENSE ./
 COPY config config
 COPY --from=build /app/dist dist

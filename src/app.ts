@@ -1,38 +1,42 @@
 /**
  * The HTTP side of a broker: routes over the parts.
  */
-import cors from '@fastify/cors'
 import type { FastifyInstance } from 'fastify'
 import { auditRoutes } from './admin/audit-routes.ts'
 import { testConnection } from './admin/connection-test.ts'
 import { consoleRoutes } from './admin/console-routes.ts'
 import { ConsoleSessions } from './admin/console-session.ts'
+import { EndedSessions } from './admin/ended-sessions.ts'
 import { Guard } from './admin/guard.ts'
+import { keyRoutes } from './admin/key-routes.ts'
 import { liveRoutes } from './admin/live.ts'
 import { providerRoutes } from './admin/provider-routes.ts'
+import { Refusals } from './admin/refusals.ts'
+import { RefusedCalls } from './admin/refused-calls.ts'
 import { type AdminParts, adminRoutes } from './admin/routes.ts'
 import { sessionRoutes } from './admin/session-routes.ts'
+import { brokerTokenRoute, tokenRoutes } from './admin/token-routes.ts'
 import { usageRoutes } from './admin/usage-routes.ts'
-import type { Config } from './base/config.ts'
-import { BrokerError } from './base/errors.ts'
+import { SECOND, within } from './base/clock.ts'
+import { descriptorLimit } from './base/descriptors.ts'
 import { callLogger } from './base/log.ts'
 import type { Secret } from './base/secret.ts'
-import { describeApi } from './docs.ts'
-import { Gateway, type GatewayParts } from './gateway/gateway.ts'
+import { Gateway } from './gateway/gateway.ts'
+import { Realtime } from './gateway/realtime.ts'
 import { gatewayRoutes } from './gateway/routes.ts'
-import { createHttp, logAnswers } from './http.ts'
+import { describeApi } from './http/api-description.ts'
+import { socketsAKey } from './http/connections.ts'
+import { healthRoutes } from './http/health.ts'
+import { createHttp, logAnswers } from './http/http-server.ts'
+import type { App } from './http/listen.ts'
+import { allowOrigins, refuseOtherSites } from './http/origins.ts'
+import { addReadiness } from './http/readiness.ts'
+import { storeHealth } from './http/store-health.ts'
 import { loginPages } from './onboarding/login-page.ts'
-import { createRateLimitStore } from './onboarding/rate-limit-store.ts'
 import { onboardingRoutes } from './onboarding/routes.ts'
 import type { Parts } from './parts.ts'
-
-export interface App {
-  readonly fastify: FastifyInstance
-  /** The tables are there: from now on calls are answered. */
-  open(): void
-  /** From now on `/health/ready` says no and connections are not kept alive; everything else goes on. */
-  drain(): void
-}
+import { recordAudit } from './storage/audit-log.ts'
+import { RateCounters } from './storage/rate-counters.ts'
 
 /** @param metrics the text of `/metrics`; several processes answer with their sum */
 export async function buildApp(
@@ -40,104 +44,106 @@ export async function buildApp(
   adminToken: Secret,
   metrics: () => Promise<string>,
 ): Promise<App> {
-  const { config, log, database, sessions, apiKeys, configs, dispatcher } = parts
-  let state: 'migrating' | 'open' | 'draining' = 'migrating'
-  const fastify = createHttp(config)
-  // Until the tables are there nothing but the health checks can be answered.
-  fastify.addHook('onRequest', (request, reply, done) => {
-    if (state === 'draining') reply.raw.shouldKeepAlive = false
-    if (state === 'migrating' && !request.url.startsWith('/health/')) {
-      done(new BrokerError('storage_unavailable', { retryAfterSeconds: 2 }))
-    } else done()
-  })
-  await describeApi(fastify)
-  fastify.get('/health/live', async () => ({ status: 'ok' }))
-  fastify.get('/health/ready', async (_, reply) => {
-    const problem = state === 'open' ? await storeProblem(parts) : state
-    return problem ? reply.code(503).send({ status: problem }) : { status: 'ok' }
-  })
-  await fastify.register((scope) => consoleRoutes(scope))
-  await fastify.register(async (scope) => {
-    logAnswers(scope, log)
-    await scope.register((inner) => loginPages(inner, { sessions, ...loginLinkParts(parts) }))
-    const guard = new Guard(adminToken, new ConsoleSessions(adminToken, parts.changes.clock))
-    const rateLimitStore = createRateLimitStore(database, parts.changes.clock)
-    await scope.register((inner) => sessionRoutes(inner, { guard, rateLimitStore }))
-    await scope.register((inner) =>
-      managementRoutes(inner, guard, parts, {
-        configs,
-        apiKeys,
-        metrics,
-        testConnection: (body) => testConnection(body, dispatcher, config.allowInsecureLoopback),
-      }),
-    )
-  })
-  await fastify.register(async (scope) => {
-    await allowOrigins(scope, config)
-    const { providers } = config
-    await scope.register(async (inner) => {
-      logAnswers(inner, log)
-      await onboardingRoutes(inner, { sessions, database, clock: parts.changes.clock, providers })
-    })
-    const logCall = callLogger(log)
-    const gatewayParts: GatewayParts = { ...parts, providers, configs: parts.modelConfigs, logCall }
-    await scope.register((inner) => gatewayRoutes(inner, new Gateway(gatewayParts), gatewayParts))
-  })
+  const { config } = parts
+  const http = createHttp(config)
+  const { fastify } = http
+  const readiness = addReadiness(http, storeHealth(parts))
+  await describeApi(fastify, config)
+  healthRoutes(fastify, readiness.problem)
+  await fastify.register((scope) => consoleRoutes(scope, config.basePath))
+  const surroundings = { parts, adminToken, counters: new RateCounters(parts.database, parts.changes.clock) }
+  await fastify.register((scope) => routesForPeople(scope, surroundings, metrics))
+  const calls = joinCalls(parts)
+  await fastify.register((scope) => routesForPrograms(scope, surroundings, calls))
   return {
     fastify,
-    open() {
-      state = 'open'
-    },
-    drain() {
-      state = 'draining'
+    ...readiness,
+    cut() {
+      calls.realtime.closeAll()
+      fastify.server.closeAllConnections()
     },
   }
+}
+
+interface Surroundings {
+  readonly parts: Parts
+  readonly adminToken: Secret
+  readonly counters: RateCounters
+}
+
+function joinCalls(parts: Parts) {
+  const joined = { ...parts, providers: parts.config.providers, logCall: callLogger(parts.log) }
+  const realtime = new Realtime({ ...joined, socketsAKey: socketsAKey(descriptorLimit()) })
+  return { ...joined, gateway: new Gateway(joined), realtime }
+}
+
+/** Logins and the management API. */
+async function routesForPeople(
+  scope: FastifyInstance,
+  { parts, adminToken, counters }: Surroundings,
+  metrics: () => Promise<string>,
+): Promise<void> {
+  const { config, log, database, deviceSessions, loginLinks: links, adminConfigs, dispatcher } = parts
+  const { clock } = parts.changes
+  logAnswers(scope, log)
+  await scope.register((inner) =>
+    loginPages(inner, { deviceSessions, links, clock, basePath: config.basePath }),
+  )
+  const refusedCalls = new RefusedCalls(database, clock, log)
+  scope.addHook('onClose', () => within(SECOND, refusedCalls.flush())) // a silent database holds no exit up
+  const guard = joinGuard(parts, adminToken, new Refusals(counters, refusedCalls, clock))
+  await scope.register((inner) => sessionRoutes(inner, { guard }))
+  await scope.register((inner) => brokerTokenRoute(inner, parts))
+  await scope.register((inner) =>
+    managementRoutes(inner, guard, parts, () => refusedCalls.flush(), {
+      adminConfigs,
+      metrics,
+      testConnection: (body, language) => testConnection(body, dispatcher, config, language),
+    }),
+  )
+}
+
+/** What pages of other sites may ask for, too: logins of users, and calls. */
+async function routesForPrograms(
+  scope: FastifyInstance,
+  { parts, adminToken, counters }: Surroundings,
+  { gateway, realtime, ...calls }: ReturnType<typeof joinCalls>,
+): Promise<void> {
+  const { config, log, deviceSessions } = parts
+  await allowOrigins(scope, config)
+  await scope.register(async (inner) => {
+    logAnswers(inner, log)
+    refuseOtherSites(inner, config)
+    await onboardingRoutes(inner, { deviceSessions, counters, providers: config.providers })
+  })
+  await scope.register((inner) => gatewayRoutes(inner, gateway, realtime, { ...calls, adminToken }))
+}
+
+function joinGuard({ config, database, changes }: Parts, adminToken: Secret, refusals: Refusals): Guard {
+  const { clock } = changes
+  return new Guard({
+    adminToken,
+    metricsToken: config.metricsToken,
+    consoleSessions: new ConsoleSessions(adminToken, clock, config.basePath),
+    ended: new EndedSessions(database, clock),
+    refusals,
+    signedIn: (by) => database.run((db) => recordAudit(db, database, { type: 'console.signed_in', by })),
+  })
 }
 
 async function managementRoutes(
   app: FastifyInstance,
   guard: Guard,
   parts: Parts,
+  flush: () => Promise<void>,
   admin: Omit<AdminParts, 'guard'>,
 ): Promise<void> {
   const { config, database, changes, log, usage, usageStore } = parts
   await adminRoutes(app, { guard, ...admin }) // its hook guards what follows, too
+  await tokenRoutes(app, parts)
+  await keyRoutes(app, parts)
   await providerRoutes(app, config)
   await usageRoutes(app, { usage, usageStore, clock: changes.clock })
-  await auditRoutes(app, { database })
+  await auditRoutes(app, { database, flush })
   await liveRoutes(app, { database, changes, log, guard })
-}
-
-function loginLinkParts({ loginLinks, configs }: Parts) {
-  const target = async (configId: string | undefined) =>
-    configId === undefined ? undefined : configs.loginTarget(configId)
-  return {
-    peekLink: async (link: string) => target(await loginLinks.peek(link)),
-    useLink: async (link: string) => target(await loginLinks.use(link)),
-  }
-}
-
-/** What other sites' pages may call (interface.md §2). A preflight is answered by a route of its own, for all paths. */
-const FOR_BROWSERS = /^\/(v1|api\/[^/?]+\/oauth)\//
-
-async function allowOrigins(scope: FastifyInstance, { corsOrigins }: Config): Promise<void> {
-  if (corsOrigins.length === 0) return
-  const allowed = {
-    origin: [...corsOrigins],
-    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: ['x-request-id', 'x-token-broker-trace', 'retry-after'],
-    maxAge: 600,
-  }
-  await scope.register(cors, {
-    delegator: (request, done) => done(null, FOR_BROWSERS.test(request.url) ? allowed : { origin: false }),
-  })
-}
-
-async function storeProblem({ changes, journal }: Parts): Promise<string | undefined> {
-  try {
-    await changes.look()
-    return journal.isWritable() ? undefined : 'the journal cannot be written'
-  } catch {
-    return 'the database does not answer'
-  }
 }

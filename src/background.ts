@@ -3,41 +3,62 @@
  *
  * Runs once per replica: in the only process, or in the primary of several.
  */
-import { sleep } from './base/clock.ts'
-import { BrokerError } from './base/errors.ts'
+import { SECOND, within } from './base/clock.ts'
 import { Sweeper } from './credential/sweeper.ts'
+import { lookAfterRows, tendJournal } from './credential/upkeep.ts'
+import { AuditTrim } from './event/audit-trim.ts'
 import { Webhook } from './event/webhook.ts'
 import type { Parts } from './parts.ts'
+import { proveKeys } from './storage/encryption-canary.ts'
 import { migrate } from './storage/migrate.ts'
-import type { AuditEventRow } from './storage/tables.ts'
+import { enforceSeals } from './storage/seal-enforcement.ts'
+import { whenUsable } from './storage/when-usable.ts'
 
 export interface Background {
   stop(): void
 }
 
-const RETRY_MS = 1_000
+/** At the end, for what the database is still to hear; what it misses is in the journal, or was a count. */
+const LAST_WORDS_MS = SECOND
 
-/** Migrates and begins to watch for changes; tries again while the database is away. */
-export async function startStorage({ database, changes, usage, log }: Parts): Promise<void> {
-  for (;;) {
-    try {
-      const done = await migrate(database)
-      if (done.length > 0) log.info({ migrations: done }, 'migrated')
-      await changes.start()
-      return usage.start()
-    } catch (error) {
-      if (!(error instanceof BrokerError)) throw error
-      log.warn({ err: error }, 'the database cannot be reached yet')
-      await sleep(RETRY_MS)
-    }
-  }
+/**
+ * Migrates and begins to watch for changes. A database that cannot be reached is waited for.
+ * @throws ConfigError if it is there and refuses us
+ */
+export function startStorage(parts: Parts): Promise<void> {
+  const { config, database, keyRing, seals, changes, log } = parts
+  return whenUsable(config, log, async () => {
+    const done = await migrate(database)
+    if (done.length > 0) log.info({ migrations: done }, 'migrated')
+    await proveKeys(database, keyRing)
+    await enforceSeals(database, seals, changes, log)
+    await changes.start()
+    startCounting(parts)
+  })
+}
+
+function startCounting({ usage, acceptances, keyUses }: Parts): void {
+  usage.start()
+  acceptances.start()
+  keyUses.start()
 }
 
 /** @param address how people reach this broker where PUBLIC_URL does not say */
 export async function startBackground(parts: Parts, address: string): Promise<Background> {
-  const { config, log, database, changes, credentialStore: store, own: refresher, sessions } = parts
+  const {
+    config,
+    log,
+    database,
+    changes,
+    credentialStore: store,
+    own: refresher,
+    journal,
+    deviceSessions,
+  } = parts
   await refresher.recover()
-  sessions.startSweeping()
+  const stopLooking = lookAfterRows(refresher, changes, log)
+  const stopTending = tendJournal(journal, log)
+  deviceSessions.startSweeping()
   const sweeper = new Sweeper({
     database,
     store,
@@ -47,11 +68,16 @@ export async function startBackground(parts: Parts, address: string): Promise<Ba
     log,
   })
   sweeper.start()
+  const trim = new AuditTrim(database, changes.clock, log)
+  trim.start()
   const webhook = startWebhook(parts, address)
   return {
     stop() {
-      sessions.stopSweeping()
+      stopTending()
+      stopLooking()
+      deviceSessions.stopSweeping()
       sweeper.stop()
+      trim.stop()
       webhook?.stop()
     },
   }
@@ -61,33 +87,44 @@ function startWebhook(parts: Parts, address: string): Webhook | undefined {
   const { config, log, database, changes, dispatcher, loginLinks } = parts
   const { webhookUrl: url, webhookSecret: secret } = config
   if (!url || !secret) return undefined
-  const loginUrl = async (event: AuditEventRow) => {
-    const isLogin = config.providers.get(event.provider)?.kind === 'device_code'
-    if (!isLogin || event.type !== 'credential.reauth_required') return undefined
-    return `${config.publicUrl ?? address}/login/${await loginLinks.create(event.config_id)}`
-  }
-  const webhook = new Webhook({ database, clock: changes.clock, log, dispatcher, url, secret, loginUrl })
+  const webhook = new Webhook({
+    database,
+    clock: changes.clock,
+    log,
+    dispatcher,
+    url,
+    secret,
+    loginLinks,
+    address: config.publicUrl ?? address,
+  })
   webhook.start()
   return webhook
 }
 
-/** Lets go of everything, once nothing is under way any more. */
+/**
+ * Lets go of everything, once nothing is under way any more. A database that is silent holds nobody up; an
+ * authorization server does, for its answer would be lost.
+ */
 export async function closeParts({
   changes,
   usage,
+  acceptances,
+  keyUses,
   refresher,
   own,
   journal,
   dispatcher,
+  loginDispatcher,
   upstreams,
   database,
 }: Parts): Promise<void> {
   changes.stop()
-  await usage.stop()
-  await refresher.idle()
-  await own.idle()
+  const lastWords = [usage.stop(), acceptances.stop(), keyUses.stop(), refresher.idle(), own.idle()]
+  await within(LAST_WORDS_MS, Promise.all(lastWords))
+  await database.close() // what still waits for it fails
+  await own.answered()
   journal.close()
   upstreams.destroy()
   await dispatcher.destroy()
-  await database.close()
+  await loginDispatcher.destroy()
 }

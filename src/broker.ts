@@ -1,14 +1,13 @@
 /**
  * A broker in this process, from its Config to a listening server, and down again.
  */
-import type { AddressInfo } from 'node:net'
-import { type App, buildApp } from './app.ts'
+import { buildApp } from './app.ts'
 import { type Background, closeParts, startBackground, startStorage } from './background.ts'
-import type { Config } from './base/config.ts'
 import type { Logger } from './base/log.ts'
 import type { Secret } from './base/secret.ts'
-import { ConfigError } from './base/settings.ts'
+import { addressOf, closeHttp, listen } from './http/listen.ts'
 import { joinParts } from './parts.ts'
+import type { Config } from './settings/config.ts'
 
 export interface Broker {
   /** Where it listens, e.g. http://127.0.0.1:8787 */
@@ -40,27 +39,4 @@ export async function startBroker(config: Config, adminToken: Secret, log: Logge
   }
   app.open()
   return { address, drain: () => app.drain(), close }
-}
-
-export async function listen(app: App, { host, port }: Config): Promise<void> {
-  try {
-    await app.fastify.listen({ host, port })
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new ConfigError(`HOST and PORT: cannot listen on ${host}:${port} (${code})`)
-  }
-}
-
-/** Lets running calls finish for `graceMs`, then cuts them. */
-export async function closeHttp(app: App, graceMs: number): Promise<void> {
-  const cut = setTimeout(() => app.fastify.server.closeAllConnections(), graceMs)
-  await app.fastify.close()
-  clearTimeout(cut)
-}
-
-/** Wildcard addresses are no place to send a browser to. */
-export function addressOf(app: App): string {
-  const { address, port, family } = app.fastify.server.address() as AddressInfo
-  if (address === '0.0.0.0' || address === '::') return `http://127.0.0.1:${port}`
-  return family === 'IPv6' ? `http://[${address}]:${port}` : `http://${address}:${port}`
 }

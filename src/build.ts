@@ -1,10 +1,13 @@
 /**
- * `npm run build` (and npm's `prepare`): the server into dist/server, the console and the embeddable element into
- * dist/console.
+ * `npm run build`: the server into dist/server, the console and the embeddable element into dist/console.
  *
- * Vite is a development dependency. Where it is not installed nothing is built.
+ * Vite is a development dependency. Where it is not installed nothing is built. With `--if-stale` (npm's `prepare`)
+ * nothing is built either if nothing changed since the last time, nor for `npx`, which prepares what it is about to
+ * run: a broker may be running from here. With `--self-contained` the packages
+ * that cannot be bundled are copied beside the server, so that `dist/` runs without a `node_modules` (the image).
  */
-import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -13,8 +16,16 @@ import type { InlineConfig } from 'vite'
 
 const SOURCE = fileURLToPath(new URL('.', import.meta.url))
 const CONSOLE_SOURCE = join(SOURCE, 'console')
-const OUTPUT = fileURLToPath(new URL('../dist/', import.meta.url))
+const PROJECT = fileURLToPath(new URL('..', import.meta.url))
+const OUTPUT = join(PROJECT, 'dist')
+/** Written at the end. */
+const STAMP = join(OUTPUT, 'built')
 const SERVER_OUTPUT = join(OUTPUT, 'server')
+const PACKAGES = join(PROJECT, 'node_modules')
+/** A native module; files that worker threads load. */
+const NOT_BUNDLED = ['better-sqlite3', 'pino', 'pino-pretty']
+/** Bundled, yet with files that are served as they are: see `src/http/api-description.ts`. */
+const WITH_FILES = ['@fastify/swagger-ui']
 const CONSOLE_OUTPUT = join(OUTPUT, 'console')
 
 /**
@@ -30,7 +41,7 @@ const SERVER: InlineConfig = {
   resolve: { dedupe: ['undici'] }, // @fastify/reply-from brings one of its own, for calls that do not go through it
   ssr: {
     noExternal: true,
-    external: ['better-sqlite3', 'pino', 'pino-pretty'], // a native module; files that worker threads load
+    external: NOT_BUNDLED,
   },
   build: {
     ssr: 'cli/main.ts',
@@ -83,6 +94,8 @@ const ELEMENT: InlineConfig = {
 }
 
 async function main(): Promise<void> {
+  if (process.argv.includes('--if-stale') && (process.env['npm_command'] === 'exec' || (await isFresh())))
+    return
   const vite = await import('vite').catch(() => undefined)
   if (!vite) {
     process.stdout.write('vite is a development dependency and not installed, so nothing is built\n')
@@ -92,6 +105,42 @@ async function main(): Promise<void> {
   for (const config of [SERVER, CONSOLE, ELEMENT]) await vite.build(config)
   await chmod(join(SERVER_OUTPUT, 'main.js'), 0o755)
   await compressAll()
+  if (process.argv.includes('--self-contained')) await copyPackages()
+  await writeFile(STAMP, '')
+}
+
+/** Whether the last build has ended, and was later than every change of what it was made from. */
+async function isFresh(): Promise<boolean> {
+  if (!existsSync(STAMP)) return false
+  const builtAt = (await stat(STAMP)).mtimeMs
+  for (const source of ['src', 'migrations', 'package-lock.json', 'tsconfig.json']) {
+    const path = join(PROJECT, source)
+    const below = (await stat(path)).isDirectory() ? await readdir(path, { recursive: true }) : []
+    for (const name of ['', ...below]) {
+      if ((await stat(join(path, name))).mtimeMs > builtAt) return false
+    }
+  }
+  return true
+}
+
+/** What is not bundled, with what it depends on. A package's own nested packages come along with it. */
+async function copyPackages(): Promise<void> {
+  for (const name of WITH_FILES) await copyPackage(name)
+  const names = new Set(NOT_BUNDLED)
+  for (const name of names) {
+    const from = join(PACKAGES, name)
+    const manifest = JSON.parse(await readFile(join(from, 'package.json'), 'utf8')) as {
+      dependencies?: Record<string, string>
+    }
+    for (const needed of Object.keys(manifest.dependencies ?? {})) {
+      if (!existsSync(join(from, 'node_modules', needed))) names.add(needed)
+    }
+    await copyPackage(name)
+  }
+}
+
+async function copyPackage(name: string): Promise<void> {
+  await cp(join(PACKAGES, name), join(SERVER_OUTPUT, 'node_modules', name), { recursive: true })
 }
 
 /** Served as they are to whoever takes them so. */

@@ -3,39 +3,53 @@
  */
 import { randomUUID } from 'node:crypto'
 import { ModelConfigAdmin } from './admin/model-config-admin.ts'
-import { ModelConfigStore } from './admin/model-config-store.ts'
+import { TokenReading } from './admin/token-reading.ts'
+import { ApiKeyStore } from './api-key/api-key-store.ts'
 import { ApiKeys } from './api-key/api-keys.ts'
 import { KeyLimits } from './api-key/key-limits.ts'
-import type { Config } from './base/config.ts'
-import { BrokerError } from './base/errors.ts'
+import { KeyUses } from './api-key/key-uses.ts'
 import type { Logger } from './base/log.ts'
+import { memoryLimit } from './base/memory.ts'
 import { Metrics } from './base/metrics.ts'
+import { Acceptances } from './credential/acceptances.ts'
 import type { Credential } from './credential/credential.ts'
 import { CredentialCache } from './credential/credential-cache.ts'
 import { Credentials } from './credential/credentials.ts'
 import { Journal } from './credential/journal.ts'
+import { Knowledge } from './credential/knowledge.ts'
+import { NewLogins } from './credential/new-logins.ts'
 import { openTokenPersistence } from './credential/persistence/database-token-persistence.ts'
 import { Refresher } from './credential/refresh.ts'
 import { createRenew } from './credential/renew.ts'
+import { createRevoke } from './credential/revoke.ts'
+import { RowSeals } from './credential/row-seals.ts'
 import { LoginLinks } from './event/login-links.ts'
 import { Cooldowns } from './gateway/cooldowns.ts'
+import { HeldBodies } from './gateway/held-bodies.ts'
+import { chooseProxy } from './http1/egress-proxy.ts'
+import { ModelConfigReader } from './model-config/model-config-reader.ts'
+import { ModelConfigStore } from './model-config/model-config-store.ts'
 import { ModelConfigs } from './model-config/model-configs.ts'
-import { AuthorizationServer } from './oauth/authorization-server.ts'
-import { revokeToken } from './oauth/revocation.ts'
+import { authorizationServers } from './oauth/authorization-servers.ts'
 import { DeviceSessionStore } from './onboarding/device-session-store.ts'
 import { DeviceSessions } from './onboarding/device-sessions.ts'
+import type { Config } from './settings/config.ts'
 import { ChangeWatcher } from './storage/changes.ts'
 import { openDatabase } from './storage/database.ts'
-import { createAgent } from './upstream/agent.ts'
-import { UpstreamPool } from './upstream/pool.ts'
+import { createAgent, createLoginAgent } from './upstream/agent.ts'
+import { TIMEOUTS, UpstreamPool } from './upstream/pool.ts'
+import { WebSocketOpener } from './upstream/web-socket.ts'
 import { Usage } from './usage/usage.ts'
 import { UsageStore } from './usage/usage-store.ts'
 import { KeyRing } from './vault/key-ring.ts'
 
+/** One in so many bytes of the memory may hold bodies of calls. */
+const SHARE_OF_BODIES = 4
+
 export type Parts = ReturnType<typeof joinParts>
 
 /** Who refreshes: this process itself, or the primary it serves under. */
-export type Refreshing = Pick<Refresher, 'refresh' | 'idle'>
+export type Refreshing = Pick<Refresher, 'refresh' | 'putRight' | 'idle'>
 
 /** What a refresh tells the process whose callers wait for it. */
 export interface RefreshHooks {
@@ -52,16 +66,22 @@ export function joinParts(config: Config, log: Logger, elsewhere?: (hooks: Refre
 
 function layGround(config: Config, log: Logger) {
   const database = openDatabase(config)
+  const keyRing = new KeyRing(config.encryptionKeys)
+  const proxyFor = chooseProxy(config.proxies)
+  const loginDispatcher = createLoginAgent(proxyFor)
   return {
     config,
     log,
     database,
-    keys: new KeyRing(config.encryptionKeys),
+    keyRing,
+    seals: new RowSeals(keyRing),
     changes: new ChangeWatcher(database, log),
     metrics: new Metrics(),
-    dispatcher: createAgent(),
-    upstreams: new UpstreamPool(),
-    servers: authorizationServers(config),
+    dispatcher: createAgent(proxyFor),
+    loginDispatcher,
+    upstreams: new UpstreamPool(TIMEOUTS, proxyFor),
+    webSockets: new WebSocketOpener(proxyFor),
+    servers: authorizationServers(config.providers, loginDispatcher),
   }
 }
 
@@ -69,82 +89,77 @@ type Ground = ReturnType<typeof layGround>
 
 /** What holds tokens, and what renews them. */
 function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Refreshing) {
-  const { config, log, database, keys, changes, metrics, servers } = ground
+  const { config, log, database, keyRing, seals, changes, metrics, servers, loginDispatcher } = ground
   const { clock } = changes
-  const credentialStore = openTokenPersistence(database, keys, config.providers)
-  const cache = new CredentialCache()
-  changes.onChange(() => cache.clear())
+  const credentialStore = openTokenPersistence(database, keyRing, seals, config.providers)
+  const cache = new CredentialCache(changes)
   const hooks: RefreshHooks = {
     publish: (credential) => cache.put(credential),
     forget: (configId) => cache.forget(configId),
   }
-  const journal = new Journal(config.dataDir, keys)
+  const journal = new Journal(config.dataDir, keyRing)
   const own = new Refresher({
     store: credentialStore,
     journal,
+    knowledge: new Knowledge(cache, journal),
     clock,
     log,
     owner: randomUUID(),
-    renew: createRenew(servers, clock),
+    renew: createRenew(servers, clock, loginDispatcher),
     ...hooks,
     settled: (outcome) => metrics.refreshed(outcome),
   })
   const refresher = elsewhere ? elsewhere(hooks) : own
   const credentials = new Credentials(cache, credentialStore, refresher, clock)
-  return { credentialStore, journal, own, refresher, credentials }
+  const acceptances = new Acceptances(credentialStore, clock, log)
+  return { credentialStore, journal, own, refresher, credentials, acceptances }
 }
 
 /** What people make and ask for: configs, keys, logins, and what was used of them. */
-function joinConfigs(ground: Ground, { credentialStore, credentials }: ReturnType<typeof joinCredentials>) {
-  const { config, log, database, keys, changes, dispatcher, servers } = ground
+function joinConfigs(ground: Ground, held: ReturnType<typeof joinCredentials>) {
+  const { credentialStore, credentials, acceptances } = held
+  const { config, log, database, keyRing, seals, changes, dispatcher, servers } = ground
   const { clock } = changes
-  const relogin = (configId: string, sessionId: string) =>
-    configs.update(configId, { oauth_session_id: sessionId })
-  const sessions = new DeviceSessions(new DeviceSessionStore(database, keys), servers, clock, log, relogin)
-  const configs: ModelConfigAdmin = new ModelConfigAdmin({
-    store: new ModelConfigStore(database, changes),
+  const logins = new NewLogins(database, seals, credentialStore)
+  const deviceSessionStore = new DeviceSessionStore(database, keyRing, seals)
+  const deviceSessions = new DeviceSessions({ store: deviceSessionStore, logins, servers, changes, log })
+  const configReader = new ModelConfigReader(database)
+  const configStore = new ModelConfigStore(database, seals, changes)
+  const adminConfigs = new ModelConfigAdmin({
+    reader: configReader,
+    store: configStore,
+    logins,
     credentialStore,
     credentials,
-    keys,
+    acceptances,
+    keyRing,
     providers: config.providers,
     clock,
     dispatcher,
-    revoke: (credential) => revoke(credential, servers, log),
-    tokensOf: (sessionId) => sessions.tokensOf(sessionId),
+    revoke: createRevoke(servers, log),
+    tokensOf: (sessionId) => deviceSessions.tokensOf(sessionId),
   })
+  const { providers } = config
+  const configs = new ModelConfigs(configReader, changes, providers)
   const usageStore = new UsageStore(database)
+  const apiKeyStore = new ApiKeyStore(database, changes, seals)
   return {
-    apiKeys: new ApiKeys(database, changes),
+    apiKeys: new ApiKeys(apiKeyStore, changes),
+    apiKeyStore,
+    keyUses: new KeyUses(apiKeyStore, clock, log),
     limits: new KeyLimits(),
     cooldowns: new Cooldowns(),
-    sessions,
+    heldBodies: new HeldBodies(memoryLimit() / SHARE_OF_BODIES / config.workers),
+    deviceSessions,
+    deviceSessionStore,
+    adminConfigs,
+    configReader,
+    configStore,
+    logins,
+    tokenReading: new TokenReading({ database, reader: configReader, configs, credentials, providers }),
     configs,
-    modelConfigs: new ModelConfigs(database, changes),
-    loginLinks: new LoginLinks(database, clock),
+    loginLinks: new LoginLinks({ database, keyRing, seals, clock, providers: config.providers }),
     usage: new Usage(usageStore, clock, log),
     usageStore,
-  }
-}
-
-/** Best effort: the config is gone either way. */
-async function revoke(credential: Credential, servers: AuthorizationServers, log: Logger): Promise<void> {
-  if (credential.provider.kind !== 'device_code') return
-  const token = credential.refreshToken ?? credential.accessToken
-  const problem = token && (await revokeToken(servers(credential.provider.name), token))
-  if (problem) log.warn({ configId: credential.configId, why: problem }, 'the grant could not be revoked')
-}
-
-type AuthorizationServers = (provider: string) => AuthorizationServer
-
-function authorizationServers(config: Config): AuthorizationServers {
-  const servers = new Map<string, AuthorizationServer>()
-  return (name) => {
-    const known = servers.get(name)
-    if (known) return known
-    const provider = config.providers.get(name)
-    if (!provider) throw new BrokerError('provider_not_found')
-    const server = new AuthorizationServer(provider)
-    servers.set(name, server)
-    return server
   }
 }

@@ -6,7 +6,7 @@ import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path'
 import { makeFolder } from '../base/folder.ts'
 import { Secret } from '../base/secret.ts'
-import type { Settings } from '../base/settings.ts'
+import type { Settings } from '../settings/settings.ts'
 
 export function adminTokenFile(dataDir: string): string {
   return join(dataDir, 'admin-token')

@@ -1,38 +1,74 @@
 /**
- * `GET /api/audit`: what happened to credentials, newest first.
+ * `GET /api/audit`: who did what, and what happened to credentials, newest first.
  */
 import type { FastifyInstance } from 'fastify'
 import Type from 'typebox'
+import { storedObject } from '../base/stored-json.ts'
+import type { BySchema } from '../base/typed-routes.ts'
+import { type AuditFilter, readAudit } from '../storage/audit-log.ts'
 import type { Database } from '../storage/database.ts'
+import { AUDIT_PAGE, type AuditEvent } from './answers.ts'
+import { guarded } from './guard.ts'
+import { INSTANT, instantOf } from './instant.ts'
 
+export interface AuditParts {
+  readonly database: Database
+  /** Writes down what this process has counted so far. */
+  readonly flush: () => Promise<void>
+}
+
+const list = Type.String({ minLength: 1, maxLength: 500 })
 const AUDIT_QUERY = Type.Object({
   page: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
   page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
   config_id: Type.Optional(Type.String({ minLength: 1, maxLength: 36 })),
+  /** Comma-separated: `config.updated`, or `config` for all of its kind. */
+  type: Type.Optional(list),
+  /** Comma-separated. */
+  actor: Type.Optional(list),
+  /** Epoch ms or an ISO date. */
+  from: Type.Optional(INSTANT),
+  /** Exclusive; a date without a time counts whole. */
+  to: Type.Optional(INSTANT),
 })
 type AuditQuery = Type.Static<typeof AUDIT_QUERY>
 
 const DEFAULT_PAGE_SIZE = 50
 
-export async function auditRoutes(app: FastifyInstance, { database }: { database: Database }): Promise<void> {
-  app.get<{ Querystring: AuditQuery }>(
+export async function auditRoutes(fastify: FastifyInstance, { database, flush }: AuditParts): Promise<void> {
+  const app = fastify.withTypeProvider<BySchema>()
+  app.get(
     '/api/audit',
-    { schema: { querystring: AUDIT_QUERY } },
-    async ({ query: { page = 1, page_size = DEFAULT_PAGE_SIZE, config_id } }) =>
-      database.run(async (db) => {
-        const all = db.selectFrom('audit_events')
-        const asked = config_id === undefined ? all : all.where('config_id', '=', config_id)
-        const counted = await asked
-          .select(({ fn }) => fn.countAll<number>().as('total'))
-          .executeTakeFirstOrThrow()
-        const items = await asked
-          .select(['id', 'type', 'config_id', 'config_name', 'provider', 'reason', 'created_at'])
-          .orderBy('created_at', 'desc')
-          .orderBy('id')
-          .limit(page_size)
-          .offset((page - 1) * page_size)
-          .execute()
-        return { total: Number(counted.total), page, page_size, items }
-      }),
+    {
+      schema: {
+        ...guarded('listAudit', 'audit', 'Who did what, and what happened to accounts, newest first'),
+        querystring: AUDIT_QUERY,
+        response: { 200: AUDIT_PAGE },
+      },
+    },
+    async ({ query }) => {
+      const { page = 1, page_size = DEFAULT_PAGE_SIZE } = query
+      const filter = filterOf(query)
+      await flush()
+      const { total, rows } = await readAudit(database, { ...filter, page, pageSize: page_size })
+      const items = rows.map(({ details, ...row }) => ({ ...row, details: detailsOf(details) }))
+      return { total, page, page_size, items }
+    },
   )
+}
+
+/** As `recordAudit` wrote them; null where somebody edited them so that they cannot be read. */
+function detailsOf(stored: string | null): AuditEvent['details'] {
+  return stored === null ? null : (storedObject(stored) ?? null)
+}
+
+/** @throws BrokerError invalid_request */
+function filterOf({ config_id, type, actor, from, to }: AuditQuery): Omit<AuditFilter, 'page' | 'pageSize'> {
+  return {
+    configId: config_id,
+    types: type?.split(','),
+    actors: actor?.split(','),
+    from: from === undefined ? undefined : instantOf('from', from),
+    to: to === undefined ? undefined : instantOf('to', to),
+  }
 }

@@ -1,9 +1,6 @@
 /**
- * What can be wrong with a config, how to tell from an upstream answer, and what a person should do. One table;
- * the rows are those that real users ran into.
+ * What can be wrong with a config, and what a person should do. One table; the rows are those that real users ran into.
  */
-import type { Provider } from '../base/provider.ts'
-
 interface CauseEntry {
   readonly english: string
   readonly chinese: string
@@ -25,29 +22,65 @@ export const CAUSES = {
     adviceChinese: '请重新登录',
   },
   wrong_host: {
-    english: 'The token was sent to a host it is not for, or it has really expired',
-    chinese: '令牌发送到了错误的主机，或已过期',
-    advice: "Use the token's own resource_url + /v1; then refresh, or log in again",
-    adviceChinese: '请使用令牌的 resource_url + /v1，然后刷新或重新登录',
+    english: 'The token was sent to a host it is not for',
+    chinese: '令牌发送到了错误的主机',
+    advice:
+      "Use the token's own resource_url + /v1: correct upstream.base_url and resource_hosts of the provider file, or log in again",
+    adviceChinese:
+      '请使用令牌自身的 resource_url + /v1：修正提供方文件中的 upstream.base_url 和 resource_hosts，或重新登录',
   },
   wrong_plan: {
-    english:
-      'The key belongs to another plan or region than the URL, or an OAuth token was sent to DashScope',
-    chinese: '密钥与地址的套餐或地域不匹配，或 OAuth 令牌被发往 DashScope',
-    advice: "Use the key with its own plan's and region's provider; OAuth tokens go to their resource_url",
-    adviceChinese: '请按密钥所属套餐和地域选择提供方；OAuth 令牌应发往其 resource_url',
+    english: 'The key belongs to another plan or region than the URL',
+    chinese: '密钥与地址的套餐或地域不匹配',
+    advice: "Use the key with its own plan's and region's provider",
+    adviceChinese: '请按密钥所属的套餐和地域选择提供方',
+  },
+  wrong_key: {
+    english: 'The endpoint does not know the key',
+    chinese: '密钥错误：上游不认识该密钥',
+    advice:
+      'Copy the key once more, whole and without blanks; if it was deleted or expired, make a new one and set it',
+    adviceChinese: '请重新完整复制密钥（不含空格）；若已删除或过期，请创建新密钥并填入',
   },
   not_entitled: {
-    english: 'Even a fresh token is refused: the account is not entitled (the free tier ended)',
-    chinese: '新令牌仍被拒绝：账号没有调用权限（免费额度已终止）',
-    advice: 'Use an API key (dashscope, coding-plan) instead of this login',
-    adviceChinese: '请改用 API 密钥（dashscope、coding-plan）',
+    english: 'Even a fresh token is refused: the account is not entitled (the free tier of Qwen OAuth ended)',
+    chinese: '新令牌仍被拒绝：账号没有调用权限（Qwen OAuth 的免费额度已终止）',
+    advice:
+      'Use an API key instead of this login, with provider dashscope-intl (https://modelstudio.console.alibabacloud.com/?tab=model#/api-key), dashscope (https://bailian.console.aliyun.com/?tab=model#/api-key) or coding-plan',
+    adviceChinese:
+      '请改用 API 密钥：提供方 dashscope（https://bailian.console.aliyun.com/?tab=model#/api-key）、dashscope-intl（https://modelstudio.console.alibabacloud.com/?tab=model#/api-key）或 coding-plan',
   },
   key_refused: {
-    english: 'The endpoint refuses the key',
-    chinese: '上游拒绝了该密钥',
+    english: 'The endpoint refuses the key, and does not say why',
+    chinese: '上游拒绝了该密钥，未说明原因',
     advice: 'Check that the key is complete, not revoked, and of the same plan and region as the URL',
     adviceChinese: '请检查密钥是否完整、未被吊销，且与地址的套餐和地域一致',
+  },
+  free_quota: {
+    english: 'The free quota of this model is used up, and the account is set to use nothing else',
+    chinese: '该模型的免费额度已用尽，且账号开启了“仅使用免费额度”',
+    advice:
+      'Switch "free quota only" off in the vendor\'s console to go on paid, or use another model or config',
+    adviceChinese: '请在厂商控制台关闭“仅使用免费额度”以按量付费，或使用其他模型或配置',
+  },
+  arrears: {
+    english: 'The account owes money, or has none left',
+    chinese: '账号已欠费或余额不足',
+    advice: "Pay what is due in the vendor's console, and wait a few minutes; or use another config",
+    adviceChinese: '请在厂商控制台充值，几分钟后重试；或使用其他配置',
+  },
+  model_denied: {
+    english: 'The key is good, but its workspace or account may not use this model',
+    chinese: '密钥有效，但其业务空间或账号无权调用该模型',
+    advice:
+      "Allow the model for the key's workspace in the vendor's console, use a key of the default workspace, or another model",
+    adviceChinese: '请在厂商控制台为该业务空间授权此模型，或改用默认业务空间的密钥，或换一个模型',
+  },
+  not_activated: {
+    english: 'The key is good, but the account has not activated the service',
+    chinese: '密钥有效，但账号尚未开通该服务',
+    advice: "Open the vendor's console with this account and agree to the terms there",
+    adviceChinese: '请用该账号打开厂商控制台并同意服务协议以开通',
   },
   request_refused: {
     english: 'The endpoint refuses the form of the request or its client headers',
@@ -103,6 +136,18 @@ export const CAUSES = {
     advice: 'Check the base URL and the network of this machine',
     adviceChinese: '请检查地址和本机网络',
   },
+  not_extended: {
+    english: 'The session is alive, but its server does not extend it',
+    chinese: '会话有效，但服务器不会延长它',
+    advice: 'Log in again before it ends: put a new token in',
+    adviceChinese: '请在到期前重新登录并填入新令牌',
+  },
+  renewal_failing: {
+    english: 'The server that renews this login does not answer as it should; the token serves to its end',
+    chinese: '负责续期的服务器响应异常；令牌在到期前仍可使用',
+    advice: 'Nothing is lost and the broker tries again by itself; the check says what came back',
+    adviceChinese: '数据不会丢失，系统会自动重试；检查项中有服务器的响应',
+  },
   refresh_stuck: {
     english: 'The token has ended and cannot be refreshed right now',
     chinese: '令牌已过期且暂时无法刷新',
@@ -115,6 +160,14 @@ export const CAUSES = {
     advice: 'Put it back into config/providers or CONFIG_FILE, or delete this config',
     adviceChinese: '请将其放回 config/providers 或 CONFIG_FILE，或删除该配置',
   },
+  cannot_decrypt: {
+    english: 'What is stored for this config cannot be opened, or was changed by somebody without the key',
+    chinese: '该配置存储的内容无法解密，或被没有密钥的人改动过',
+    advice:
+      'Put the key that sealed it back into TOKEN_ENCRYPTION_KEY; if none is missing, find out who writes to the database, delete the config and connect it anew',
+    adviceChinese:
+      '请把加密时使用的密钥加回 TOKEN_ENCRYPTION_KEY；若密钥齐全，请查明谁在改动数据库，删除该配置后重新连接',
+  },
   unknown: {
     english: 'The endpoint answered in a way that is not known here',
     chinese: '上游返回了未知响应',
@@ -124,37 +177,3 @@ export const CAUSES = {
 } as const satisfies Record<string, CauseEntry>
 
 export type Cause = keyof typeof CAUSES
-
-export interface UpstreamAnswer {
-  readonly status: number
-  readonly contentType: string
-  readonly body: string
-}
-
-/** What a refused token means is told from a second try with a fresh one; see `diagnosis.ts`. */
-export type Verdict = Cause | 'token_refused'
-
-/** Judges a completion's answer. */
-export function judgeAnswer(answer: UpstreamAnswer, provider: Provider): Verdict {
-  const { status, body } = answer
-  if (status === 200) return isJson(answer) ? 'none' : 'gateway_in_front'
-  if (!isJson(answer)) return 'gateway_in_front'
-  if (
-    [...provider.errors.quota].some((code) => body.includes(code)) ||
-    /allocated quota exceeded/i.test(body)
-  ) {
-    return 'quota'
-  }
-  if (/your session has expired, or the token is no longer valid/i.test(body)) return 'wrong_host'
-  if (/incorrect api key provided/i.test(body)) return 'wrong_plan'
-  if (status === 401) return provider.kind === 'api_key' ? 'key_refused' : 'token_refused'
-  if (status === 404 || /model_not_found|model not exist/i.test(body)) return 'model_unknown'
-  if (status === 400) return 'request_refused'
-  if (status === 429) return 'rate_limited'
-  return status >= 500 ? 'gateway_in_front' : 'unknown'
-}
-
-/** A page of a firewall or a proxy is HTML at any status. */
-function isJson({ contentType, body }: UpstreamAnswer): boolean {
-  return contentType.includes('json') && /^\s*[{[]/.test(body)
-}

@@ -2,7 +2,7 @@
  * The console at `/` and the embeddable element, as `npm run build` made them. Public: what they show is asked for
  * by calls that are guarded.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import fastifyStatic from '@fastify/static'
 import type { FastifyInstance, FastifyReply } from 'fastify'
@@ -38,8 +38,12 @@ const NOT_BUILT = `The console is not built yet. Run this in the project, then r
 The API does not need it.
 `
 
-/** @param built where `npm run build` puts it */
-export async function consoleRoutes(app: FastifyInstance, { built = BUILT } = {}): Promise<void> {
+/** @param basePath of PUBLIC_URL, '' for none. @param built where `npm run build` puts it */
+export async function consoleRoutes(
+  app: FastifyInstance,
+  basePath: string,
+  { built = BUILT } = {},
+): Promise<void> {
   await app.register(fastifyStatic, {
     root: built,
     serve: false,
@@ -53,7 +57,11 @@ export async function consoleRoutes(app: FastifyInstance, { built = BUILT } = {}
   app.get('/', async (_request, reply) => {
     if (!existsSync(`${built}index.html`))
       return reply.code(503).type('text/plain; charset=utf-8').send(NOT_BUILT)
-    return reply.header('cache-control', 'no-cache').sendFile('index.html')
+    reply.header('cache-control', 'no-cache')
+    if (basePath === '') return reply.sendFile('index.html')
+    // People also come without the slash at the end, where its relative addresses would lead elsewhere.
+    const page = readFileSync(`${built}index.html`, 'utf8').replaceAll('"./', `"${basePath}/`)
+    return reply.type('text/html; charset=utf-8').send(page)
   })
   app.get<{ Params: { '*': string } }>('/assets/*', async (request, reply) => {
     keepForEver(reply)

@@ -1,13 +1,17 @@
 /**
  * A signed-in console: a signed cookie, and a second value that a page must send with what it changes.
  *
- * Nothing is stored, so every replica can tell; a new admin token ends all sessions.
+ * Every replica can tell it by the signature, and a new admin token ends all sessions; see `ended-sessions.ts` for
+ * those that were signed out.
  */
-import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import { type Clock, HOUR } from '../base/clock.ts'
-import type { Secret } from '../base/secret.ts'
+import { sha256 } from '../base/digest.ts'
+import { isSame, type Secret } from '../base/secret.ts'
 
 export interface ConsoleSession {
+  /** SHA-256 of what the cookie signs. */
+  readonly id: string
   /** Epoch ms. */
   readonly expiresAt: number
   /** For the `x-csrf-token` header; another site can neither read nor guess it. */
@@ -21,19 +25,22 @@ const VALUE = /^(\d{13})\.([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})$/
 export class ConsoleSessions {
   readonly #key: Buffer
   readonly #clock: Clock
+  readonly #path: string
 
-  constructor(adminToken: Secret, clock: Clock) {
+  /** @param basePath below which the console is, '' for none */
+  constructor(adminToken: Secret, clock: Clock, basePath = '') {
     this.#key = createHmac('sha256', adminToken.reveal()).update('token-broker console session 1').digest()
     this.#clock = clock
+    this.#path = basePath || '/'
   }
 
   /** A new session and the header that sets its cookie. */
-  open(isSecure: boolean): { session: ConsoleSession; cookie: string } {
-    const expiresAt = Math.trunc(this.#clock()) + LIFETIME_MS
+  open(isSecure: boolean): { consoleSession: ConsoleSession; cookie: string } {
+    const expiresAt = this.#clock() + LIFETIME_MS
     const payload = `${expiresAt}.${randomBytes(16).toString('base64url')}`
     const value = `${payload}.${this.#sign('session', payload)}`
-    const session = { expiresAt, csrfToken: this.#sign('csrf', payload) }
-    return { session, cookie: setCookie(value, LIFETIME_MS / 1000, isSecure) }
+    const consoleSession = this.#session(expiresAt, payload)
+    return { consoleSession, cookie: this.#setCookie(value, LIFETIME_MS / 1000, isSecure) }
   }
 
   /** @param cookies the request's whole header */
@@ -43,7 +50,21 @@ export class ConsoleSessions {
     const payload = `${expiry}.${nonce}`
     if (!isSame(signature, this.#sign('session', payload)) || this.#clock() >= Number(expiry))
       return undefined
-    return { expiresAt: Number(expiry), csrfToken: this.#sign('csrf', payload) }
+    return this.#session(Number(expiry), payload)
+  }
+
+  #session(expiresAt: number, payload: string): ConsoleSession {
+    return { id: sha256(payload), expiresAt, csrfToken: this.#sign('csrf', payload) }
+  }
+
+  /** What takes the cookie back. */
+  endCookie(isSecure: boolean): string {
+    return this.#setCookie('', 0, isSecure)
+  }
+
+  #setCookie(value: string, maxAge: number, isSecure: boolean): string {
+    const attributes = `Path=${this.#path}; Max-Age=${maxAge}; HttpOnly; SameSite=Strict`
+    return `${COOKIE}=${value}; ${attributes}${isSecure ? '; Secure' : ''}`
   }
 
   #sign(purpose: 'session' | 'csrf', payload: string): string {
@@ -51,17 +72,9 @@ export class ConsoleSessions {
   }
 }
 
-export function endCookie(isSecure: boolean): string {
-  return setCookie('', 0, isSecure)
-}
-
-/** Digests are compared, so that neither length nor content shows in the time it takes. */
-export function isSame(presented: string, expected: string): boolean {
-  return timingSafeEqual(hash('sha256', presented, 'buffer'), hash('sha256', expected, 'buffer'))
-}
-
-function setCookie(value: string, maxAge: number, isSecure: boolean): string {
-  return `${COOKIE}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}`
+/** Whether there is one at all, right or wrong. */
+export function hasCookie(header: string | undefined): boolean {
+  return Boolean(cookieOf(header))
 }
 
 function cookieOf(header: string | undefined): string | undefined {

@@ -1,45 +1,41 @@
 /**
  * `doctor`: looks at a config's credential, tries one completion of one token, and names the cause.
  *
- * `GET /v1/models` is no health check: some endpoints have no such route.
+ * A refused token is refreshed before it is judged, as a call would do; a refused key is tried where else its vendor
+ * may know it. `GET /v1/models` is no health check: some endpoints have no such route.
  */
-import { type Dispatcher, request } from 'undici'
-import { type Clock, SECOND } from '../base/clock.ts'
+import type { Dispatcher } from 'undici'
+import type { Clock } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
-import { type Credential, isRenewable, isUsable, resourceUrlOf } from '../credential/credential.ts'
+import { withoutQuoted } from '../base/quoted.ts'
+import type { Acceptances } from '../credential/acceptances.ts'
+import { type Credential, isRenewable, targetOf } from '../credential/credential.ts'
+import type { CredentialStore } from '../credential/credential-store.ts'
 import type { Credentials } from '../credential/credentials.ts'
 import type { Model } from '../model-config/model-configs.ts'
-import { readSessionToken } from '../oauth/session-token.ts'
-import { requestHeaders } from '../upstream/headers.ts'
-import { upstreamTarget } from '../upstream/resource-url.ts'
-import { CAUSES, type Cause, judgeAnswer, type UpstreamAnswer } from './causes.ts'
+import type { Provider } from '../provider/provider.ts'
+import type { UpstreamTarget } from '../upstream/resource-url.ts'
+import { CAUSES, type Cause } from './causes.ts'
+import type { Check, Diagnosis } from './config-answers.ts'
+import { factsOf } from './credential-facts.ts'
+import { judged, type UpstreamAnswer, whyRefused } from './judge-answer.ts'
+import { checkSession } from './session-check.ts'
+import { askSisters, told } from './sisters.ts'
+import { complete } from './trial.ts'
+import { upstreamModels } from './upstream-models.ts'
 
 export interface DiagnosisParts {
   readonly credentials: Credentials
+  readonly credentialStore: CredentialStore
+  readonly acceptances: Acceptances
+  readonly providers: ReadonlyMap<string, Provider>
   readonly dispatcher: Dispatcher
   readonly clock: Clock
 }
 
-export interface Check {
-  readonly name: 'login' | 'expiry' | 'refresh' | 'host' | 'completion'
-  readonly ok: boolean
-  readonly detail: string
-}
-
-export interface Diagnosis {
-  readonly ok: boolean
-  /** Stable, for programs. */
-  readonly code: Cause
-  readonly cause: string
-  readonly advice: string
-  readonly cause_zh: string
-  readonly advice_zh: string
-  readonly upstream_status: number | null
-  readonly checks: readonly Check[]
-}
-
-const TIMEOUT_MS = 30 * SECOND
 const MAX_SHOWN = 300
+/** What is masked becomes shorter; twice as much is shown of nothing. */
+const MAX_LOOKED_AT = 2 * MAX_SHOWN
 
 /** Never throws for what it examines: whatever is wrong is the answer. */
 export async function diagnose(
@@ -48,19 +44,29 @@ export async function diagnose(
   parts: DiagnosisParts,
 ): Promise<Diagnosis> {
   const checks: Check[] = []
+  let provider: Provider | undefined
   try {
     const credential = await parts.credentials.usable(configId)
-    checks.push(...factsOf(credential, parts.clock()))
-    const model = models[0]?.model_id ?? credential.provider.upstream.models[0]
-    const target = upstreamTarget(credential.provider, resourceUrlOf(credential), credential.baseUrl)
-    checks.push({ name: 'host', ok: true, detail: target.origin + target.basePath })
-    if (model === undefined) return verdict('no_model', null, checks)
-    return await tryCompletion(credential, model, parts, checks)
+    provider = credential.provider
+    // What went wrong last is in the row; a credential that callers share may be older than that.
+    const stored = (await parts.credentialStore.load(configId).catch(() => undefined)) ?? credential
+    checks.push(...factsOf(credential, stored.attempt.lastError, parts.clock()))
+    if (provider.kind === 'session' && !provider.upstream.baseUrl) {
+      const { cause, check } = await checkSession(credential, parts, parts.clock())
+      return verdict(cause, provider, null, [...checks, check])
+    }
+    const named = models[0]?.model_id ?? provider.upstream.models[0]
+    const target = targetOf(credential)
+    checks.push(said('host', true, target.origin + target.basePath))
+    if (named !== undefined) return await tryCompletion({ credential, target, model: named }, parts, checks)
+    return await tryListed({ credential, target }, parts, checks)
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error
     // The row was there a moment ago, so it is its provider that is not.
-    if (error.code === 'config_not_found') return verdict('provider_missing', null, checks)
-    return verdict(CAUSE_OF_ERROR[error.code] ?? 'unknown', null, [...checks, failedCheck(error)])
+    if (error.code === 'config_not_found') return verdict('provider_missing', provider, null, checks)
+    provider ??= (await parts.credentialStore.load(configId).catch(() => undefined))?.provider
+    checks.push(failedCheck(error))
+    return verdict(CAUSE_OF_ERROR[error.code] ?? 'unknown', provider, null, checks)
   }
 }
 
@@ -69,6 +75,7 @@ const CAUSE_OF_ERROR: Readonly<Record<string, Cause>> = {
   refresh_unavailable: 'refresh_stuck',
   upstream_not_allowed: 'host_not_allowed',
   upstream_not_configured: 'no_completions',
+  decryption_failed: 'cannot_decrypt',
 }
 
 function failedCheck(error: BrokerError): Check {
@@ -77,98 +84,139 @@ function failedCheck(error: BrokerError): Check {
     : error.code === 'refresh_unavailable'
       ? 'refresh'
       : 'login'
-  return { name, ok: false, detail: error.detail ?? error.english }
+  return said(name, false, error.detail ?? error.english, error.detail ?? error.chinese)
 }
 
-async function tryCompletion(
-  credential: Credential,
-  model: string,
+interface Subject {
+  readonly credential: Credential
+  readonly target: UpstreamTarget
+  readonly model: string
+}
+
+/** Of a completion with a model that nobody asked for: they say that it was the wrong one. */
+const ABOUT_THE_MODEL: ReadonlySet<Cause> = new Set(['model_unknown', 'request_refused', 'unknown'])
+
+/** Where no model is named: with the first one that the endpoint lists, which may be none for completions. */
+async function tryListed(
+  subject: Omit<Subject, 'model'>,
   parts: DiagnosisParts,
   checks: Check[],
 ): Promise<Diagnosis> {
-  let answer = await complete(credential, model, parts.dispatcher)
-  let cause = typeof answer === 'string' ? 'unreachable' : judgeAnswer(answer, credential.provider)
-  if (cause === 'token_refused') {
-    const fresh = await parts.credentials.afterRefusal(credential)
-    checks.push({
-      name: 'refresh',
-      ok: fresh !== undefined,
-      detail: fresh ? 'refreshed after a refusal' : 'not possible',
-    })
-    if (fresh) answer = await complete(fresh, model, parts.dispatcher)
-    const second =
-      fresh && typeof answer !== 'string' ? judgeAnswer(answer, credential.provider) : 'token_refused'
-    cause = second === 'token_refused' ? 'not_entitled' : second
+  const { configId, provider } = subject.credential
+  const { models, reason } = await upstreamModels(configId, parts)
+  const [model] = models
+  if (model === undefined) {
+    const detail = reason && said('completion', false, reason.english, reason.chinese)
+    return verdict('no_model', provider, null, detail ? [...checks, detail] : checks)
   }
-  const status = typeof answer === 'string' ? null : answer.status
-  const detail = typeof answer === 'string' ? answer : shown(answer, credential, cause)
-  checks.push({ name: 'completion', ok: cause === 'none', detail })
-  return verdict(cause, status, checks)
+  const found = await tryCompletion({ ...subject, model }, parts, checks)
+  if (!ABOUT_THE_MODEL.has(found.code)) return found
+  return verdict('no_model', provider, found.upstream_status, found.checks)
 }
 
-/** The answer, or why there is none. */
-async function complete(
-  credential: Credential,
-  model: string,
-  dispatcher: Dispatcher,
-): Promise<UpstreamAnswer | string> {
+async function tryCompletion(subject: Subject, parts: DiagnosisParts, checks: Check[]): Promise<Diagnosis> {
+  const { credential, model } = subject
   const { provider } = credential
-  const target = upstreamTarget(provider, resourceUrlOf(credential), credential.baseUrl)
-  try {
-    const answer = await request(`${target.origin}${target.basePath}/chat/completions`, {
-      method: 'POST',
-      dispatcher,
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      headers: requestHeaders(
-        { 'content-type': 'application/json' },
-        provider.upstream.headers,
-        credential.accessToken,
-      ),
-      body: JSON.stringify({ model, max_tokens: 1, messages: [{ role: 'user', content: 'ping' }] }),
-    })
-    const contentType = String(answer.headers['content-type'] ?? '')
-    return { status: answer.statusCode, contentType, body: await answer.body.text() }
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? (error as Error).name
+  const ask = (one: Credential) =>
+    complete({ provider, target: targetOf(one), token: one.tokens.accessToken, model }, parts.dispatcher)
+  let answer = await ask(credential)
+  let fresh: Credential | undefined
+  if (judged(answer, provider) === 'token_refused') {
+    fresh = await parts.credentials.afterRefusal(credential)
+    checks.push(afterRefusal(fresh !== undefined))
+    if (fresh) answer = await ask(fresh)
+  }
+  const found = judged(answer, provider)
+  const isAsGoodAsNew = fresh !== undefined || canBeRefreshed(credential)
+  const refused = isAsGoodAsNew ? whyRefused(bodyOf(answer)) : 'login_needed'
+  const cause = found === 'token_refused' ? refused : found
+  if (cause === 'none') parts.acceptances.note(fresh ?? credential)
+  const status = typeof answer === 'string' ? null : answer.status
+  const detail = typeof answer === 'string' ? answer : shown(answer, credential)
+  checks.push(
+    cause === 'none'
+      ? said('completion', true, `answered with ${status}`, `响应 ${status}`)
+      : said('completion', false, detail),
+  )
+  if (KEY_TROUBLE.has(cause)) return whoseKey(subject, cause, { parts, status, checks })
+  return verdict(cause, provider, status, checks)
+}
+
+const KEY_TROUBLE: ReadonlySet<Cause> = new Set(['wrong_key', 'key_refused'])
+
+/** A session whose server has nothing newer is as good as one that nothing renews. */
+function canBeRefreshed(credential: Credential): boolean {
+  return isRenewable(credential) && credential.provider.kind !== 'session'
+}
+
+/** The cause, as far as the sisters do not know better. */
+async function whoseKey(
+  { credential: { tokens, provider }, target, model }: Subject,
+  cause: Cause,
+  { parts, status, checks }: { parts: DiagnosisParts; status: number | null; checks: readonly Check[] },
+): Promise<Diagnosis> {
+  const { providers, dispatcher } = parts
+  const sisters = await askSisters({ target, key: tokens.accessToken, model, providers, dispatcher })
+  if (sisters.length === 0) return verdict(cause, provider, status, checks)
+  const owner = sisters.find(({ takesIt }) => takesIt)?.provider
+  const all = [...checks, { name: 'sisters' as const, ok: owner !== undefined, ...told(sisters) }]
+  if (!owner) return verdict(cause, provider, status, all)
+  return {
+    ...verdict('wrong_plan', undefined, status, all),
+    advice: `It is a key of ${owner.label}: connect it with provider ${owner.name}`,
+    advice_zh: `这是 ${owner.label} 的密钥：请改用提供方 ${owner.name}`,
   }
 }
 
-/** What can be told without asking anybody. */
-function factsOf(credential: Credential, now: number): Check[] {
-  const { expiresAt, lastError } = credential
-  const kind = readSessionToken(credential.accessToken) ? 'a JWT' : 'opaque'
-  const expiry = expiresAt === undefined ? 'no known end' : `ends at ${new Date(expiresAt).toISOString()}`
-  const checks: Check[] = [
-    {
-      name: 'login',
-      ok: true,
-      detail: `${credential.provider.kind}, ${kind}, ${credential.accessToken.length} characters`,
-    },
-    { name: 'expiry', ok: isUsable(credential, now), detail: expiry },
-  ]
-  if (credential.provider.kind !== 'api_key') {
-    const detail = lastError ?? (isRenewable(credential) ? 'can be renewed' : 'nothing to renew it with')
-    checks.push({ name: 'refresh', ok: isRenewable(credential) && lastError === undefined, detail })
-  }
-  return checks
+function afterRefusal(isFresh: boolean): Check {
+  return isFresh
+    ? said('refresh', true, 'refreshed after a refusal', '被拒绝后已刷新')
+    : said('refresh', false, 'there is nothing newer after the refusal', '被拒绝后没有更新的令牌')
+}
+
+function bodyOf(answer: UpstreamAnswer | string): string {
+  return typeof answer === 'string' ? '' : answer.body
 }
 
 /** The beginning of an answer that went wrong, without the credential should it be quoted back. */
-function shown({ status, body }: UpstreamAnswer, credential: Credential, cause: Cause): string {
-  if (cause === 'none') return `answered with ${status}`
-  return `${status} ${body.replaceAll(credential.accessToken, '…').slice(0, MAX_SHOWN)}`
+function shown({ status, body }: UpstreamAnswer, { tokens }: Credential): string {
+  const { accessToken, refreshToken } = tokens
+  const text = withoutQuoted(body.slice(0, MAX_LOOKED_AT), [accessToken, refreshToken])
+  return `${status} ${text.slice(0, MAX_SHOWN)}`
 }
 
-function verdict(code: Cause, upstream_status: number | null, checks: readonly Check[]): Diagnosis {
+/** What a server said, or an address, is in no language of ours. */
+function said(name: Check['name'], ok: boolean, detail: string, detail_zh = detail): Check {
+  return { name, ok, detail, detail_zh }
+}
+
+/** Where a page of the vendor helps. */
+const HELPED_BY_VENDOR: ReadonlySet<Cause> = new Set([
+  'wrong_key',
+  'key_refused',
+  'free_quota',
+  'arrears',
+  'model_denied',
+  'not_activated',
+  'login_needed',
+  'not_extended',
+])
+
+function verdict(
+  code: Cause,
+  provider: Provider | undefined,
+  upstream_status: number | null,
+  checks: readonly Check[],
+): Diagnosis {
   const { english, chinese, advice, adviceChinese } = CAUSES[code]
-  const ok = code === 'none'
   return {
-    ok,
+    ok: code === 'none',
     code,
     cause: english,
     advice,
     cause_zh: chinese,
     advice_zh: adviceChinese,
+    help_url: (HELPED_BY_VENDOR.has(code) && provider?.helpUrl) || null,
     upstream_status,
     checks,
   }

@@ -1,121 +1,153 @@
 /**
- * `/api/models/configs` and `/api/keys`, behind the admin token (interface.md §5).
+ * `/api/models/configs`, behind the admin token (docs/api.md, Management).
  */
 import type { FastifyInstance } from 'fastify'
-import type { ApiKey, ApiKeys } from '../api-key/api-keys.ts'
-import type { ConnectionTestAnswer } from './connection-test.ts'
-import type { Guard } from './guard.ts'
+import { errorAnswers, NOTHING, textOf } from '../base/answers.ts'
+import type { Language } from '../base/language.ts'
+import type { BySchema } from '../base/typed-routes.ts'
+import { STATE_COUNTS } from './answers.ts'
+import { type ConnectionTestAnswer, MODEL_CONFIG, MODEL_CONFIG_PAGE } from './config-answers.ts'
+import { credentialRoutes } from './credential-routes.ts'
+import { actorOf, type Guard, guarded } from './guard.ts'
 import type { ModelConfigAdmin } from './model-config-admin.ts'
 import {
   BY_ID,
   CONFIG_CHANGE,
   CONFIG_QUERY,
-  CONNECTION_TEST,
-  type ConfigChangeBody,
-  type ConfigQuery,
   type ConnectionTestBody,
   NEW_CONFIG,
-  NEW_KEY,
-  type NewConfigBody,
-  type NewKeyBody,
   STATUS_QUERY,
 } from './schemas.ts'
 
 export interface AdminParts {
   readonly guard: Guard
-  readonly configs: ModelConfigAdmin
-  readonly apiKeys: ApiKeys
+  readonly adminConfigs: ModelConfigAdmin
   /** Prometheus' text format. */
   readonly metrics: () => Promise<string>
-  readonly testConnection: (body: ConnectionTestBody) => Promise<ConnectionTestAnswer>
+  readonly testConnection: (body: ConnectionTestBody, language: Language) => Promise<ConnectionTestAnswer>
 }
 
-type ById = { Params: { id: string } }
-
-export async function adminRoutes(app: FastifyInstance, parts: AdminParts): Promise<void> {
-  const { configs, apiKeys, metrics } = parts
-
+export async function adminRoutes(fastify: FastifyInstance, parts: AdminParts): Promise<void> {
+  const app = fastify.withTypeProvider<BySchema>()
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store')
-    parts.guard.check(request)
+    await parts.guard.check(request)
   })
+  configRoutes(fastify, parts.adminConfigs)
+  changeRoutes(fastify, parts.adminConfigs)
+  credentialRoutes(fastify, parts)
 
-  app.post<{ Body: NewConfigBody }>(
-    '/api/models/configs',
-    { schema: { body: NEW_CONFIG } },
-    async (request, reply) => reply.code(201).send(await configs.create(request.body)),
+  app.get(
+    '/health',
+    {
+      schema: {
+        ...guarded('countStates', 'operations', 'How many accounts are in which state'),
+        description: 'For admins; `/health/ready` is for machines and tells less.',
+        response: { 200: STATE_COUNTS },
+      },
+    },
+    async () => ({ status: 'ok' as const, configs: await parts.adminConfigs.countStates() }),
   )
-  app.get<{ Querystring: ConfigQuery }>(
-    '/api/models/configs',
-    { schema: { querystring: CONFIG_QUERY } },
-    async (request) => configs.list(request.query),
-  )
-  app.post<{ Body: ConnectionTestBody }>(
-    '/api/models/configs/test-connection',
-    { schema: { body: CONNECTION_TEST } },
-    async (request) => parts.testConnection(request.body),
-  )
-  app.get<ById>('/api/models/configs/:id', { schema: { params: BY_ID } }, async (request) =>
-    configs.get(request.params.id),
-  )
-  app.put<ById & { Body: ConfigChangeBody }>(
-    '/api/models/configs/:id',
-    { schema: { params: BY_ID, body: CONFIG_CHANGE } },
-    async (request) => configs.update(request.params.id, request.body),
-  )
-  app.patch<ById & { Querystring: { is_active: boolean } }>(
-    '/api/models/configs/:id/status',
-    { schema: { params: BY_ID, querystring: STATUS_QUERY } },
-    async (request) => configs.update(request.params.id, { is_active: request.query.is_active }),
-  )
-  app.delete<ById>('/api/models/configs/:id', { schema: { params: BY_ID } }, async (request, reply) => {
-    await configs.delete(request.params.id)
-    return reply.code(204).send()
-  })
-  app.post<ById>('/api/models/configs/:id/diagnose', { schema: { params: BY_ID } }, async (request) =>
-    configs.diagnose(request.params.id),
-  )
-  app.post<ById>('/api/models/configs/:id/refresh', { schema: { params: BY_ID } }, async (request) =>
-    configs.refresh(request.params.id),
-  )
-
-  app.post<{ Body: NewKeyBody }>('/api/keys', { schema: { body: NEW_KEY } }, async (request, reply) => {
-    const { body } = request
-    const { record, key } = await apiKeys.create({
-      name: body.name,
-      modelConfigIds: body.model_config_ids ?? null,
-      models: body.models ?? null,
-      requestsPerMinute: body.requests_per_minute ?? null,
-      expiresAt: body.expires_at ?? null,
-    })
-    return reply.code(201).send({ ...keyItem(record), key })
-  })
-  app.get('/api/keys', async () => {
-    const records = await apiKeys.list()
-    return { total: records.length, items: records.map(keyItem) }
-  })
-  app.delete<ById>('/api/keys/:id', { schema: { params: BY_ID } }, async (request, reply) => {
-    await apiKeys.delete(request.params.id)
-    return reply.code(204).send()
-  })
-
-  /** For admins: how many configs are in which state. `/health/ready` is for machines and tells less. */
-  app.get('/health', async () => ({ status: 'ok', configs: await configs.countStates() }))
-
-  app.get('/metrics', async (_, reply) =>
-    reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics()),
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        ...guarded('readMetrics', 'operations', 'Metrics for Prometheus'),
+        description: 'With the admin token or the metrics token.',
+        response: { 200: textOf('text/plain', "Prometheus' text format.") },
+      },
+    },
+    async (_, reply) => reply.type('text/plain; version=0.0.4; charset=utf-8').send(await parts.metrics()),
   )
 }
 
-function keyItem(key: ApiKey): object {
-  return {
-    id: key.id,
-    name: key.name,
-    prefix: key.prefix,
-    model_config_ids: key.modelConfigIds,
-    models: key.models,
-    requests_per_minute: key.requestsPerMinute,
-    expires_at: key.expiresAt,
-    created_at: key.createdAt,
-  }
+/** Of a change that collides with another, or whose login is not there. */
+const CONFLICTS = ['name_taken', 'external_id_taken', 'session_not_ready', 'session_not_found'] as const
+
+function configRoutes(fastify: FastifyInstance, adminConfigs: ModelConfigAdmin): void {
+  const app = fastify.withTypeProvider<BySchema>()
+  app.post(
+    '/api/models/configs',
+    {
+      schema: {
+        ...guarded('createConfig', 'accounts', 'Connects an account'),
+        body: NEW_CONFIG,
+        response: { 201: MODEL_CONFIG, ...errorAnswers(...CONFLICTS, 'decryption_failed') },
+      },
+    },
+    async (request, reply) => reply.code(201).send(await adminConfigs.create(request.body, actorOf(request))),
+  )
+  app.get(
+    '/api/models/configs',
+    {
+      schema: {
+        ...guarded('listConfigs', 'accounts', 'Lists accounts, page by page'),
+        querystring: CONFIG_QUERY,
+        response: { 200: MODEL_CONFIG_PAGE },
+      },
+    },
+    async (request) => adminConfigs.list(request.query),
+  )
+  app.get(
+    '/api/models/configs/:id',
+    {
+      schema: {
+        ...guarded('getConfig', 'accounts', 'One account'),
+        params: BY_ID,
+        response: { 200: MODEL_CONFIG, ...errorAnswers('config_not_found') },
+      },
+    },
+    async (request) => adminConfigs.get(request.params.id),
+  )
+}
+
+function changeRoutes(fastify: FastifyInstance, adminConfigs: ModelConfigAdmin): void {
+  const app = fastify.withTypeProvider<BySchema>()
+  app.put(
+    '/api/models/configs/:id',
+    {
+      schema: {
+        ...guarded('changeConfig', 'accounts', 'Changes an account, or logs it in again'),
+        description: 'Takes any of the fields; what is left out stays as it is.',
+        params: BY_ID,
+        body: CONFIG_CHANGE,
+        response: {
+          200: MODEL_CONFIG,
+          ...errorAnswers('config_not_found', 'stale_update', ...CONFLICTS, 'decryption_failed'),
+        },
+      },
+    },
+    async (request) => adminConfigs.update(request.params.id, request.body, actorOf(request)),
+  )
+  app.patch(
+    '/api/models/configs/:id/status',
+    {
+      schema: {
+        ...guarded('switchConfig', 'accounts', 'Switches an account on or off'),
+        params: BY_ID,
+        querystring: STATUS_QUERY,
+        response: {
+          200: MODEL_CONFIG,
+          ...errorAnswers('config_not_found', 'stale_update', 'decryption_failed'),
+        },
+      },
+    },
+    async (request) =>
+      adminConfigs.update(request.params.id, { is_active: request.query.is_active }, actorOf(request)),
+  )
+  app.delete(
+    '/api/models/configs/:id',
+    {
+      schema: {
+        ...guarded('deleteConfig', 'accounts', 'Deletes an account'),
+        description: 'Its grant is revoked where the server has an endpoint for it.',
+        params: BY_ID,
+        response: { 204: NOTHING, ...errorAnswers('config_not_found') },
+      },
+    },
+    async (request, reply) => {
+      await adminConfigs.delete(request.params.id, actorOf(request))
+      return reply.code(204).send(undefined)
+    },
+  )
 }

@@ -1,12 +1,15 @@
 /**
- * `GET /api/usage`: what keys used, summed up (interface.md §5).
+ * `GET /api/usage`: what keys used, summed up (docs/api.md, Management).
  */
 import type { FastifyInstance } from 'fastify'
 import Type from 'typebox'
 import { type Clock, DAY, HOUR, MINUTE } from '../base/clock.ts'
-import { BrokerError } from '../base/errors.ts'
+import type { BySchema } from '../base/typed-routes.ts'
 import type { Usage } from '../usage/usage.ts'
 import type { UsageQuestion, UsageStore, UsageSum } from '../usage/usage-store.ts'
+import { USAGE, type UsageRow } from './answers.ts'
+import { guarded } from './guard.ts'
+import { INSTANT, instantOf } from './instant.ts'
 
 export interface UsageParts {
   readonly usage: Pick<Usage, 'flush'>
@@ -15,13 +18,12 @@ export interface UsageParts {
 }
 
 const DEFAULT_SPAN_MS = 30 * DAY
-const instant = Type.String({ minLength: 1, maxLength: 40 })
 
 const USAGE_QUERY = Type.Object({
   /** Epoch ms or an ISO date; default 30 days before `to`. */
-  from: Type.Optional(instant),
+  from: Type.Optional(INSTANT),
   /** A date without a time counts whole. Default now. */
-  to: Type.Optional(instant),
+  to: Type.Optional(INSTANT),
   group_by: Type.Optional(Type.Enum(['key', 'config', 'model', 'day', 'hour'])),
   /** Splits every group by time. */
   per: Type.Optional(Type.Enum(['hour', 'day'])),
@@ -33,12 +35,19 @@ const USAGE_QUERY = Type.Object({
 type UsageQuery = Type.Static<typeof USAGE_QUERY>
 
 export async function usageRoutes(
-  app: FastifyInstance,
+  fastify: FastifyInstance,
   { usage, usageStore, clock }: UsageParts,
 ): Promise<void> {
-  app.get<{ Querystring: UsageQuery }>(
+  const app = fastify.withTypeProvider<BySchema>()
+  app.get(
     '/api/usage',
-    { schema: { querystring: USAGE_QUERY } },
+    {
+      schema: {
+        ...guarded('sumUsage', 'usage', 'What keys used, summed up'),
+        querystring: USAGE_QUERY,
+        response: { 200: USAGE },
+      },
+    },
     async (request) => {
       const question = questionOf(request.query, clock())
       await usage.flush() // what this process counted is in the answer; others follow within seconds
@@ -56,7 +65,7 @@ export async function usageRoutes(
 /** @throws BrokerError invalid_request */
 function questionOf(query: UsageQuery, now: number): UsageQuestion {
   const offsetMs = (query.utc_offset ?? 0) * MINUTE
-  const to = query.to === undefined ? Math.trunc(now) + 1 : instantOf('to', query.to, offsetMs)
+  const to = query.to === undefined ? now + 1 : instantOf('to', query.to, offsetMs)
   const from = query.from === undefined ? to - DEFAULT_SPAN_MS : instantOf('from', query.from, offsetMs)
   return {
     from: Math.floor(from / HOUR) * HOUR,
@@ -68,17 +77,7 @@ function questionOf(query: UsageQuery, now: number): UsageQuestion {
   }
 }
 
-function instantOf(field: 'from' | 'to', text: string, offsetMs: number): number {
-  if (/^\d{1,16}$/.test(text)) return Number(text)
-  const isDate = /^\d{4}-\d\d-\d\d$/.test(text)
-  const at = /^\d{4}-\d\d/.test(text) ? Date.parse(text) : Number.NaN
-  if (Number.isNaN(at))
-    throw new BrokerError('invalid_request', { reason: `${field} must be epoch ms or an ISO date` })
-  if (!isDate) return at
-  return at - offsetMs + (field === 'to' ? DAY : 0)
-}
-
-function rowOf(sum: UsageSum, { groupBy, offsetMs }: UsageQuestion): object {
+function rowOf(sum: UsageSum, { groupBy, offsetMs }: UsageQuestion): UsageRow {
   const isNamed = groupBy === 'key' || groupBy === 'config'
   return {
     group: typeof sum.group === 'number' ? timeName(sum.group, groupBy, offsetMs) : sum.group,

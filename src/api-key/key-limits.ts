@@ -3,7 +3,7 @@
  */
 import { MINUTE } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
-import type { ApiKey } from './api-keys.ts'
+import type { ApiKey } from './api-key.ts'
 
 export class KeyLimits {
   readonly #calls = new Map<string, number[]>()

@@ -2,7 +2,7 @@
  * The time of day, so that tests can turn it.
  */
 
-/** Milliseconds since the epoch. */
+/** Milliseconds since the epoch, whole ones. */
 export type Clock = () => number
 
 export const systemClock: Clock = Date.now

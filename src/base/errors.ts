@@ -2,8 +2,9 @@
  * The one table of errors a client can see, and the one class that carries them.
  *
  * Every code is stable: SDKs and front ends may branch on it. `/api` renders an entry as
- * `{detail, code, message}` (interface.md §4), `/v1` as an OpenAI error (§6), the command line as one line.
+ * `{detail, code, message}` (docs/api.md, Onboarding), `/v1` as an OpenAI error (Calls), the command line as one line.
  */
+import type { Language, Said } from './language.ts'
 
 interface ErrorEntry {
   readonly status: number
@@ -31,11 +32,6 @@ export const ERRORS = {
     chinese: '不支持的内容类型，请使用 application/json',
   },
   not_found: { status: 404, english: 'There is nothing at this address', chinese: '地址不存在' },
-  method_not_allowed: {
-    status: 405,
-    english: 'This address does not take that method',
-    chinese: '该地址不支持此请求方法',
-  },
   request_timeout: {
     status: 408,
     english: 'The request did not arrive in time',
@@ -45,7 +41,7 @@ export const ERRORS = {
   // who the caller is
   invalid_api_key: {
     status: 401,
-    english: 'The API key is missing or not valid. Send a broker key as "Authorization: Bearer sk-tb-…"',
+    english: 'A call needs a broker key, sent as "Authorization: Bearer sk-tb-…"',
     chinese: 'API 密钥缺失或无效',
   },
   admin_token_required: {
@@ -58,13 +54,18 @@ export const ERRORS = {
     english: "A call with the console's cookie that changes something needs its x-csrf-token",
     chinese: '缺少或错误的 CSRF 令牌',
   },
+  origin_not_allowed: {
+    status: 403,
+    english: 'Pages of this origin may not do that; the operator can name it in CORS_ORIGINS',
+    chinese: '该来源的页面不允许此操作，可由管理员将其加入 CORS_ORIGINS',
+  },
   rate_limit_exceeded: {
     status: 429,
     english: 'Too many requests; try again after the time in Retry-After',
     chinese: '请求过于频繁，请稍后再试',
   },
 
-  // device flow (interface.md §4)
+  // device flow (docs/api.md, Onboarding)
   provider_not_found: {
     status: 404,
     english: 'There is no such provider',
@@ -92,23 +93,53 @@ export const ERRORS = {
     chinese: '认证超时',
   },
   access_denied: { status: 403, english: 'The user refused the authorization', chinese: '用户拒绝授权' },
+  authorization_server_refused: {
+    status: 502,
+    english: "The authorization server refuses this login; check the provider file's client",
+    chinese: '认证服务拒绝了登录请求，请检查提供方的客户端配置',
+  },
   session_not_ready: {
     status: 409,
     english: 'The login of this session is not completed yet',
     chinese: '该会话尚未完成认证',
   },
+  login_superseded: {
+    status: 409,
+    english: 'The account was logged in otherwise meanwhile, or is gone; this login changed nothing',
+    chinese: '该账号已通过其他方式登录或已被删除，本次登录未生效',
+  },
 
-  // management (interface.md §5)
+  // management (docs/api.md, Management)
   config_not_found: { status: 404, english: 'There is no such model config', chinese: '模型配置不存在' },
   key_not_found: { status: 404, english: 'There is no such API key', chinese: 'API 密钥不存在' },
+  no_token: {
+    status: 409,
+    english: 'This config holds an API key, which is never handed out; use it through /v1',
+    chinese: '该配置为 API 密钥，不会被读出；请通过 /v1 使用',
+  },
+  token_reading_disabled: {
+    status: 403,
+    english: 'Reading tokens is switched off; the operator can allow it with ALLOW_TOKEN_READING=true',
+    chinese: '读取令牌功能未开启；管理员可设置 ALLOW_TOKEN_READING=true 开启',
+  },
+  token_reading_not_allowed: {
+    status: 403,
+    english: 'Reading tokens takes the admin token, or a broker key with may_read_tokens',
+    chinese: '读取令牌需要管理员令牌，或带有 may_read_tokens 权限的密钥',
+  },
   name_taken: { status: 409, english: 'The name is already in use', chinese: '名称已存在' },
+  external_id_taken: {
+    status: 409,
+    english: 'Another model config has this external_id',
+    chinese: 'external_id 已被其他模型配置使用',
+  },
   stale_update: {
     status: 409,
     english: 'The config was changed since it was read; read it again',
-    chinese: '配置已被他人修改，请刷新后重试',
+    chinese: '该配置已被其他用户修改，请刷新后重试',
   },
 
-  // the way to the model (interface.md §6)
+  // the way to the model (docs/api.md, Calls)
   model_not_found: {
     status: 404,
     english: 'No model config of this key serves the model',
@@ -123,6 +154,11 @@ export const ERRORS = {
     status: 503,
     english: 'The access token has expired and cannot be refreshed right now; try again shortly',
     chinese: '令牌已过期且暂时无法刷新，请稍后再试',
+  },
+  session_not_extended: {
+    status: 409,
+    english: 'The server knows the session and did not extend it; the token serves to its end',
+    chinese: '服务器认可该会话但没有延长；令牌在到期前仍可使用',
   },
   storage_unavailable: {
     status: 503,
@@ -154,15 +190,21 @@ export const ERRORS = {
     english: 'The model endpoint did not answer in time',
     chinese: '上游服务响应超时',
   },
+  upstream_redirected: {
+    status: 502,
+    english:
+      "The model endpoint redirects elsewhere, where this credential must not go; correct the config's base URL",
+    chinese: '上游服务重定向到其他地址，请检查 base_url',
+  },
   upstream_broken: {
     status: 502,
     english: 'The model endpoint broke off its answer',
     chinese: '上游服务中断了响应',
   },
-  shutting_down: {
+  overloaded: {
     status: 503,
-    english: 'This server is shutting down; try again',
-    chinese: '服务正在关闭，请重试',
+    english: 'This server has as much to do as it can take; try again after the time in Retry-After',
+    chinese: '服务器负载过高，请稍后再试',
   },
   internal_error: { status: 500, english: 'Something went wrong on our side', chinese: '服务器内部错误' },
 } as const satisfies Record<string, ErrorEntry>
@@ -172,8 +214,8 @@ export type ErrorCode = keyof typeof ERRORS
 export interface BrokerErrorOptions {
   /** Why, for the log. Never shown to a client, never a secret. */
   detail?: string
-  /** Added to both languages for the client, e.g. which field. Never a secret. */
-  reason?: string
+  /** Added for the client, e.g. which field; text alone stands in both languages. Never a secret. */
+  reason?: string | Said
   retryAfterSeconds?: number
   /** With rate_limit_exceeded: how many calls a minute are allowed. */
   limit?: number
@@ -183,7 +225,9 @@ export interface BrokerErrorOptions {
 export class BrokerError extends Error {
   readonly code: ErrorCode
   readonly detail: string | undefined
+  /** In English. */
   readonly reason: string | undefined
+  readonly #chineseReason: string | undefined
   readonly retryAfterSeconds: number | undefined
   readonly limit: number | undefined
 
@@ -192,7 +236,9 @@ export class BrokerError extends Error {
     this.name = 'BrokerError'
     this.code = code
     this.detail = options.detail
-    this.reason = options.reason
+    const { reason } = options
+    this.reason = typeof reason === 'object' ? reason.english : reason
+    this.#chineseReason = typeof reason === 'object' ? reason.chinese : reason
     this.retryAfterSeconds = options.retryAfterSeconds
     this.limit = options.limit
   }
@@ -206,32 +252,19 @@ export class BrokerError extends Error {
   }
 
   get chinese(): string {
-    return this.reason ? `${ERRORS[this.code].chinese}：${this.reason}` : ERRORS[this.code].chinese
+    const { chinese } = ERRORS[this.code]
+    return this.#chineseReason ? `${chinese}：${this.#chineseReason}` : chinese
+  }
+
+  in(language: Language): string {
+    return language === 'zh' ? this.chinese : this.english
   }
 }
 
-/** Body of an error under `/api` (interface.md §4). */
-export function apiErrorBody(error: BrokerError): { detail: string; code: ErrorCode; message: string } {
-  return { detail: error.chinese, code: error.code, message: error.english }
-}
-
-/**
- * What a thrown value means to a client: a BrokerError as it is, Fastify's own complaints about a request
- * translated, anything else `internal_error`.
- */
-export function toBrokerError(thrown: unknown): BrokerError {
-  if (thrown instanceof BrokerError) return thrown
-  const { code, statusCode, message, validation } = thrown as {
-    code?: string
-    statusCode?: number
-    message?: string
-    validation?: unknown
-  }
-  if (validation) return new BrokerError('invalid_request', { reason: message ?? 'unknown field' })
-  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new BrokerError('request_too_large')
-  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new BrokerError('unsupported_media_type')
-  if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
-    return new BrokerError('malformed_request', { cause: thrown })
-  }
-  return new BrokerError('internal_error', { cause: thrown, detail: message ?? String(thrown) })
+/** Body of an error under `/api`: `detail` is Chinese, `message` in the language asked for. */
+export function apiErrorBody(
+  error: BrokerError,
+  language: Language,
+): { detail: string; code: ErrorCode; message: string } {
+  return { detail: error.chinese, code: error.code, message: error.in(language) }
 }

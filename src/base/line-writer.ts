@@ -3,6 +3,7 @@
  * and never waited for. A disk that is full or a reader that is gone or stuck costs lines, not the broker.
  */
 import { writeSync } from 'node:fs'
+import { every } from './every.ts'
 
 const GATHERED_CHARACTERS = 4_096
 const LONGEST_MS = 500
@@ -17,7 +18,7 @@ export class LineWriter {
 
   constructor(fd: number) {
     this.#fd = fd
-    setInterval(() => this.flush(), LONGEST_MS).unref()
+    every(LONGEST_MS, () => this.flush())
   }
 
   write(line: string): void {

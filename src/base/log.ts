@@ -1,10 +1,13 @@
 /**
  * JSON lines, pretty on a terminal. An allow-list: a line holds only the fields named here, so that a header,
- * a body or an error object with secrets in it cannot slip in (design.md §6).
+ * a body or an error object with secrets in it cannot slip in (docs/security.md).
  */
 import { type LoggerOptions, type Logger as PinoLogger, pino } from 'pino'
 import { LineWriter } from './line-writer.ts'
-import type { LogLevel } from './settings.ts'
+import { visible } from './visible.ts'
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
 
 export type Logger = Pick<
   PinoLogger,
@@ -14,6 +17,7 @@ export type Logger = Pick<
 /** Field names that may appear in a line; everything else is dropped. */
 const ALLOWED = new Set([
   'requestId',
+  'upstreamRequestId',
   'method',
   'route',
   'status',
@@ -36,6 +40,7 @@ const ALLOWED = new Set([
   'count',
   'signal',
   'token',
+  'expiresAt',
 ])
 
 export interface LogDestination {
@@ -59,6 +64,8 @@ export function createLog(level: LogLevel, destination?: LogDestination): PinoLo
 /** What is logged of a call through the gateway. */
 export interface CallLine {
   readonly requestId: string
+  /** What upstream calls it, where it does. */
+  readonly upstreamRequestId: string | undefined
   readonly keyId: string
   readonly configId: string
   readonly model: string | undefined
@@ -75,12 +82,18 @@ export function callLogger(log: Logger): (call: CallLine) => void {
   ] as LogDestination
   return (call) => {
     if (!log.isLevelEnabled('info')) return
-    const model = call.model === undefined ? '' : `,"model":${JSON.stringify(call.model)}`
-    const outcome = call.outcome === undefined ? '' : `,"outcome":${JSON.stringify(call.outcome)}`
+    const model = call.model === undefined ? '' : `,"model":${asJson(call.model)}`
+    const theirs =
+      call.upstreamRequestId === undefined ? '' : `,"upstreamRequestId":${asJson(call.upstreamRequestId)}`
+    const outcome = call.outcome === undefined ? '' : `,"outcome":${asJson(call.outcome)}`
     destination.write(
-      `{"level":"info"${isoTime()},"requestId":"${call.requestId}","keyId":"${call.keyId}","configId":"${call.configId}"${model},"status":${call.status},"attempt":${call.attempt},"ms":${call.ms}${outcome},"msg":"call"}\n`,
+      `{"level":"info"${isoTime()},"requestId":"${call.requestId}"${theirs},"keyId":"${call.keyId}","configId":"${call.configId}"${model},"status":${call.status},"attempt":${call.attempt},"ms":${call.ms}${outcome},"msg":"call"}\n`,
     )
   }
+}
+
+function asJson(text: string): string {
+  return JSON.stringify(visible(text))
 }
 
 let lastMs = 0
@@ -101,9 +114,14 @@ function onlyAllowed(fields: Record<string, unknown>): Record<string, unknown> {
   for (const name in fields) {
     const value = fields[name]
     if (name === 'err' && value instanceof Error) Object.assign(kept, describeError(value))
-    else if (ALLOWED.has(name) && isPlain(value)) kept[name] = value
+    else if (ALLOWED.has(name) && isPlain(value)) kept[name] = written(value)
   }
   return kept
+}
+
+function written(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(written)
+  return typeof value === 'string' ? visible(value) : value
 }
 
 /** Objects may hold anything, and so may those in a list. */
@@ -117,8 +135,8 @@ function describeError(error: Error): Record<string, unknown> {
   const where = error.stack?.split('\n').find((line) => line.trimStart().startsWith('at '))
   return {
     error: error.name,
-    ...(isPlain(code) && { code }),
-    ...(isPlain(detail) && { detail }),
+    ...(isPlain(code) && { code: written(code) }),
+    ...(isPlain(detail) && { detail: written(detail) }),
     where: where?.trim(),
   }
 }

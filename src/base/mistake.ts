@@ -2,12 +2,14 @@
  * What is wrong with a value, said so that a person can mend it: which field, and what would be right.
  */
 import type { Compile } from 'typebox/compile'
+import { Locale } from 'typebox/system'
 
 export type Schema = ReturnType<typeof Compile>
 
 export interface Mistake {
   readonly path: readonly string[]
   readonly message: string
+  readonly chinese: string
 }
 
 /** The mistake that tells most, or undefined if the value fits: an unknown name before what follows from it. */
@@ -15,27 +17,29 @@ export function firstMistake(schema: Schema, value: unknown): Mistake | undefine
   if (schema.Check(value)) return undefined
   const errors = schema.Errors(value)
   const error = errors.find((candidate) => candidate.keyword === 'additionalProperties') ?? errors[0]
-  if (!error) return { path: [], message: 'is not valid' }
+  if (!error) return { path: [], message: 'is not valid', chinese: '无效' }
   const path = error.instancePath.split('/').slice(1)
   switch (error.keyword) {
     case 'additionalProperties': {
       const unknown = (error.params as { additionalProperties: string[] }).additionalProperties[0] ?? '?'
       const known = knownNames(schema, path)
-      const hint = known.length > 0 ? `; known here: ${known.join(', ')}` : ''
-      return { path: [...path, unknown], message: `is not a known name${hint}` }
+      const names = known.join(', ')
+      return {
+        path: [...path, unknown],
+        message: `is not a known name${names && `; known here: ${names}`}`,
+        chinese: `不是已知字段${names && `；可用字段：${names}`}`,
+      }
     }
-    case 'enum':
-      return {
-        path,
-        message: `must be one of ${(error.params as { allowedValues: unknown[] }).allowedValues.join(', ')}`,
-      }
-    case 'required':
-      return {
-        path,
-        message: `needs ${(error.params as { requiredProperties: string[] }).requiredProperties.join(', ')}`,
-      }
+    case 'enum': {
+      const allowed = (error.params as { allowedValues: unknown[] }).allowedValues.join(', ')
+      return { path, message: `must be one of ${allowed}`, chinese: `必须是以下之一：${allowed}` }
+    }
+    case 'required': {
+      const missing = (error.params as { requiredProperties: string[] }).requiredProperties.join(', ')
+      return { path, message: `needs ${missing}`, chinese: `缺少 ${missing}` }
+    }
     default:
-      return { path, message: error.message }
+      return { path, message: error.message, chinese: Locale.zh_Hans(error) }
   }
 }
 

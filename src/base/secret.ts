@@ -3,6 +3,7 @@
  *
  * Knows nothing of what it holds; it only makes sure that logs, errors, templates and JSON show a mask.
  */
+import { hash, timingSafeEqual } from 'node:crypto'
 import { inspect } from 'node:util'
 
 export class Secret {
@@ -31,9 +32,14 @@ export class Secret {
 }
 
 /**
- * First 8 and last 4 characters: the only form in which a token may appear in a log (seed 002, API 安全).
+ * First 8 and last 4 characters: the only form in which a token may appear in a log (docs/conformance.md).
  * Shorter values than 24 characters are hidden whole, because 12 visible ones would be most of them.
  */
 export function mask(token: string): string {
   return token.length < 24 ? '…' : `${token.slice(0, 8)}…${token.slice(-4)}`
+}
+
+/** Digests are compared, so that neither length nor content shows in the time it takes. */
+export function isSame(presented: string, expected: string): boolean {
+  return timingSafeEqual(hash('sha256', presented, 'buffer'), hash('sha256', expected, 'buffer'))
 }

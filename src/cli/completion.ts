@@ -1,5 +1,5 @@
 /**
- * `completion bash | zsh | fish`: what the shell offers at the tabulator key.
+ * `completion bash | zsh | fish`: what the shell offers at the Tab key.
  */
 import { COMMAND_WORDS, type CommandLine, OPTIONS, UsageError } from './command-line.ts'
 
@@ -10,7 +10,8 @@ const FLAGS = Object.keys(OPTIONS)
 
 export async function completion({ words: [shell] }: CommandLine): Promise<void> {
   const script = SCRIPTS[shell ?? '']
-  if (!script) throw new UsageError('completion takes bash, zsh or fish')
+  if (!script)
+    throw new UsageError('completion takes bash, zsh or fish', 'completion 后面应为 bash、zsh 或 fish')
   process.stdout.write(script())
 }
 

@@ -2,11 +2,13 @@
  * `import FILE`: a login that another program wrote down, into a model config.
  */
 import { readFile } from 'node:fs/promises'
-import { ModelConfigStore } from '../admin/model-config-store.ts'
+import { parseSession } from '../credential/persistence/session-text.ts'
 import { parseTokenFile } from '../credential/persistence/token-persistence.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
-import { type CommandLine, UsageError } from './command-line.ts'
+import { COMMAND_LINE } from '../storage/audit-log.ts'
+import { type CommandLine, InputError, UsageError } from './command-line.ts'
 import { answer } from './output.ts'
+import { readSecret } from './secret-input.ts'
 import { inWorkspace } from './workspace.ts'
 
 const WARNING = `From now on use this login through the broker only: whichever program refreshes it next makes the
@@ -18,13 +20,22 @@ export async function importFile(line: CommandLine): Promise<void> {
     words: [file],
     options,
   } = line
-  if (!file) throw new UsageError('import needs a file')
-  const tokens = await readTokens(file)
-  await inWorkspace(async ({ config, database, changes, credentialStore }) => {
+  if (!file)
+    throw new UsageError(
+      'import needs a file or the address of a database',
+      'import 需要一个文件或数据库地址',
+    )
+  if (/^(?:mysql:|env:)/i.test(file)) return (await import('./import-database.ts')).importDatabase(line, file)
+  await inWorkspace(async ({ config, configStore, logins }) => {
     const provider = config.providers.get(options.provider ?? 'qwen')
-    if (provider?.kind !== 'device_code') throw new UsageError('--provider must name a device_code provider')
+    if (provider?.kind !== 'device_code' && provider?.kind !== 'session')
+      throw new InputError(
+        '--provider must name a provider of device_code or session',
+        '--provider 必须是 device_code 或 session 类型的提供方',
+      )
+    const tokens = await readTokens(file, provider.kind)
     const models = options.model ?? provider.upstream.models
-    const id = await new ModelConfigStore(database, changes).create(
+    const id = await configStore.create(
       {
         name: options.name ?? provider.name,
         provider: provider.name,
@@ -34,22 +45,33 @@ export async function importFile(line: CommandLine): Promise<void> {
         aliases: {},
         is_active: true,
       },
-      {
-        columns: credentialStore.seal(tokens),
-        sessionId: undefined,
-      },
+      logins.ofTokens(tokens),
+      COMMAND_LINE,
     )
     answer(line, { id }, `${id}\n`)
-    process.stderr.write(WARNING)
+    if (provider.kind === 'device_code') process.stderr.write(WARNING)
   })
 }
 
-async function readTokens(file: string): Promise<TokenSet> {
+async function readTokens(file: string, kind: 'device_code' | 'session'): Promise<TokenSet> {
+  const text = await readText(file)
+  if (kind === 'session') {
+    const session = parseSession(text)
+    if (session) return session
+    throw new InputError(`${file}: holds no session token`, `${file}: 没有会话令牌`)
+  }
   try {
-    return parseTokenFile(await readFile(file, 'utf8'))
+    return parseTokenFile(text)
+  } catch {
+    throw new InputError(`${file}: is not a credentials file`, `${file}: 不是凭据文件`)
+  }
+}
+
+async function readText(file: string): Promise<string> {
+  if (file === '-') return readSecret({ english: 'the login', chinese: '登录凭据' })
+  try {
+    return await readFile(file, 'utf8')
   } catch (error) {
-    const why =
-      error instanceof SyntaxError ? 'is not a credentials file' : (error as NodeJS.ErrnoException).code
-    throw new UsageError(`${file}: ${why}`)
+    throw new InputError(`${file}: ${(error as NodeJS.ErrnoException).code}`)
   }
 }

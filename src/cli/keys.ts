@@ -1,19 +1,20 @@
 /**
- * `keys` and `configs`: what the management API shows, on the terminal.
+ * `keys`: what the management API shows, on the terminal.
  */
-import { type CommandLine, UsageError } from './command-line.ts'
+import { COMMAND_LINE } from '../storage/audit-log.ts'
+import { type CommandLine, InputError, UsageError } from './command-line.ts'
 import { answer, table } from './output.ts'
-import { findConfigs, inWorkspace, NO_CONFIGS } from './workspace.ts'
+import { findConfigs, inWorkspace } from './workspace.ts'
 
 export async function keys(line: CommandLine): Promise<void> {
   const {
     words: [action = 'list', word],
     options,
   } = line
-  await inWorkspace(async ({ apiKeys, database }) => {
+  await inWorkspace(async ({ apiKeyStore, configReader }) => {
     switch (action) {
       case 'list': {
-        const records = await apiKeys.list()
+        const records = await apiKeyStore.list()
         const facts = records.map(({ id, name, prefix, expiresAt }) => ({
           id,
           name,
@@ -25,48 +26,53 @@ export async function keys(line: CommandLine): Promise<void> {
         return
       }
       case 'create': {
-        if (!word) throw new UsageError('keys create needs a name')
+        if (!word) throw new UsageError('keys create needs a name', 'keys create 需要名称')
         const ids = []
         for (const wanted of options.config ?? []) {
-          ids.push(...(await findConfigs(database, wanted)).map(({ id }) => id))
+          ids.push(...(await findConfigs(configReader, wanted)).map(({ id }) => id))
         }
-        const { record, key } = await apiKeys.create({
-          name: word,
-          modelConfigIds: options.config ? ids : null,
-          models: options.model ?? null,
-        })
+        const { record, key } = await apiKeyStore.create(
+          {
+            name: word,
+            modelConfigIds: options.config ? ids : null,
+            models: options.model ?? null,
+            mayReadTokens: options['may-read-tokens'] ?? false,
+          },
+          COMMAND_LINE,
+        )
         answer(line, { id: record.id, key }, `${key}\n`)
         return
       }
       case 'revoke':
-        if (!word) throw new UsageError('keys revoke needs an id')
-        await apiKeys.delete(word)
+        if (!word) throw new UsageError('keys revoke needs an id', 'keys revoke 需要 ID')
+        await apiKeyStore.delete(word, COMMAND_LINE)
         answer(line, { id: word, revoked: true }, `revoked ${word}\n`)
         return
+      case 'rotate': {
+        if (!word) throw new UsageError('keys rotate needs an id', 'keys rotate 需要 ID')
+        const { key } = await apiKeyStore.rotate(word, overlapOf(line), COMMAND_LINE)
+        answer(line, { id: word, key }, `${key}\n`)
+        return
+      }
       default:
-        throw new UsageError('keys takes list, create or revoke')
+        throw new UsageError(
+          'keys takes list, create, rotate or revoke',
+          'keys 后面应为 list、create、rotate 或 revoke',
+        )
     }
   })
 }
 
-const STATE_COLUMN = 3
+const DAY_SECONDS = 86_400
+const MAX_OVERLAP_SECONDS = 7 * DAY_SECONDS
 
-export async function configs(line: CommandLine): Promise<void> {
-  const [action = 'list'] = line.words
-  if (action !== 'list') throw new UsageError('configs takes list')
-  await inWorkspace(async ({ database }) => {
-    const rows = await findConfigs(database)
-    const facts = rows.map(({ id, name, provider, oauth_state, is_active }) => ({
-      ...{ id, name, provider },
-      state: is_active ? oauth_state : 'disabled',
-    }))
-    const cells = facts.map(({ id, name, provider, state }) => [id, name, provider, state])
-    const tone = (cell: string, column: number) => (column === STATE_COLUMN ? toneOf(cell) : undefined)
-    answer(line, facts, table(cells, tone) || NO_CONFIGS)
-  })
-}
-
-function toneOf(state: string): 'good' | 'bad' | 'quiet' {
-  if (state === 'disabled') return 'quiet'
-  return state === 'reauth_required' || state === 'missing' ? 'bad' : 'good'
+/** How long the key before goes on working. */
+function overlapOf({ options }: CommandLine): number {
+  const text = options['overlap-seconds'] ?? String(DAY_SECONDS)
+  const seconds = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  if (seconds <= MAX_OVERLAP_SECONDS) return seconds
+  throw new InputError(
+    `--overlap-seconds must be a whole number from 0 to ${MAX_OVERLAP_SECONDS}`,
+    `--overlap-seconds 必须是 0 到 ${MAX_OVERLAP_SECONDS} 的整数`,
+  )
 }

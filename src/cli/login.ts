@@ -5,20 +5,24 @@ import { setTimeout } from 'node:timers/promises'
 import { renderUnicodeCompact } from 'uqr'
 import { SECOND, systemClock } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
+import { parseSession } from '../credential/persistence/session-text.ts'
+import type { QwenTokenManager } from '../credential/qwen-token-manager.ts'
 import { AuthorizationServer } from '../oauth/authorization-server.ts'
 import { type DeviceAuthorization, requestDeviceAuthorization } from '../oauth/device-authorization.ts'
 import { pollDeviceCode } from '../oauth/device-code-grant.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
-import type { CommandLine } from './command-line.ts'
-import { answer, paint } from './output.ts'
+import { type CommandLine, InputError } from './command-line.ts'
+import { answer, paint, shown } from './output.ts'
+import { readSecret } from './secret-input.ts'
 import { managerOf } from './token-file.ts'
 
 const SLOW_DOWN_MS = 5 * SECOND
 
 export async function login(line: CommandLine): Promise<void> {
   const manager = managerOf(line)
+  if (manager.provider.kind === 'session') return bringSession(line, manager)
   if (manager.provider.kind !== 'device_code') throw new BrokerError('device_flow_unsupported')
-  const server = new AuthorizationServer(manager.provider)
+  const server = new AuthorizationServer(manager.provider, manager.dispatcher)
   const authorization = await requestDeviceAuthorization(server)
   if ('failure' in authorization) {
     throw new BrokerError('device_authorization_failed', { reason: authorization.failure })
@@ -26,6 +30,24 @@ export async function login(line: CommandLine): Promise<void> {
   answer(line, codeOf(authorization), invitation(manager.provider.label, authorization))
   const showsTime = process.stdout.isTTY && !line.options.json
   const tokens = await waitForTokens(server, authorization, showsTime)
+  await keep(line, manager, tokens)
+}
+
+/** A web session has no flow of its own: its token comes from the browser that is logged in. */
+async function bringSession(line: CommandLine, manager: QwenTokenManager): Promise<void> {
+  const { label } = manager.provider
+  const tokens = parseSession(
+    await readSecret({ english: `the token of ${label}`, chinese: `${label} 的令牌` }),
+  )
+  if (!tokens)
+    throw new InputError(
+      'this is no session token; copy the whole of it, without blanks in it',
+      '这不是会话令牌；请完整复制，不含空格',
+    )
+  await keep(line, manager, tokens)
+}
+
+async function keep(line: CommandLine, manager: QwenTokenManager, tokens: TokenSet): Promise<void> {
   await manager.save(tokens)
   const { file } = manager.persistence
   answer(line, { file, logged_in: true }, `${paint('good', 'Logged in.')} The tokens are in ${file}\n`)
@@ -42,15 +64,20 @@ function codeOf(authorization: DeviceAuthorization): object {
 }
 
 function invitation(label: string, authorization: DeviceAuthorization): string {
-  const { verificationUri, verificationUriComplete, userCode } = authorization
+  const { verificationUriComplete } = authorization
+  const [address, page, code] = [
+    verificationUriComplete,
+    authorization.verificationUri,
+    authorization.userCode,
+  ].map(shown)
   return `
 ${renderUnicodeCompact(verificationUriComplete)}
 
   ${label}: scan the code, or open
 
-    ${verificationUriComplete}
+    ${address}
 
-  The code is ${paint('loud', userCode)} (at ${verificationUri})
+  The code is ${paint('loud', code ?? '')} (at ${page})
 
 `
 }
@@ -72,6 +99,8 @@ async function waitForTokens(
     )
     if (poll.kind === 'tokens') return poll.tokens
     if (poll.kind === 'denied') throw new BrokerError('access_denied')
+    if (poll.kind === 'unknown_code') throw new BrokerError('invalid_device_code')
+    if (poll.kind === 'refused') throw new BrokerError('authorization_server_refused', { reason: poll.code })
     if (poll.kind === 'expired') break
     if (poll.kind === 'slow_down') intervalMs += SLOW_DOWN_MS
   }

@@ -1,35 +1,19 @@
 #!/usr/bin/env node
+import { enableCompileCache } from 'node:module'
+import { parseArgs } from 'node:util'
+import { ConfigError } from '../base/environment.ts'
+import { apiErrorBody, BrokerError } from '../base/errors.ts'
 /**
  * `token-broker COMMAND`: reads the words, calls the command, turns errors into one line and an exit code.
  */
-import { enableCompileCache } from 'node:module'
-import { parseArgs } from 'node:util'
-import { apiErrorBody, BrokerError } from '../base/errors.ts'
-import { ConfigError } from '../base/settings.ts'
-import { type CommandLine, type CommandName, OPTIONS, UsageError } from './command-line.ts'
+import { type Language, terminalLanguage } from '../base/language.ts'
+import { visible } from '../base/visible.ts'
+import { type CommandLine, type CommandName, InputError, OPTIONS, UsageError } from './command-line.ts'
+import { jsonLine } from './output.ts'
+import { USAGE } from './usage.ts'
 
 /** Exit codes scripts can rely on. */
 const EXIT = { failed: 1, usage: 2, loginNeeded: 3, unavailable: 4 } as const
-
-const USAGE = `token-broker COMMAND
-
-  serve                        start the broker
-  login [PROVIDER]             device flow on this terminal (default qwen)
-  status [PROVIDER]            who is logged in, and for how long
-  token [PROVIDER]             print a valid access token, refreshing if due
-  logout [PROVIDER]            forget the login
-  import FILE --name NAME      a credentials file into a model config
-         [--provider qwen] [--model ID …]
-  keys [list] | create NAME [--config NAME …] [--model ID …] | revoke ID
-  configs [list]
-  doctor [CONFIG]              what is wrong with a config, and what to do
-  encryption-key generate | rotate
-  migrate                      bring the database up to date
-  completion bash | zsh | fish what the shell offers at the tabulator key
-
-Every command takes --json. Exit codes: 1 it failed, 2 wrong words, 3 a login is needed, 4 not available now.
-login, status, token and logout need no server; they use ~/.one_dragon_alpha/PROVIDER_oauth_creds.json.
-`
 
 type Command = (line: CommandLine) => Promise<void>
 
@@ -45,7 +29,7 @@ const COMMANDS: Readonly<Record<CommandName, () => Promise<Command>>> = {
   logout: async () => (await import('./token-file.ts')).logout,
   import: async () => (await import('./import.ts')).importFile,
   keys: async () => (await import('./keys.ts')).keys,
-  configs: async () => (await import('./keys.ts')).configs,
+  configs: async () => (await import('./configs.ts')).configs,
   doctor: async () => (await import('./doctor.ts')).doctor,
   'encryption-key': async () => (await import('./encryption-key.ts')).encryptionKey,
   migrate: async () => (await import('./encryption-key.ts')).migrateNow,
@@ -56,10 +40,10 @@ async function main(args: string[]): Promise<void> {
   const { positionals, values } = parse(args)
   const [name, ...words] = positionals
   if (values.help || name === undefined || name === 'help') {
-    process.stdout.write(USAGE)
+    process.stdout.write(USAGE[terminalLanguage(process.env)])
     return
   }
-  if (!isCommand(name)) throw new UsageError(`there is no command ${name}`)
+  if (!isCommand(name)) throw new UsageError(`there is no command ${name}`, `没有 ${name} 这个命令`)
   await (await COMMANDS[name]())({ words, options: values })
 }
 
@@ -71,24 +55,31 @@ function parse(args: string[]) {
   try {
     return parseArgs({ args, allowPositionals: true, options: OPTIONS })
   } catch (error) {
-    throw new UsageError((error as Error).message)
+    const { message } = error as Error // Node's, in English
+    throw new UsageError(message, `无法识别命令行：${message}`)
   }
 }
 
 /** With `--json` the one line is an object, as the API has it. */
 function report(error: unknown, isJson: boolean): number {
+  const language = terminalLanguage(process.env)
   if (isJson) {
-    const { message } = error as Error
-    const body = error instanceof BrokerError ? apiErrorBody(error) : { code: 'failed', message }
-    process.stderr.write(`${JSON.stringify({ error: body })}\n`)
+    const message = told(error, language)
+    const body = error instanceof BrokerError ? apiErrorBody(error, language) : { code: 'failed', message }
+    process.stderr.write(jsonLine({ error: body }))
     return exitCodeOf(error)
   }
-  const line = error instanceof BrokerError ? `${error.english} · ${error.chinese}` : (error as Error).message
-  process.stderr.write(`token-broker: ${line}\n`)
-  if (error instanceof UsageError) process.stderr.write(`\n${USAGE}`)
+  process.stderr.write(`token-broker: ${visible(told(error, language))}\n`)
+  if (error instanceof InputError) return EXIT.usage
+  if (error instanceof UsageError) process.stderr.write(`\n${USAGE[language]}`)
   else if (!(error instanceof BrokerError || error instanceof ConfigError))
-    process.stderr.write(`${(error as Error).stack}\n`)
+    process.stderr.write(`${visible((error as Error).stack ?? '')}\n`)
   return exitCodeOf(error)
+}
+
+function told(error: unknown, language: Language): string {
+  const isTold = error instanceof BrokerError || error instanceof UsageError
+  return isTold ? error.in(language) : (error as Error).message
 }
 
 function exitCodeOf(error: unknown): number {

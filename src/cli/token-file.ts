@@ -1,13 +1,14 @@
 /**
- * `status`, `token`, `logout`: one login on a JSON file, without a server.
+ * `status`, `token`, `logout`: one login on a JSON file, without a server; `token --config` that of an account.
  */
 import { systemClock } from '../base/clock.ts'
-import { readConfig } from '../base/config.ts'
+import { BrokerError } from '../base/errors.ts'
 import { mask } from '../base/secret.ts'
 import { QwenTokenManager } from '../credential/qwen-token-manager.ts'
-import { daysRemaining, readSessionToken } from '../oauth/session-token.ts'
+import { daysRemaining, readJwt } from '../oauth/jwt.ts'
+import { readConfig } from '../settings/config.ts'
 import { type CommandLine, UsageError } from './command-line.ts'
-import { answer } from './output.ts'
+import { answer, shown } from './output.ts'
 
 const DEFAULT_PROVIDER = 'qwen'
 
@@ -16,7 +17,11 @@ export function managerOf({ words, options }: CommandLine): QwenTokenManager {
   const { providers } = readConfig(process.env)
   const provider = providers.get(name)
   if (!provider) {
-    throw new UsageError(`there is no provider ${name}; there are ${[...providers.keys()].sort().join(', ')}`)
+    const known = [...providers.keys()].sort().join(', ')
+    throw new UsageError(
+      `there is no provider ${name}; there are ${known}`,
+      `没有提供方 ${name}；可用的有 ${known}`,
+    )
   }
   return QwenTokenManager.getInstance(provider)
 }
@@ -25,7 +30,7 @@ export async function status(line: CommandLine): Promise<void> {
   const manager = managerOf(line)
   const tokens = await manager.status()
   const now = systemClock()
-  const claims = tokens && readSessionToken(tokens.accessToken)
+  const claims = tokens && readJwt(tokens.accessToken)
   const facts = {
     provider: manager.provider.name,
     file: manager.persistence.file,
@@ -43,8 +48,22 @@ export async function status(line: CommandLine): Promise<void> {
 }
 
 export async function token(line: CommandLine): Promise<void> {
+  const [wanted] = line.options.config ?? []
+  if (wanted !== undefined) return tokenOfConfig(line, wanted)
   const access_token = await managerOf(line).accessToken()
   answer(line, { access_token }, `${access_token}\n`)
+}
+
+/** Out of the database, like a running broker would; whoever runs this command has the encryption key anyway. */
+async function tokenOfConfig(line: CommandLine, wanted: string): Promise<void> {
+  const { COMMAND_LINE } = await import('../storage/audit-log.ts')
+  const { findConfigs, inWorkspace } = await import('./workspace.ts')
+  await inWorkspace(async ({ configReader, tokenReading }) => {
+    const [config] = await findConfigs(configReader, wanted)
+    if (!config) throw new BrokerError('config_not_found')
+    const handed = await tokenReading.read(config.id, COMMAND_LINE)
+    answer(line, handed, `${handed.access_token}\n`)
+  })
 }
 
 export async function logout(line: CommandLine): Promise<void> {
@@ -55,9 +74,9 @@ export async function logout(line: CommandLine): Promise<void> {
 }
 
 function factsTable(facts: Record<string, unknown>): string {
-  const shown = Object.entries(facts).map(([name, value]) => {
+  const lines = Object.entries(facts).map(([name, value]) => {
     const isInstant = name.endsWith('_at') && typeof value === 'number'
-    return `${name.replaceAll('_', ' ').padEnd(16)} ${isInstant ? new Date(value).toLocaleString() : (value ?? '-')}\n`
+    return `${name.replaceAll('_', ' ').padEnd(16)} ${isInstant ? new Date(value).toLocaleString() : shown(String(value ?? '-'))}\n`
   })
-  return shown.join('')
+  return lines.join('')
 }

@@ -3,14 +3,15 @@
  * notices what changed by the change counter.
  */
 import { closeParts } from '../background.ts'
-import { loadConfig } from '../base/config.ts'
 import { BrokerError } from '../base/errors.ts'
 import { createLog } from '../base/log.ts'
-import { readSettings } from '../base/settings.ts'
 import { joinParts, type Parts } from '../parts.ts'
 import { readSandboxOrigin } from '../sandbox/address-file.ts'
-import type { Database } from '../storage/database.ts'
+import { loadConfig } from '../settings/config.ts'
+import { readSettings } from '../settings/settings.ts'
+import { proveKeys, rowsAreSealed } from '../storage/encryption-canary.ts'
 import { migrate } from '../storage/migrate.ts'
+import { refusalBy } from '../storage/when-usable.ts'
 
 export async function inWorkspace<T>(work: (parts: Parts) => Promise<T>): Promise<T> {
   const settings = readSettings(process.env)
@@ -18,8 +19,12 @@ export async function inWorkspace<T>(work: (parts: Parts) => Promise<T>): Promis
   const parts = joinParts(loadConfig(settings, process.env, { sandboxOrigin }), createLog('silent'))
   try {
     await migrate(parts.database)
+    await proveKeys(parts.database, parts.keyRing)
+    if (await rowsAreSealed(parts.database)) parts.seals.enforce()
     await parts.changes.look()
     return await work(parts)
+  } catch (error) {
+    throw refusalBy(parts.config, error) ?? error
   } finally {
     await closeParts(parts)
   }
@@ -28,15 +33,8 @@ export async function inWorkspace<T>(work: (parts: Parts) => Promise<T>): Promis
 export const NO_CONFIGS = 'no model configs yet; connect an account in the console, or import FILE\n'
 
 /** @param wanted a name or an id; undefined: all. @throws BrokerError config_not_found */
-export async function findConfigs(database: Database, wanted?: string) {
-  const rows = await database.run((db) =>
-    db
-      .selectFrom('model_configs')
-      .select(['id', 'name', 'provider', 'oauth_state', 'is_active'])
-      .where('deleted_at', 'is', null)
-      .orderBy('created_at')
-      .execute(),
-  )
+export async function findConfigs(reader: Parts['configReader'], wanted?: string) {
+  const rows = await reader.all()
   if (wanted === undefined) return rows
   const found = rows.filter(({ id, name }) => id === wanted || name === wanted)
   if (found.length === 0) throw new BrokerError('config_not_found')

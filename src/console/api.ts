@@ -1,6 +1,8 @@
 /**
  * Calls of the management API with the console's cookie, and the session behind it.
  */
+import type { ConsoleSessionItem } from '../admin/answers.ts'
+import { addressOf } from './root.ts'
 import { language, read, write } from './settings.ts'
 
 export class ApiError extends Error {
@@ -16,7 +18,6 @@ export class ApiError extends Error {
 
 interface ErrorBody {
   readonly code?: string
-  readonly detail?: string
   readonly message?: string
 }
 
@@ -39,13 +40,9 @@ export async function api<T>(method: string, path: string, body?: unknown): Prom
   const answer: unknown =
     text && response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : undefined
   if (response.ok) return answer as T
-  const { code = 'unknown', detail, message } = (answer ?? {}) as ErrorBody
+  const { code = 'unknown', message } = (answer ?? {}) as ErrorBody
   if (code === 'admin_token_required') session.dispatchEvent(new Event('ended'))
-  throw new ApiError(
-    code,
-    response.status,
-    (language() === 'zh' ? detail : message) ?? `HTTP ${response.status}`,
-  )
+  throw new ApiError(code, response.status, message ?? `HTTP ${response.status}`)
 }
 
 export const get = <T>(path: string): Promise<T> => api<T>('GET', path)
@@ -53,16 +50,23 @@ export const post = <T>(path: string, body?: unknown): Promise<T> => api<T>('POS
 
 /** @throws ApiError */
 export async function signIn(token: string): Promise<void> {
-  csrfToken = (await post<{ csrf_token: string }>('/api/session', { token })).csrf_token
+  csrfToken = (await post<ConsoleSessionItem>('/api/session', { token })).csrf_token
   write(HINT, 'yes')
 }
 
-/** Whether the cookie of an earlier visit is still good. */
+/** Whether the cookie of an earlier visit is still good. @throws ApiError if nobody can say just now */
 export async function resume(): Promise<boolean> {
   if (read(HINT) === null) return false
   const response = await send('GET', '/api/session')
-  if (response.ok) csrfToken = ((await response.json()) as { csrf_token: string }).csrf_token
+  if (response.status >= 500) throw new ApiError('unknown', response.status, `HTTP ${response.status}`)
+  if (response.ok) csrfToken = ((await response.json()) as ConsoleSessionItem).csrf_token
   return response.ok
+}
+
+/** Why the broker cannot do its work, as `/health/ready` says; undefined if it can. */
+export async function troubleOfBroker(): Promise<string | undefined> {
+  const response = await send('GET', '/health/ready')
+  return response.ok ? undefined : ((await response.json()) as { status: string }).status
 }
 
 export async function signOut(): Promise<void> {
@@ -73,9 +77,10 @@ export async function signOut(): Promise<void> {
 
 async function send(method: string, path: string, body?: unknown): Promise<Response> {
   try {
-    return await fetch(path, {
+    return await fetch(addressOf(path), {
       method,
       headers: {
+        'accept-language': language(), // in which the broker says what is wrong
         ...(csrfToken !== undefined && { 'x-csrf-token': csrfToken }),
         ...(body !== undefined && { 'content-type': 'application/json' }),
       },

@@ -2,6 +2,7 @@
  * `/api/live`: one stream for the whole page. Views ask to be told; bursts are told once.
  */
 import { resume, session } from './api.ts'
+import { addressOf } from './root.ts'
 
 const BURST_MS = 300
 const REOPEN_MS = 5_000
@@ -9,6 +10,8 @@ const REOPEN_MS = 5_000
 const listeners = new Set<() => void>()
 let source: EventSource | undefined
 let burst: ReturnType<typeof setTimeout> | undefined
+/** Whoever greets again was away: something may have changed meanwhile. */
+let hasGreeted = false
 let reopening: ReturnType<typeof setTimeout> | undefined
 
 /** @returns stops telling */
@@ -19,9 +22,12 @@ export function onLive(listener: () => void): () => void {
 
 export function openLive(): void {
   closeLive()
-  source = new EventSource('/api/live')
+  source = new EventSource(addressOf('/api/live'))
   source.addEventListener('message', ({ data }) => {
-    if ((JSON.parse(data) as { kind: string }).kind === 'hello') return
+    const isHello = (JSON.parse(data) as { kind: string }).kind === 'hello'
+    const isFirst = isHello && !hasGreeted
+    hasGreeted ||= isHello
+    if (isFirst) return
     clearTimeout(burst)
     burst = setTimeout(() => {
       for (const listener of listeners) listener()

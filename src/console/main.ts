@@ -18,6 +18,8 @@ import { View } from './parts/view.ts'
 import { applySettings, choose, language, type Theme, theme } from './settings.ts'
 import { type Text, t } from './texts.ts'
 
+const RETRY_MS = 3_000
+
 const NAVIGATION: readonly [path: string, text: Text, icon: Icon][] = [
   ['overview', 'Overview', 'overview'],
   ['playground', 'Playground', 'chat'],
@@ -27,15 +29,17 @@ const NAVIGATION: readonly [path: string, text: Text, icon: Icon][] = [
 ]
 
 class BrokerConsole extends View {
-  static override properties = { isSignedIn: { state: true }, path: { state: true } }
+  static override properties = { isSignedIn: { state: true }, isAway: { state: true }, path: { state: true } }
   /** Undefined until it is known. */
   declare protected isSignedIn: boolean | undefined
+  declare protected isAway: boolean
   /** What follows `#/`, split. */
   declare protected path: readonly string[]
 
   constructor() {
     super()
     this.path = readPath()
+    this.isAway = false
     session.addEventListener('ended', () => {
       closeLive()
       this.isSignedIn = false
@@ -44,15 +48,25 @@ class BrokerConsole extends View {
       this.path = readPath()
       void this.updateComplete.then(() => this.#enter())
     })
-    void resume()
-      .catch(() => false)
-      .then((isGood) => {
-        if (isGood) this.#begin()
-        else this.isSignedIn = false
-      })
+    void this.#resume()
+  }
+
+  /** A broker that is away for a moment ends no session: it is asked until it answers. */
+  async #resume(): Promise<void> {
+    try {
+      if (await resume()) this.#begin()
+      else this.isSignedIn = false
+      this.isAway = false
+    } catch {
+      this.isAway = true
+      setTimeout(() => void this.#resume(), RETRY_MS)
+    }
   }
 
   protected override render(): TemplateResult | typeof nothing {
+    if (this.isAway) {
+      return html`<main class="gate"><p class="note bad" role="alert">${t('The broker cannot be reached. This page comes back by itself.')}</p></main>`
+    }
     if (this.isSignedIn === undefined) return nothing
     if (!this.isSignedIn) {
       return html`<main class="gate"><view-sign-in @signed-in=${() => this.#begin()}></view-sign-in>${this.#preferences()}</main>`

@@ -2,9 +2,12 @@
  * Everything the console says: English is the key, Chinese the value, so that a text without a translation does not
  * compile.
  */
+import { OF_ACCOUNTS } from './account-texts.ts'
 import { language } from './settings.ts'
 
 const CHINESE = {
+  ...OF_ACCOUNTS,
+
   // frame
   Overview: '概览',
   Playground: '试用',
@@ -20,6 +23,8 @@ const CHINESE = {
   'Skip to content': '跳到正文',
   'Sign in': '登录',
   'Admin token': '管理员令牌',
+  'That is not the admin token.': '管理员令牌不正确。',
+  'The broker cannot be reached. This page comes back by itself.': '无法连接服务，恢复后页面会自动继续。',
   'Sign in with the admin token. The first start wrote it to a file: data/admin-token.':
     '请使用管理员令牌登录。首次启动时已写入文件 data/admin-token。',
 
@@ -42,7 +47,7 @@ const CHINESE = {
   Models: '模型',
   'separated by commas': '用逗号分隔',
   any: '任意',
-  'only if it is another': '仅在不同时填写',
+  'only where it differs': '仅在不同时填写',
   Any: '任意',
   'and {n} more': '另有 {n} 项',
 
@@ -51,9 +56,8 @@ const CHINESE = {
   'Connect your first account': '连接您的第一个账号',
   'Pick a provider and approve once on its page. Your apps then use one address and one key that never expires.':
     '选择提供方，并在其页面上授权一次。之后应用只需一个地址和一个永不过期的密钥。',
-  'Everything is connected. Nothing needs you.': '一切正常，无需处理。',
-  '{n} accounts need a person': '{n} 个账号需要处理',
-  'Needs a person': '需要处理',
+  'Nothing needs you.': '目前无需处理。',
+  '{n} accounts need a login': '{n} 个账号需要登录',
   All: '全部',
   Enabled: '已启用',
   'Find by name': '按名称查找',
@@ -68,68 +72,42 @@ const CHINESE = {
   '{n} errors': '{n} 个错误',
   'highest {n}': '最高 {n}',
   Look: '查看',
+  'The broker cannot do its work: {problem}': '服务无法正常工作：{problem}',
+  'the database does not answer': '数据库无响应',
+  'the database cannot be written': '数据库无法写入',
+  'the journal cannot be written': '刷新日志文件无法写入',
+  'TOKEN_ENCRYPTION_KEY does not open the database': 'TOKEN_ENCRYPTION_KEY 无法解密数据库',
 
-  // states
-  Active: '正常',
-  Disabled: '已停用',
-  Refreshing: '刷新中',
-  'Waiting to retry': '等待重试',
-  Uncertain: '状态不确定',
-  'Login needed': '需要登录',
-  'Not connected': '未连接',
-  'Provider file missing': '缺少提供方文件',
-  'Does not expire': '不会过期',
-  'Not known': '未知',
-  'Expires {time}': '{time}过期',
-  'Expired {time}': '已于{time}过期',
-  'Refreshed {time}': '{time}刷新',
-  Refreshed: '已刷新',
-  'Connected again': '已重新连接',
-  'Expires soon': '即将过期',
-  'Nothing has happened yet.': '暂无记录。',
-
-  // one account
-  Provider: '提供方',
-  Token: '令牌',
-  'Last refresh': '上次刷新',
-  'Base URL': '接口地址',
-  Scope: '权限范围',
-  Fingerprint: '指纹',
-  Created: '创建时间',
-  Test: '测试',
-  'Refresh now': '立即刷新',
-  'Log in again': '重新登录',
-  'Enter the key': '填写密钥',
-  Disable: '停用',
-  Enable: '启用',
-  'Delete {name}?': '删除 {name}？',
-  'Its tokens are erased and calls that use it fail. This cannot be undone.':
-    '其令牌将被清除，使用它的调用将失败。此操作无法撤销。',
-  'The token was refreshed.': '令牌已刷新。',
-  '{name} is connected again.': '{name} 已重新连接。',
-  'New API key': '新的 API 密钥',
-  'New access token': '新的访问令牌',
-  Login: '登录',
-  Expiry: '有效期',
-  Refresh: '刷新',
-  Address: '地址',
-  'One token': '单令牌调用',
-  Check: '检查',
-  Requests: '请求数',
-
-  // connect
-  'All providers': '全部提供方',
-  'Log in with a code': '验证码登录',
-  'API key': 'API 密钥',
-  'Web session': '网页会话',
-  'Client credentials': '客户端凭据',
-  'Access token': '访问令牌',
-  Connect: '连接',
-  'Enter a model to test with.': '请填写用于测试的模型。',
-  '{name} is connected.': '{name} 已连接。',
-  'Try it at once, or make a key for an app.': '立即试用，或为应用创建密钥。',
-  'Open the playground': '打开试用页面',
-  'Create a key': '创建密钥',
+  // audit
+  What: '内容',
+  Who: '操作者',
+  Anybody: '任何人',
+  Credentials: '凭据',
+  Logins: '账号登录',
+  'Sign-ins': '控制台登录',
+  Console: '控制台',
+  'Login link': '登录链接',
+  Onboarding: '账号接入',
+  'Command line': '命令行',
+  'The broker itself': '系统',
+  'Account created': '已创建账号',
+  'Account changed': '已修改账号',
+  'Account deleted': '已删除账号',
+  'Logged in': '已重新登录',
+  'Refresh asked for': '手动刷新',
+  Tested: '已测试',
+  'Token read': '已读取令牌',
+  'Key created': '已创建密钥',
+  'Key rotated': '已轮换密钥',
+  'Key changed': '已修改密钥',
+  'Changed without the key': '被没有密钥的人改动',
+  'Key revoked': '已吊销密钥',
+  'Login approved': '已授权登录',
+  'Signed in': '已登录控制台',
+  'Signed out': '已退出控制台',
+  'Access refused': '访问被拒绝',
+  'Grant revoked': '已撤销授权',
+  'Grant not revoked': '授权未能撤销',
 
   // keys
   'Create key': '创建密钥',
@@ -157,6 +135,19 @@ const CHINESE = {
   'Your new key: {name}': '新密钥：{name}',
   'Copy it now. It is stored as a digest only and cannot be shown again.':
     '请立即复制。系统只保存其摘要，之后无法再次显示。',
+  'Change key': '修改密钥',
+  Rotate: '轮换',
+  'Rotate {name}?': '轮换 {name}？',
+  'It gets a new key. The one that apps have now works on for the time you choose.':
+    '将生成新密钥。应用当前使用的密钥在您选择的时间内仍然有效。',
+  'The old key works for': '旧密钥继续有效',
+  'not at all': '立即失效',
+  'an hour': '1 小时',
+  'a day': '1 天',
+  'a week': '1 周',
+  'Never used': '从未使用',
+  'Used {time}': '{time}使用',
+  'The one before works until {time}.': '旧密钥在 {time} 之前仍然有效。',
   'Copy the key': '复制密钥',
   'Copy the snippet': '复制代码',
   'How to use it': '使用方法',
@@ -214,9 +205,10 @@ export type Text = keyof typeof CHINESE
 
 /** What English says of one. */
 const SINGULAR: Partial<Record<Text, string>> = {
-  '{n} accounts need a person': '{n} account needs a person',
+  '{n} accounts need a login': '{n} account needs a login',
   '{n} errors': '{n} error',
   '{n} accounts': '{n} account',
+  '{n} models': '{n} model',
 }
 
 /** In the chosen language, with its values in place. */

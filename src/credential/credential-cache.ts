@@ -1,36 +1,65 @@
 /**
  * The credentials this process last saw, decrypted, most recently used first.
+ *
+ * What may have changed is not handed out before it was read again, but not thrown away either: should its row have
+ * gone back in time, this is the newer one.
  */
 import { LRUCache } from 'lru-cache'
-import type { Credential } from './credential.ts'
+import type { ChangeWatcher } from '../storage/changes.ts'
+import { type Credential, isOlder } from './credential.ts'
 
 /** At about 3 kB a credential, 100,000 of them would be 300 MB; cold ones cost one indexed query. */
 const MAX_CREDENTIALS = 10_000
 
 export class CredentialCache {
-  readonly #cache = new LRUCache<string, Credential>({ max: MAX_CREDENTIALS })
+  readonly #cache = new LRUCache<string, Held>({ max: MAX_CREDENTIALS })
+  readonly #changes: Changes
 
-  get(configId: string): Credential | undefined {
-    return this.#cache.get(configId)
+  constructor(changes: Changes) {
+    this.#changes = changes
   }
 
-  /** Never replaces a newer version by an older one: two reads of a row may come back in the wrong order. */
-  put(credential: Credential): void {
-    const present = this.#cache.peek(credential.configId)
-    if (present === undefined || credential.version >= present.version) {
-      this.#cache.set(credential.configId, credential)
+  /** Undefined also if its config may have changed since it was read. */
+  get(configId: string): Credential | undefined {
+    const held = this.#cache.get(configId)
+    if (!held) return undefined
+    const { seen } = this.#changes
+    if (held.seen !== seen) {
+      if (this.#changes.hasChanged(configId, held.seen)) return undefined
+      held.seen = seen
+    }
+    return held.credential
+  }
+
+  /** The changes that are known of now, to be given with what is read from now on. */
+  get seen(): number {
+    return this.#changes.seen
+  }
+
+  /** Whatever was put last of the newest version, even if it may have changed. */
+  newest(configId: string): Credential | undefined {
+    return this.#cache.peek(configId)?.credential
+  }
+
+  /**
+   * Never replaces a newer version by an older one: two reads of a row may come back in the wrong order.
+   * @param seen what it was when the read began
+   */
+  put(credential: Credential, seen = this.seen): void {
+    const present = this.newest(credential.configId)
+    if (present === undefined || !isOlder(credential, present)) {
+      this.#cache.set(credential.configId, { credential, seen })
     }
   }
 
   forget(configId: string): void {
     this.#cache.delete(configId)
   }
+}
 
-  clear(): void {
-    this.#cache.clear()
-  }
+type Changes = Pick<ChangeWatcher, 'seen' | 'hasChanged'>
 
-  values(): Iterable<Credential> {
-    return this.#cache.values()
-  }
+interface Held {
+  readonly credential: Credential
+  seen: number
 }

@@ -4,75 +4,107 @@
  * Immutable. A refresh makes a new one with a higher version; nobody changes this one under a running request.
  */
 import { createHash } from 'node:crypto'
-import type { Provider } from '../base/provider.ts'
+import { followedBy, type TokenSet } from '../oauth/token-response.ts'
+import type { Provider } from '../provider/provider.ts'
+import { type UpstreamTarget, upstreamTarget } from '../upstream/resource-url.ts'
 
 export type CredentialState = 'active' | 'refreshing' | 'uncertain' | 'reauth_required' | 'missing'
 
-export interface Credential {
+export interface Credential extends Standing {
   readonly configId: string
   readonly provider: Provider
-  /** Rises with every write of tokens. 0 for API keys, which never change. */
-  readonly version: number
   readonly state: CredentialState
-  /** What upstream gets as bearer: an access token, a session token or an API key. '' while there is none. */
-  readonly accessToken: string
-  readonly refreshToken: string | undefined
-  readonly tokenType: string
-  readonly scope: string | undefined
-  /** Epoch ms; undefined where nobody said. */
-  readonly expiresAt: number | undefined
-  /** Epoch ms at which we obtained the tokens; undefined where somebody handed them to us. */
-  readonly refreshedAt: number | undefined
-  readonly metadata: { readonly [name: string]: unknown }
+  /** `accessToken` is what upstream gets as bearer: an access token, a session token or an API key. '' while there is none. */
+  readonly tokens: TokenSet
   /** The config's own base URL ('' for OAuth providers). */
   readonly baseUrl: string
+  readonly attempt: AttemptRecord
+}
 
-  readonly attemptId: string | undefined
-  readonly lastAttemptId: string | undefined
+/** What the row says of attempts to renew it. */
+export interface AttemptRecord {
+  /** Holds the lease, or held it when it ran out; undefined once it was given back. */
+  readonly id: string | undefined
+  /** Whose answer the tokens are. */
+  readonly lastId: string | undefined
   /** The lease was held when the row was read, by the database's clock. */
   readonly leaseIsLive: boolean
-  /** Epoch ms before which no refresh may start (back-off). */
-  readonly nextAttemptAt: number
+  /** Epoch ms before which no other may start (back-off). */
+  readonly nextAt: number
   readonly lastError: string | undefined
 }
 
-/** Where upstream may be, if the token says so (`resource_url` survives a refresh that omits it). */
-export function resourceUrlOf(credential: Pick<Credential, 'metadata'>): string | undefined {
-  const value = credential.metadata['resource_url']
-  return typeof value === 'string' ? value : undefined
+/**
+ * Where a credential stands. Versions count the writes of one database; should that go back to an earlier state,
+ * the time of the login tells a new login from the rest of an old one.
+ */
+export interface Standing {
+  /** Epoch ms at which somebody logged in or handed tokens over; a refresh leaves it as it is. */
+  readonly loginAt: number
+  /** Rises with every write of tokens. 0 for API keys, which never change. */
+  readonly version: number
+}
+
+export function isOlder(one: Standing, other: Standing): boolean {
+  return one.loginAt < other.loginAt || (one.loginAt === other.loginAt && one.version < other.version)
+}
+
+/** The credential that the answer to an attempt makes of an old one. */
+export function renewedBy(row: Credential, answer: TokenSet, attemptId: string): Credential {
+  return {
+    ...row,
+    version: row.version + 1,
+    state: 'active',
+    tokens: followedBy(row.tokens, answer),
+    attempt: { id: undefined, lastId: attemptId, leaseIsLive: false, nextAt: 0, lastError: undefined },
+  }
+}
+
+/**
+ * Where its calls go: where the token says, if it does (`resource_url`), else to a base URL.
+ * @throws BrokerError upstream_not_allowed | upstream_not_configured
+ */
+export function targetOf({ provider, tokens, baseUrl }: Credential): UpstreamTarget {
+  const { resource_url: url } = tokens.metadata
+  return upstreamTarget(provider, typeof url === 'string' ? url : undefined, baseUrl)
 }
 
 /** Whether there is anything to renew it with. */
-export function isRenewable(credential: Credential): boolean {
-  if (credential.provider.kind === 'device_code') return credential.refreshToken !== undefined
-  return credential.provider.kind !== 'api_key'
+export function isRenewable({ provider, tokens }: Credential): boolean {
+  if (provider.kind === 'device_code') return tokens.refreshToken !== undefined
+  return provider.kind !== 'api_key'
 }
 
 /** What decides when to renew. */
-export type Lifetime = Pick<Credential, 'provider' | 'expiresAt' | 'refreshedAt'>
+export interface Lifetime {
+  readonly provider: Provider
+  readonly tokens: Pick<TokenSet, 'expiresAt' | 'receivedAt'>
+}
 
 /**
  * True from `before_seconds` ahead of expiry on, but never in the first half of a known lifetime: a token that
- * lives 60 s would else be due from birth (interface.md §6).
+ * lives 60 s would else be due from birth (docs/api.md, Calls).
  */
-export function isDue(credential: Lifetime, now: number): boolean {
-  if (credential.expiresAt === undefined) return false
-  return now > credential.expiresAt - leadTimeMs(credential)
+export function isDue(lifetime: Lifetime, now: number): boolean {
+  const { expiresAt } = lifetime.tokens
+  return expiresAt !== undefined && now > expiresAt - leadTimeMs(lifetime)
 }
 
 /** How long before expiry the inline path begins to renew, in ms. */
-export function leadTimeMs({ provider, expiresAt, refreshedAt }: Lifetime): number {
-  const before =
-    provider.kind === 'session' && provider.session
-      ? provider.session.refreshBeforeMs
-      : provider.refresh.beforeMs
-  if (expiresAt === undefined || refreshedAt === undefined) return before
-  return Math.min(before, (expiresAt - refreshedAt) / 2)
+export function leadTimeMs({ provider, tokens: { expiresAt, receivedAt } }: Lifetime): number {
+  const before = maxLeadTimeMs(provider)
+  if (expiresAt === undefined || receivedAt === undefined) return before
+  return Math.min(before, (expiresAt - receivedAt) / 2)
+}
+
+/** The same for tokens of a long life. */
+export function maxLeadTimeMs({ kind, session, refresh }: Provider): number {
+  return kind === 'session' && session ? session.refreshBeforeMs : refresh.beforeMs
 }
 
 /** True while upstream should still accept the access token: to its real end. */
-export function isUsable(credential: Credential, now: number): boolean {
-  return credential.accessToken !== '' && (credential.expiresAt === undefined || now < credential.expiresAt)
+export function isUsable({ tokens: { accessToken, expiresAt } }: Credential, now: number): boolean {
+  return accessToken !== '' && (expiresAt === undefined || now < expiresAt)
 }
 
 /** Tells refresh tokens apart without showing them. */

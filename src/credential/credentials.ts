@@ -1,35 +1,46 @@
 /**
  * Gives callers a credential that upstream should still accept: cache → store → refresh.
  */
-import { type Clock, MINUTE, within } from '../base/clock.ts'
+import { type Clock, MINUTE, SECOND, within } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
-import { type Credential, isDue, isRenewable, isUsable } from './credential.ts'
+import { SingleFlight } from '../base/single-flight.ts'
+import { type Credential, isDue, isOlder, isRenewable, isUsable } from './credential.ts'
 import type { CredentialCache } from './credential-cache.ts'
 import type { CredentialStore } from './credential-store.ts'
-import type { Refresher } from './refresh.ts'
+import type { Flight, Refresher } from './refresh.ts'
 import { MAX_WATCH_MS } from './refresh-machine.ts'
+import type { Outcome } from './refresh-step.ts'
 
 const RETRY_AFTER_SECONDS = 5
+/** SDKs wait no longer than that by themselves. */
+const MAX_RETRY_AFTER_SECONDS = 60
+/** How long a row is waited for to say whether somebody renewed it, once upstream has refused the token. */
+const MAX_READ_MS = 2_000
 /** Whoever asked for a refresh wants to see it in the row; callers of a model need not wait for that. */
 const STORED_WITHIN_MS = 2_000
+
+/** A refresh because upstream refused a token. */
+interface Forced {
+  readonly version: number
+  readonly renewal: Promise<Credential | undefined>
+  /** Epoch ms; refusals of the same version ask for no other until then. */
+  until: number
+}
 
 export class Credentials {
   readonly #cache: CredentialCache
   readonly #store: CredentialStore
-  readonly #refresher: Pick<Refresher, 'refresh'>
+  readonly #refresher: Pick<Refresher, 'refresh' | 'putRight'>
   readonly #clock: Clock
   /** Reads under way, so that a thousand callers of a cold config make one query. */
-  readonly #loads = new Map<string, Promise<Credential>>()
-  /** The last refresh because upstream refused: from which version, when it began, and what it brings. */
-  readonly #forced = new Map<
-    string,
-    { version: number; at: number; renewal: Promise<Credential | undefined> }
-  >()
+  readonly #loads = new SingleFlight<Credential>()
+  /** The last refresh because upstream refused, by config. */
+  readonly #forced = new Map<string, Forced>()
 
   constructor(
     cache: CredentialCache,
     store: CredentialStore,
-    refresher: Pick<Refresher, 'refresh'>,
+    refresher: Pick<Refresher, 'refresh' | 'putRight'>,
     clock: Clock,
   ) {
     this.#cache = cache
@@ -46,12 +57,14 @@ export class Credentials {
 
   /**
    * Gives a credential that upstream should still accept. Near expiry one refresh is shared by all callers; each
-   * waits up to `wait_seconds` and then goes on with the old token while that is valid (interface.md §6).
+   * waits up to `wait_seconds` and then goes on with the old token while that is valid (docs/api.md, Calls).
    *
    * @param onWait called if this caller has to wait for a refresh
+   * @param patienceMs how long it can wait
    * @throws BrokerError credential_reauth_required | refresh_unavailable | storage_unavailable | decryption_failed
    */
-  async usable(configId: string, onWait?: () => void): Promise<Credential> {
+  async usable(configId: string, onWait?: () => void, patienceMs = MAX_WATCH_MS): Promise<Credential> {
+    const { seen } = this.#cache
     const credential = this.#cache.get(configId) ?? (await this.#load(configId))
     assertAlive(credential)
     const now = this.#clock()
@@ -59,94 +72,124 @@ export class Credentials {
       if (isUsable(credential, now)) return credential
       throw new BrokerError('credential_reauth_required', { detail: 'expired, and nothing to renew it with' })
     }
-    if (now < credential.nextAttemptAt && isUsable(credential, now)) return credential
+    if (now < credential.attempt.nextAt && isUsable(credential, now)) return credential
     const flight = this.#refresher.refresh(credential)
-    let patience = MAX_WATCH_MS
+    let patience = patienceMs
     if (isUsable(credential, now)) {
       const waitUntil = flight.startedAt + credential.provider.refresh.waitMs
-      patience = this.#store.isAway ? 0 : waitUntil - Date.now()
+      patience = this.#store.isAway ? 0 : Math.min(patienceMs, waitUntil - Date.now())
     }
     if (patience > 0) onWait?.()
     const outcome = patience > 0 ? await within(patience, flight.outcome) : undefined
     if (outcome?.kind === 'renewed') return outcome.credential
     if (outcome?.kind === 'reauth_required') throw new BrokerError('credential_reauth_required')
-    if (outcome?.retryAt !== undefined) this.#cache.put({ ...credential, nextAttemptAt: outcome.retryAt })
+    if (outcome?.retryAt !== undefined) {
+      this.#cache.put({ ...credential, attempt: { ...credential.attempt, nextAt: outcome.retryAt } }, seen)
+    }
     if (isUsable(credential, this.#clock())) return credential
-    throw new BrokerError('refresh_unavailable', {
-      detail: outcome?.why ?? 'still refreshing',
-      retryAfterSeconds: RETRY_AFTER_SECONDS,
-    })
+    throw this.#unavailable(outcome)
   }
 
   /**
-   * After upstream answered 401: a newer credential to try once more with, or undefined when trying again would
-   * change nothing. If a newer one is stored it is used and nothing is refreshed; a fresh token that is refused
-   * too means that the account is not entitled, so there is no loop.
+   * After upstream answered 401: a newer credential to try once more with, or undefined when renewing could change
+   * nothing. If a newer one is stored it is used and nothing is refreshed; a fresh token that is refused too means
+   * that the account is not entitled, so there is no loop.
+   *
+   * @throws BrokerError credential_reauth_required | refresh_unavailable: it would help, but is not possible just now
    */
-  async afterRefusal(refused: Credential): Promise<Credential | undefined> {
+  async afterRefusal(refused: Credential, patienceMs = MAX_WATCH_MS): Promise<Credential | undefined> {
     const { configId } = refused
-    const stored = await this.#load(configId).catch(() => this.#cache.get(configId))
-    if (!stored) return undefined
+    const until = performance.now() + patienceMs
+    const stored = await this.#afterwards(refused, Math.min(MAX_READ_MS, patienceMs))
     assertAlive(stored)
-    if (stored.accessToken !== refused.accessToken && isUsable(stored, this.#clock())) return stored
+    const now = this.#clock()
+    if (stored.tokens.accessToken !== refused.tokens.accessToken && isUsable(stored, now)) return stored
     if (!isRenewable(stored)) return undefined
+    const patience = Math.max(0, until - performance.now())
     // It ran out on its way, which says nothing against the account.
-    if (!isUsable(stored, this.#clock())) return this.usable(configId)
+    if (!isUsable(stored, now)) return this.usable(configId, undefined, patience)
     const last = this.#forced.get(configId)
-    if (last && this.#clock() - last.at < MINUTE) {
+    if (last && now < last.until) {
       // Others were refused at the same version: one refresh serves them all, also while it is under way.
       if (stored.version === last.version) return last.renewal
       // Born of a refusal and refused again: it is not the token's fault.
-      if (stored.version === (await last.renewal)?.version) return undefined
+      if (stored.version === (await last.renewal.catch(() => undefined))?.version) return undefined
     }
-    const renewal = this.#force(stored)
-    this.#forced.set(configId, { version: stored.version, at: this.#clock(), renewal })
+    return this.#force(stored, patience)
+  }
+
+  /** What is known of a credential once it was refused. A database that is away, or slow, knows nothing newer. */
+  async #afterwards(refused: Credential, withinMs: number): Promise<Credential> {
+    const { configId } = refused
+    const stored = await within(
+      withinMs,
+      this.#load(configId).catch(() => undefined),
+    )
+    return stored ?? this.#cache.get(configId) ?? refused
+  }
+
+  #force(refused: Credential, patienceMs: number): Promise<Credential | undefined> {
+    const renewal = this.#newer(this.#refresher.refresh(refused, true), patienceMs)
+    const forced = { version: refused.version, until: this.#clock() + MINUTE, renewal }
+    this.#forced.set(refused.configId, forced)
+    renewal.catch((error: unknown) => {
+      const seconds = error instanceof BrokerError ? error.retryAfterSeconds : undefined
+      forced.until = this.#clock() + (seconds ?? RETRY_AFTER_SECONDS) * SECOND
+    })
     return renewal
   }
 
-  async #force(refused: Credential): Promise<Credential | undefined> {
-    const outcome = await within(MAX_WATCH_MS, this.#refresher.refresh(refused, true).outcome)
+  /** Undefined: whoever renews it has nothing newer. @throws as {@link afterRefusal} */
+  async #newer({ outcome: told }: Flight, patienceMs: number): Promise<Credential | undefined> {
+    const outcome = await within(patienceMs, told)
+    if (outcome?.kind === 'renewed') return outcome.credential
     if (outcome?.kind === 'reauth_required') throw new BrokerError('credential_reauth_required')
-    return outcome?.kind === 'renewed' ? outcome.credential : undefined
+    if (outcome?.isUnmoved) return undefined
+    throw this.#unavailable(outcome)
   }
 
-  /** Refreshes now, whether due or not. @throws as {@link usable} */
-  async renew(configId: string): Promise<Credential> {
-    const credential = await this.#load(configId)
-    assertAlive(credential)
-    if (!isRenewable(credential)) return credential
-    const flight = this.#refresher.refresh(credential, true)
-    const outcome = await within(MAX_WATCH_MS, flight.outcome)
-    if (outcome?.kind === 'renewed') {
-      await within(STORED_WITHIN_MS, flight.done)
-      return outcome.credential
-    }
-    if (outcome?.kind === 'reauth_required') throw new BrokerError('credential_reauth_required')
-    throw new BrokerError('refresh_unavailable', {
-      detail: outcome?.why ?? 'still refreshing',
-      retryAfterSeconds: RETRY_AFTER_SECONDS,
+  #unavailable(outcome: Extract<Outcome, { kind: 'unchanged' }> | undefined): BrokerError {
+    const { why = 'still refreshing', retryAt } = outcome ?? {}
+    const seconds =
+      retryAt === undefined ? RETRY_AFTER_SECONDS : Math.ceil((retryAt - this.#clock()) / SECOND)
+    return new BrokerError('refresh_unavailable', {
+      detail: why,
+      retryAfterSeconds: Math.min(Math.max(1, seconds), MAX_RETRY_AFTER_SECONDS),
     })
   }
 
-  /** The config was changed or deleted: the next caller reads the row. */
-  forget(configId: string): void {
-    this.#cache.forget(configId)
+  /** Refreshes now, whether due or not. @throws as {@link usable} | BrokerError session_not_extended */
+  async renew(configId: string): Promise<void> {
+    const credential = await this.#load(configId)
+    assertAlive(credential)
+    if (!isRenewable(credential)) return
+    const flight = this.#refresher.refresh(credential, true)
+    const newer = await this.#newer(flight, MAX_WATCH_MS)
+    await within(STORED_WITHIN_MS, flight.done)
+    if (!newer) throw new BrokerError('session_not_extended')
   }
 
   #load(configId: string): Promise<Credential> {
-    const running = this.#loads.get(configId)
-    if (running) return running
-    const load = this.#store
-      .load(configId)
-      .then((credential) => {
-        if (!credential) throw new BrokerError('config_not_found')
-        this.#cache.put(credential)
-        // Tokens that wait for the database to come back are newer than the row.
-        return this.#cache.get(configId) ?? credential
-      })
-      .finally(() => this.#loads.delete(configId))
-    this.#loads.set(configId, load)
-    return load
+    return this.#loads.run(configId, async () => {
+      const { seen } = this.#cache
+      const credential = await this.#store.load(configId)
+      if (!credential) {
+        this.#cache.forget(configId)
+        throw new BrokerError('config_not_found')
+      }
+      const known = this.#cache.newest(configId)
+      if (known && isOlder(credential, known)) return this.#outrank(credential, known, seen)
+      this.#cache.put(credential, seen)
+      return credential
+    })
+  }
+
+  /** What is in memory waits for the database to come back, or the database went back in time: it is newer than the row. */
+  #outrank(row: Credential, known: Credential, seen: number): Credential {
+    const current = { ...known, provider: row.provider, baseUrl: row.baseUrl }
+    this.#cache.put(current, seen)
+    this.#refresher.putRight(known)
+    return current
   }
 }
 

@@ -1,12 +1,18 @@
 /**
  * One login on a JSON file, for the command line: a valid access token whenever asked, refreshed if due.
  */
+import type { Dispatcher } from 'undici'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
-import type { Provider } from '../base/provider.ts'
+import { readProxies } from '../base/proxy-settings.ts'
+import { chooseProxy } from '../http1/egress-proxy.ts'
+import { numberOf } from '../oauth/answer-body.ts'
 import { AuthorizationServer } from '../oauth/authorization-server.ts'
-import { refreshToken } from '../oauth/refresh-token-grant.ts'
-import type { TokenSet } from '../oauth/token-response.ts'
+import { type Renewal, refreshToken } from '../oauth/refresh-token-grant.ts'
+import { renewSession } from '../oauth/session-renewal.ts'
+import { followedBy, type TokenSet } from '../oauth/token-response.ts'
+import type { Provider } from '../provider/provider.ts'
+import { createLoginAgent } from '../upstream/agent.ts'
 import { isDue } from './credential.ts'
 import { defaultFile, TokenPersistence } from './persistence/token-persistence.ts'
 
@@ -14,6 +20,7 @@ export class QwenTokenManager {
   static readonly #instances = new Map<string, QwenTokenManager>()
   readonly provider: Provider
   readonly persistence: TokenPersistence
+  readonly dispatcher: Dispatcher = createLoginAgent(chooseProxy(readProxies(process.env)))
   readonly #clock: Clock
 
   /** The one manager of this process for a provider's file. */
@@ -59,32 +66,50 @@ export class QwenTokenManager {
 
   async #present(): Promise<TokenSet> {
     const tokens = await this.persistence.load()
-    if (!tokens) throw new BrokerError('credential_reauth_required', { reason: 'nobody is logged in' })
+    if (!tokens)
+      throw new BrokerError('credential_reauth_required', {
+        reason: { english: 'nobody is logged in', chinese: '尚未登录' },
+      })
     return tokens
   }
 
-  #isDue({ expiresAt, receivedAt }: TokenSet): boolean {
-    return isDue({ provider: this.provider, expiresAt, refreshedAt: receivedAt }, this.#clock())
+  /** A session that its server did not extend is left alone for a while, as long as it is valid. */
+  #isDue(tokens: TokenSet): boolean {
+    const now = this.#clock()
+    if (!isDue({ provider: this.provider, tokens }, now)) return false
+    const { expiresAt, metadata } = tokens
+    const checkedAt = numberOf(metadata['checked_at'])
+    const pause = this.provider.session?.checkEveryMs ?? 0
+    const isResting = checkedAt !== undefined && now < checkedAt + pause
+    return !isResting || (expiresAt !== undefined && now >= expiresAt)
   }
 
+  /** Whatever became of the renewal, a token that is still valid is handed out. */
   async #refresh(tokens: TokenSet): Promise<string> {
-    if (tokens.refreshToken === undefined) throw new BrokerError('credential_reauth_required')
-    const server = new AuthorizationServer(this.provider)
-    const renewal = await refreshToken(server, tokens.refreshToken, this.#clock)
-    if (renewal.kind === 'tokens') {
-      await this.persistence.save({
-        ...renewal.tokens,
-        refreshToken: renewal.tokens.refreshToken ?? tokens.refreshToken,
-        scope: renewal.tokens.scope ?? tokens.scope,
-        metadata: { ...tokens.metadata, ...renewal.tokens.metadata },
-      })
+    const renewal = await this.#renew(tokens)
+    if (renewal?.kind === 'tokens') {
+      await this.persistence.save(followedBy(tokens, renewal.tokens))
       return renewal.tokens.accessToken
     }
-    if (renewal.kind === 'invalid_grant') {
+    if (renewal?.kind === 'invalid_grant') {
       await this.persistence.clear()
       throw new BrokerError('credential_reauth_required')
     }
+    if (renewal?.kind === 'unmoved') {
+      const metadata = { ...tokens.metadata, checked_at: Math.trunc(this.#clock()) }
+      await this.persistence.save({ ...tokens, metadata })
+    }
     if (tokens.expiresAt === undefined || this.#clock() < tokens.expiresAt) return tokens.accessToken
+    if (!renewal || renewal.kind === 'unmoved') throw new BrokerError('credential_reauth_required')
     throw new BrokerError('refresh_unavailable', { detail: renewal.why })
+  }
+
+  /** Undefined if there is nothing to renew it with. */
+  async #renew({ accessToken, refreshToken: token, expiresAt }: TokenSet): Promise<Renewal | undefined> {
+    const { provider, dispatcher } = this
+    if (provider.kind === 'session')
+      return renewSession(provider, accessToken, expiresAt, this.#clock, dispatcher)
+    if (token === undefined) return undefined
+    return refreshToken(new AuthorizationServer(provider, dispatcher), token, this.#clock)
   }
 }

@@ -1,92 +1,22 @@
 /**
  * The refresh state machine as one pure function: (phase, event) → the next phase and the one thing to do.
  *
- * Knows no clock, network or database, so that every path can be tabled and model-checked. `refresh.ts` is the
- * driver that does the things and reports what happened. docs/refresh.md draws it.
+ * Knows no clock, network or database, so that every path can be tabled and model-checked. `refresh-attempt.ts` is the
+ * driver that does the things and reports what happened. docs/refresh-machine.md draws it.
  *
  * Why so careful: a rotating refresh token is fatal to use twice (the server revokes the family, RFC 9700
  * §4.14.2), and its successor is fatal to lose once its answer was read.
  */
 import type { Renewal } from '../oauth/refresh-token-grant.ts'
-import type { TokenSet } from '../oauth/token-response.ts'
-import { type Credential, isUsable } from './credential.ts'
-
-export type Phase =
-  | { at: 'deciding' }
-  /** Somebody else holds the lease. */
-  | { at: 'watching' }
-  /** Somebody may have spent the refresh token without storing the answer: did it reach a journal? */
-  | { at: 'recovering'; row: Credential }
-  | { at: 'claiming'; row: Credential }
-  | { at: 'sending'; row: Credential }
-  | { at: 'storing'; row: Credential }
-  /** Told that the refresh token is dead: is it still the one in the row? */
-  | { at: 'confirming'; row: Credential; why: string }
-  | { at: 'clearing'; row: Credential }
-  | { at: 'releasing'; why: string; next: 'settle' | 'decide' }
-  | { at: 'settled'; outcome: Outcome }
-
-export type Outcome =
-  /** A newer version is there, ours or somebody else's. */
-  | { kind: 'renewed'; credential: Credential }
-  /** Nothing newer; the old access token goes on while it is valid. */
-  | { kind: 'unchanged'; why: string; retryAt: number | undefined }
-  | { kind: 'reauth_required' }
-
-export type Action =
-  | { do: 'read_row' }
-  /** Read the row again after a short pause. */
-  | { do: 'wait_and_read' }
-  | { do: 'replay_journal'; row: Credential }
-  | { do: 'claim_lease'; row: Credential }
-  /** The only action that spends the refresh token. */
-  | { do: 'send'; row: Credential }
-  /** In the tick the answer was read: journal it and publish it in memory. */
-  | { do: 'keep'; row: Credential; tokens: TokenSet }
-  /** Write what was kept. */
-  | { do: 'store'; row: Credential }
-  | {
-      do: 'release'
-      row: Credential
-      state: 'active' | 'uncertain'
-      why: string
-      backsOff: boolean
-      isExpiring: boolean
-      retryAfterMs: number | undefined
-    }
-  | { do: 'clear'; row: Credential; why: string }
-  | { do: 'nothing' }
-
-export type Event =
-  | { type: 'row'; row: Credential | undefined; now: number; waitedMs: number }
-  | { type: 'lease_granted' }
-  | { type: 'lease_refused' }
-  | { type: 'lease_lapsed' }
-  | { type: 'journal_replayed'; found: boolean }
-  | { type: 'answered'; renewal: Renewal }
-  | { type: 'kept' }
-  | { type: 'stored'; credential: Credential }
-  /** The row moved on under us (a new login), or an earlier, unacknowledged write of ours went through. */
-  | { type: 'superseded' }
-  | { type: 'cleared'; done: boolean }
-  | { type: 'released'; retryAt: number }
-  | { type: 'storage_failed'; why: string }
-
-export interface Step {
-  readonly phase: Phase
-  readonly action: Action
-}
+import { type Credential, type CredentialState, isOlder, isUsable } from './credential.ts'
+import type { Ahead } from './knowledge.ts'
+import type { Cause, Event, Outcome, Phase, Step } from './refresh-step.ts'
 
 /** No caller waits longer (invariant I7). */
 export const MAX_WATCH_MS = 12_000
-
-/** What set a refresh off. */
-export interface Cause {
-  /** The version the caller found wanting; a higher one in the row ends the matter. */
-  readonly version: number
-  /** Upstream refused the token, or a person asks: back-off does not hold it up. */
-  readonly isForced: boolean
-}
+/** Whoever else may know what followed a row that went back has this long to store it. */
+export const RESTORED_WITHIN_MS = 60_000
+const LOOK_AGAIN_MS = 5_000
 
 export function transition(cause: Cause, phase: Phase, event: Event): Step {
   if (event.type === 'storage_failed') return onStorageFailure(phase, event.why)
@@ -95,61 +25,110 @@ export function transition(cause: Cause, phase: Phase, event: Event): Step {
     case 'watching':
       return event.type === 'row' ? decide(cause, event) : impossible(phase, event)
     case 'recovering':
-      if (event.type !== 'journal_replayed') return impossible(phase, event)
-      if (event.found) return { phase: { at: 'deciding' }, action: { do: 'read_row' } }
-      if (phase.row.state === 'uncertain') return claim(phase.row)
-      return giveBack(phase.row, 'the lease ran out while a refresh was under way')
+      return event.type === 'journal_replayed' ? onReplay(phase.row, event.found) : impossible(phase, event)
     case 'claiming':
-      if (event.type === 'lease_granted') {
-        return { phase: { at: 'sending', row: phase.row }, action: { do: 'send', row: phase.row } }
-      }
-      return { phase: { at: 'watching' }, action: { do: 'read_row' } }
+      return onClaim(phase.row, event)
     case 'sending':
       // This process slept through its own lease: somebody else may be at work, so nothing is sent.
       if (event.type === 'lease_lapsed') return giveBack(phase.row, 'this process slept through its lease')
       return event.type === 'answered' ? onAnswer(phase.row, event.renewal) : impossible(phase, event)
     case 'storing':
-      if (event.type === 'kept') {
-        return { phase, action: { do: 'store', row: phase.row } }
-      }
-      if (event.type === 'stored') return settle({ kind: 'renewed', credential: event.credential })
-      return { phase: { at: 'deciding' }, action: { do: 'read_row' } }
+      if (event.type === 'kept') return { phase, action: { do: 'store', row: phase.row } }
+      return event.type === 'stored' ? settle({ kind: 'renewed', credential: event.credential }) : LOOK_AGAIN
     case 'confirming':
-      if (event.type !== 'row') return impossible(phase, event)
-      if (!event.row || event.row.version > phase.row.version) return decide(cause, event)
-      return {
-        phase: { at: 'clearing', row: phase.row },
-        action: { do: 'clear', row: phase.row, why: phase.why },
-      }
+      return event.type === 'row' ? onConfirmation(cause, phase, event) : impossible(phase, event)
     case 'clearing':
       if (event.type === 'cleared' && event.done) return settle({ kind: 'reauth_required' })
-      return { phase: { at: 'deciding' }, action: { do: 'read_row' } }
+      return LOOK_AGAIN
+    case 'restoring':
+      return event.type === 'restored' ? onRestored(cause, phase.credential, event) : impossible(phase, event)
     case 'releasing': {
-      if (phase.next === 'decide') return { phase: { at: 'deciding' }, action: { do: 'read_row' } }
+      if (phase.next === 'decide') return LOOK_AGAIN
       const retryAt = event.type === 'released' ? event.retryAt : undefined
-      return settle({ kind: 'unchanged', why: phase.why, retryAt })
+      return settle({ kind: 'unchanged', why: phase.why, retryAt, isUnmoved: phase.isUnmoved === true })
     }
     case 'settled':
       return { phase, action: { do: 'nothing' } }
   }
 }
 
+const LOOK_AGAIN: Step = { phase: { at: 'deciding' }, action: { do: 'read_row' } }
+
+function onReplay(row: Credential, isFound: boolean): Step {
+  if (isFound) return LOOK_AGAIN
+  if (row.state === 'uncertain') return claim(row)
+  return giveBack(row, 'the lease ran out while a refresh was under way')
+}
+
+function onClaim(row: Credential, event: Event): Step {
+  if (event.type === 'lease_granted') return { phase: { at: 'sending', row }, action: { do: 'send', row } }
+  if (event.type === 'unprepared') return unchanged(event.why, undefined)
+  if (event.type === 'server_away') return unchanged('the authorization server is away', event.retryAt)
+  return { phase: { at: 'watching' }, action: { do: 'read_row' } }
+}
+
+/** The refresh token is dead: only if it is still the one in the row is the login over. */
+function onConfirmation(
+  cause: Cause,
+  { row, why }: Extract<Phase, { at: 'confirming' }>,
+  event: Extract<Event, { type: 'row' }>,
+): Step {
+  if (!event.row || event.ahead?.credential || !isSame(event.row, row)) return decide(cause, event)
+  return { phase: { at: 'clearing', row }, action: { do: 'clear', row, why } }
+}
+
+function onRestored(
+  cause: Cause,
+  credential: Credential,
+  { done, now }: Extract<Event, { type: 'restored' }>,
+): Step {
+  const isEnough = cause.onlyRestores || (!cause.isForced && isUsable(credential, now))
+  return done && isEnough ? settle({ kind: 'renewed', credential }) : LOOK_AGAIN
+}
+
 /** What a row, freshly read, asks for. */
-function decide(cause: Cause, { row, now, waitedMs }: Extract<Event, { type: 'row' }>): Step {
+function decide(cause: Cause, event: Extract<Event, { type: 'row' }>): Step {
+  const { row, now, waitedMs, unsentFrom, ahead } = event
+  if (row && ahead?.credential) {
+    const { credential } = ahead
+    return { phase: { at: 'restoring', row, credential }, action: { do: 'restore', row, credential } }
+  }
   if (!row || row.state === 'reauth_required' || row.state === 'missing') {
     return settle({ kind: 'reauth_required' })
   }
-  if (row.version > cause.version) return settle({ kind: 'renewed', credential: row })
-  if (row.leaseIsLive) {
+  if (ahead) return onOutdated(cause, row, now, ahead)
+  if (isOlder(cause, row)) return settle({ kind: 'renewed', credential: row })
+  if (cause.onlyRestores) return unchanged('the row is as it was', undefined)
+  // A claim whose answer got lost: only this process can know that nothing was sent under it.
+  if (row.state === 'refreshing' && unsentFrom !== undefined) {
+    return giveBack(row, 'an unused lease', unsentFrom)
+  }
+  if (row.attempt.leaseIsLive) {
     if (waitedMs >= MAX_WATCH_MS) return unchanged('another process is still refreshing', undefined)
     return { phase: { at: 'watching' }, action: { do: 'wait_and_read' } }
   }
   if (row.state === 'refreshing') return recover(row)
-  if (now < row.nextAttemptAt && !cause.isForced) return unchanged('backing off', row.nextAttemptAt)
+  const { nextAt } = row.attempt
+  if (now < nextAt && !cause.isForced) return unchanged('backing off', nextAt)
   // The refresh token may be spent: as long as the access token lives, finding out can only do harm.
   if (row.state !== 'uncertain') return claim(row)
-  if (isUsable(row, now) && !cause.isForced) return unchanged('uncertain', row.expiresAt)
+  if (isUsable(row, now) && !cause.isForced) return unchanged('uncertain', row.tokens.expiresAt)
   return recover(row)
+}
+
+/**
+ * Its refresh token was spent, and what it brought is not to be had here: it is never sent. The access token serves
+ * while it lives; meanwhile another process may put the row right. In the end a person has to log in again.
+ */
+function onOutdated(cause: Cause, row: Credential, now: number, { isOver, forMs }: Ahead): Step {
+  const why = 'the database went back to before the last refresh'
+  const isServing = isUsable(row, now) && !cause.isForced
+  if (!isOver && (isServing || forMs < RESTORED_WITHIN_MS)) return unchanged(why, now + LOOK_AGAIN_MS)
+  return { phase: { at: 'clearing', row }, action: { do: 'ask_for_login', row, why } }
+}
+
+function isSame(one: Credential, other: Credential): boolean {
+  return !isOlder(one, other) && !isOlder(other, one)
 }
 
 function claim(row: Credential): Step {
@@ -177,7 +156,7 @@ function onAnswer(row: Credential, renewal: Renewal): Step {
         renewal.retryAfterMs,
       )
     case 'unmoved':
-      return release(row, 'active', renewal.why, renewal.retryAfterMs, true)
+      return unmoved(row, renewal)
     case 'unclear':
       return release(row, 'uncertain', renewal.why, undefined)
   }
@@ -185,14 +164,22 @@ function onAnswer(row: Credential, renewal: Renewal): Step {
 
 /**
  * Before anything was sent a lost database only means "not now". After an answer was read it is kept in memory
- * and in the journal, and storing goes on until it succeeds.
+ * and in the journal, and storing goes on until it succeeds: whatever the database says, only the row itself can
+ * end it. A claim that was not acknowledged may have been granted all the same, so its lease is given back.
  */
 function onStorageFailure(phase: Phase, why: string): Step {
-  if (phase.at === 'storing') {
-    return { phase, action: { do: 'store', row: phase.row } }
+  switch (phase.at) {
+    case 'storing':
+      return { phase, action: { do: 'store', row: phase.row } }
+    case 'settled':
+      return { phase, action: { do: 'nothing' } }
+    case 'restoring': // it stays in memory and in the journal, and is good for callers meanwhile
+      return settle({ kind: 'renewed', credential: phase.credential })
+    case 'claiming':
+      return giveBack(phase.row, `storage: ${why}`, phase.row.state, 'settle')
+    default:
+      return unchanged(`storage: ${why}`, undefined)
   }
-  if (phase.at === 'settled') return { phase, action: { do: 'nothing' } }
-  return unchanged(`storage: ${why}`, undefined)
 }
 
 function release(
@@ -200,20 +187,43 @@ function release(
   state: 'active' | 'uncertain',
   why: string,
   retryAfterMs: number | undefined,
-  isExpiring = false,
 ): Step {
   return {
     phase: { at: 'releasing', why, next: 'settle' },
-    action: { do: 'release', row, state, why, backsOff: true, isExpiring, retryAfterMs },
+    action: { do: 'release', row, state, why, backsOff: true, isExpiring: false, retryAfterMs },
+  }
+}
+
+/** A session whose server has nothing newer: told to a person once it is due, and of no account before. */
+function unmoved(
+  row: Credential,
+  { why, retryAfterMs, isEnding }: Extract<Renewal, { kind: 'unmoved' }>,
+): Step {
+  return {
+    phase: { at: 'releasing', why, next: 'settle', isUnmoved: true },
+    action: {
+      do: 'release',
+      row,
+      state: 'active',
+      why,
+      backsOff: isEnding,
+      isExpiring: isEnding,
+      retryAfterMs,
+    },
   }
 }
 
 /** Gives an unused lease back, or one whose holder is gone, and looks at the row again. */
-function giveBack(row: Credential, why: string): Step {
+function giveBack(
+  row: Credential,
+  why: string,
   // The holder may have sent before it died: from then on the refresh token counts as perhaps spent.
-  const state = row.state === 'active' ? 'active' : 'uncertain'
+  before: CredentialState = row.state,
+  next: 'settle' | 'decide' = 'decide',
+): Step {
+  const state = before === 'active' ? 'active' : 'uncertain'
   return {
-    phase: { at: 'releasing', why, next: 'decide' },
+    phase: { at: 'releasing', why, next },
     action: { do: 'release', row, state, why, backsOff: false, isExpiring: false, retryAfterMs: undefined },
   }
 }

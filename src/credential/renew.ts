@@ -1,6 +1,7 @@
 /**
  * Who renews which kind of credential: one request each.
  */
+import type { Dispatcher } from 'undici'
 import type { Clock } from '../base/clock.ts'
 import type { AuthorizationServer } from '../oauth/authorization-server.ts'
 import { requestClientCredentials } from '../oauth/client-credentials-grant.ts'
@@ -11,15 +12,15 @@ import type { Credential } from './credential.ts'
 export function createRenew(
   servers: (provider: string) => AuthorizationServer,
   clock: Clock,
+  dispatcher: Dispatcher,
 ): (credential: Credential) => Promise<Renewal> {
-  return async (credential) => {
-    const { provider } = credential
-    if (provider.kind === 'device_code' && credential.refreshToken !== undefined) {
-      return refreshToken(servers(provider.name), credential.refreshToken, clock)
+  return async ({ provider, tokens }) => {
+    if (provider.kind === 'device_code' && tokens.refreshToken !== undefined) {
+      return refreshToken(servers(provider.name), tokens.refreshToken, clock)
     }
     if (provider.kind === 'client_credentials') return requestClientCredentials(servers(provider.name), clock)
     if (provider.kind === 'session')
-      return renewSession(provider, credential.accessToken, credential.expiresAt, clock)
+      return renewSession(provider, tokens.accessToken, tokens.expiresAt, clock, dispatcher)
     return { kind: 'invalid_grant', why: 'there is nothing to renew it with' }
   }
 }

@@ -1,127 +1,102 @@
 /**
  * Refreshes idle and soon-due credentials in the background, so that callers rarely wait and unused logins live on.
  *
- * Every replica sweeps; the lease in the row makes it one effect. Each credential has its own moment, a little
- * ahead of the inline path, so that a thousand of them do not come due at once.
+ * Every replica sweeps; the lease in the row makes it one effect. Each credential has its own moment (sweep-moment.ts).
  */
-import { type Clock, DAY, SECOND } from '../base/clock.ts'
+import { LRUCache } from 'lru-cache'
+import { type Clock, DAY, MINUTE, SECOND } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
-import type { Provider } from '../base/provider.ts'
-import { recordEvent } from '../storage/audit-events.ts'
+import type { Provider } from '../provider/provider.ts'
+import { recordEventOnce } from '../storage/audit-events.ts'
 import type { Database } from '../storage/database.ts'
-import { type Credential, isRenewable, leadTimeMs } from './credential.ts'
-import type { CredentialStore } from './credential-store.ts'
+import type { Credential } from './credential.ts'
+import type { CredentialReader } from './credential-reader.ts'
 import type { Refresher } from './refresh.ts'
+import { SweepLane } from './sweep-lane.ts'
 
 export interface SweeperParts {
   readonly database: Database
-  readonly store: CredentialStore
-  readonly refresher: Refresher
+  readonly store: Pick<CredentialReader, 'load' | 'soonDue' | 'providersWithSoonDue'>
+  readonly refresher: Pick<Refresher, 'refresh' | 'isHeld'>
   readonly providers: ReadonlyMap<string, Provider>
   readonly clock: Clock
   readonly log: Logger
 }
 
-const SWEEP_EVERY_MS = 5 * SECOND
-const AT_ONCE = 8
-const BATCH = 200
-/** How much earlier than the inline path, at most. */
-const MAX_AHEAD = 1.2
+const SWEEP_EVERY_MS = 4 * SECOND
 const WARN_BEFORE_MS = 3 * DAY
-const AUDIT_KEPT_MS = 30 * DAY
+/** A row that cannot be read is looked at again then, should it be mended without being written. */
+const LOOK_AGAIN_MS = 5 * MINUTE
+const MAX_UNREADABLE = 10_000
 
 export class Sweeper {
   readonly #parts: SweeperParts
+  readonly #lanes: readonly SweepLane[]
   #timer: NodeJS.Timeout | undefined
   #isStopped = false
 
   constructor(parts: SweeperParts) {
     this.#parts = parts
+    const lane = {
+      ...parts,
+      look: (credential: Credential) => this.#warnIfLapsing(credential),
+      unreadable: new LRUCache<string, string>({ max: MAX_UNREADABLE, ttl: LOOK_AGAIN_MS }),
+    }
+    this.#lanes = [...parts.providers.values()]
+      .filter(({ kind }) => kind !== 'api_key')
+      .flatMap((provider) => [
+        new SweepLane(lane, provider, 'living'),
+        new SweepLane(lane, provider, 'ended'),
+      ])
   }
 
   start(): void {
     if (this.#isStopped) return
     const pause = SWEEP_EVERY_MS * (0.75 + Math.random() / 2)
     this.#timer = setTimeout(async () => {
-      await this.sweep().catch((error: unknown) => this.#parts.log.warn({ err: error }, 'sweep'))
+      await this.#beginRounds().catch((error: unknown) => this.#warn(error))
       this.start()
     }, pause).unref()
   }
 
   stop(): void {
     this.#isStopped = true
+    for (const lane of this.#lanes) lane.stop()
     clearTimeout(this.#timer)
   }
 
-  /** One round. @throws BrokerError storage_unavailable */
+  /** One round of everything, to its end. @throws BrokerError storage_unavailable */
   async sweep(): Promise<void> {
-    const now = this.#parts.clock()
-    for (const provider of this.#parts.providers.values()) {
-      if (provider.kind === 'api_key') continue
-      const ids = await this.#soonDue(provider, now)
-      for (let from = 0; from < ids.length; from += AT_ONCE) {
-        await Promise.all(ids.slice(from, from + AT_ONCE).map((id) => this.#visit(id, now)))
-      }
-    }
-    await this.#parts.database.run((db) =>
-      db
-        .deleteFrom('audit_events')
-        .where('created_at', '<', Math.trunc(now - AUDIT_KEPT_MS))
-        .execute(),
-    )
+    const lanes = await this.#lanesWithWork()
+    await Promise.all(lanes.map((lane) => lane.round()))
   }
 
-  /** Candidates by the index; the exact moment is judged on the credential. */
-  async #soonDue(provider: Provider, now: number): Promise<string[]> {
-    const lead = provider.session?.refreshBeforeMs ?? provider.refresh.beforeMs
-    const rows = await this.#parts.database.run((db) =>
-      db
-        .selectFrom('model_configs')
-        .select('id')
-        .where('oauth_state', 'in', ['active', 'uncertain', 'refreshing'])
-        .where('oauth_expires_at', '<', Math.trunc(now + lead * MAX_AHEAD))
-        .where('provider', '=', provider.name)
-        .where('deleted_at', 'is', null)
-        .where('next_attempt_at', '<=', Math.trunc(now))
-        .where('lease_until', '<=', Math.trunc(now))
-        .orderBy('oauth_expires_at')
-        .limit(BATCH)
-        .execute(),
-    )
-    return rows.map((row) => row.id)
+  async #beginRounds(): Promise<void> {
+    const lanes = await this.#lanesWithWork()
+    for (const lane of lanes) lane.round().catch((error: unknown) => this.#warn(error))
   }
 
-  async #visit(configId: string, now: number): Promise<void> {
-    const credential = await this.#parts.store.load(configId)
-    if (!credential || !isRenewable(credential)) return
-    await this.#warnIfLapsing(credential, now)
-    if (isSweepDue(credential, now)) await this.#parts.refresher.refresh(credential).done
+  #warn(error: unknown): void {
+    this.#parts.log.warn({ err: error }, 'sweep')
+  }
+
+  async #lanesWithWork(): Promise<readonly SweepLane[]> {
+    const { store, providers, refresher, clock } = this.#parts
+    const asked = [...providers.values()].filter(
+      ({ kind, name }) => kind !== 'api_key' && !refresher.isHeld(name),
+    )
+    const found = await store.providersWithSoonDue(asked, clock())
+    return this.#lanes.filter(({ provider }) => found.has(provider.name))
   }
 
   /** Some servers say how long a refresh token lives; a person should hear of its end before callers do. */
-  async #warnIfLapsing({ configId, metadata, refreshedAt }: Credential, now: number): Promise<void> {
+  async #warnIfLapsing({ configId, tokens: { metadata, receivedAt } }: Credential): Promise<void> {
+    const now = this.#parts.clock()
     const seconds = metadata['refresh_expires_in'] ?? metadata['refresh_token_expires_in']
-    if (typeof seconds !== 'number' || seconds <= 0 || refreshedAt === undefined) return
-    const lapsesAt = refreshedAt + seconds * SECOND
+    if (typeof seconds !== 'number' || seconds <= 0 || receivedAt === undefined) return
+    const lapsesAt = receivedAt + seconds * SECOND
     if (now < lapsesAt - Math.min(WARN_BEFORE_MS, (seconds * SECOND) / 5)) return
-    const { database } = this.#parts
-    await database.transaction(async (trx) => {
-      const told = await trx
-        .selectFrom('audit_events')
-        .select('id')
-        .where('config_id', '=', configId)
-        .where('type', '=', 'credential.expiring')
-        .where('created_at', '>', Math.trunc(now - DAY))
-        .executeTakeFirst()
-      const reason = `the refresh token ends at ${new Date(lapsesAt).toISOString()}`
-      if (!told) await recordEvent(trx, database, { type: 'credential.expiring', configId, reason })
-    })
+    const reason = `the refresh token ends at ${new Date(lapsesAt).toISOString()}`
+    await recordEventOnce(this.#parts.database, { type: 'credential.expiring', configId, reason }, now - DAY)
   }
-}
-
-/** Between 0 and 20 % ahead of the inline path, always the same for one credential. */
-export function isSweepDue(credential: Credential, now: number): boolean {
-  if (credential.expiresAt === undefined) return false
-  const share = Number.parseInt(credential.configId.slice(0, 4), 16) / 0xffff || 0
-  return now > credential.expiresAt - leadTimeMs(credential) * (1 + share * (MAX_AHEAD - 1))
 }

@@ -7,10 +7,14 @@
 import { createHmac } from 'node:crypto'
 import { type Dispatcher, request } from 'undici'
 import { type Clock, DAY, HOUR, SECOND } from '../base/clock.ts'
+import { every } from '../base/every.ts'
+import { reasonOf } from '../base/failure.ts'
 import type { Logger } from '../base/log.ts'
 import type { Secret } from '../base/secret.ts'
+import { dueDeliveries, scheduleDelivery } from '../storage/audit-events.ts'
 import type { Database } from '../storage/database.ts'
 import type { AuditEventRow } from '../storage/tables.ts'
+import type { LoginLinks } from './login-links.ts'
 
 export interface WebhookParts {
   readonly database: Database
@@ -19,8 +23,9 @@ export interface WebhookParts {
   readonly dispatcher: Dispatcher
   readonly url: string
   readonly secret: Secret
-  /** A link that logs this config in again, where that can be done by a link. */
-  readonly loginUrl: (event: AuditEventRow) => Promise<string | undefined>
+  readonly loginLinks: Pick<LoginLinks, 'urlOf'>
+  /** How people reach this broker. */
+  readonly address: string
 }
 
 const LOOK_EVERY_MS = 2 * SECOND
@@ -32,55 +37,44 @@ const MAX_TRIES = 12
 /** Nobody wants to hear of last month when a webhook is set up today. */
 const MAX_AGE_MS = DAY
 const BATCH = 20
+/** An answer is read so far, only so that its connection can be used again. */
+const MAX_ANSWER_BYTES = 64 * 1024
 
 export class Webhook {
   readonly #parts: WebhookParts
-  #timer: NodeJS.Timeout | undefined
-  #isStopped = false
+  #stop: (() => void) | undefined
 
   constructor(parts: WebhookParts) {
     this.#parts = parts
   }
 
   start(): void {
-    if (this.#isStopped) return
-    this.#timer = setTimeout(async () => {
-      await this.deliverDue().catch((error: unknown) => this.#parts.log.warn({ err: error }, 'webhook'))
-      this.start()
-    }, LOOK_EVERY_MS).unref()
+    this.#stop = every(LOOK_EVERY_MS, () =>
+      this.deliverDue().catch((error: unknown) => this.#parts.log.warn({ err: error }, 'webhook')),
+    )
   }
 
   stop(): void {
-    this.#isStopped = true
-    clearTimeout(this.#timer)
+    this.#stop?.()
   }
 
   async deliverDue(): Promise<void> {
-    const now = Math.trunc(this.#parts.clock())
-    const due = await this.#parts.database.run((db) =>
-      db
-        .selectFrom('audit_events')
-        .selectAll()
-        .where('next_delivery_at', '<=', now)
-        .where('created_at', '>', now - MAX_AGE_MS)
-        .orderBy('created_at')
-        .limit(BATCH)
-        .execute(),
-    )
+    const now = this.#parts.clock()
+    const due = await dueDeliveries(this.#parts.database, { now, notBefore: now - MAX_AGE_MS, limit: BATCH })
     for (const event of due) {
-      if (await this.#schedule(event, now + CLAIM_MS))
+      if (await scheduleDelivery(this.#parts.database, event, now + CLAIM_MS))
         await this.#deliver({ ...event, deliveries: event.deliveries + 1 })
     }
   }
 
   async #deliver(event: AuditEventRow): Promise<void> {
     const problem = await this.#post(event)
-    if (!problem) return void (await this.#schedule(event, null))
+    if (!problem) return void (await scheduleDelivery(this.#parts.database, event, null))
     this.#parts.log.warn({ configId: event.config_id, why: problem }, 'webhook')
     const tries = Math.ceil(event.deliveries / 2) // each one is claimed, then concluded
     const pause = Math.min(FIRST_RETRY_MS * 2 ** tries, MAX_RETRY_MS)
     const isLast = tries >= MAX_TRIES
-    await this.#schedule(event, isLast ? null : Math.trunc(this.#parts.clock()) + pause)
+    await scheduleDelivery(this.#parts.database, event, isLast ? null : this.#parts.clock() + pause)
   }
 
   /** Undefined once delivered, else why not. */
@@ -91,7 +85,7 @@ export class Webhook {
       created_at: event.created_at,
       config: { id: event.config_id, name: event.config_name, provider: event.provider },
       reason: event.reason,
-      login_url: (await this.#parts.loginUrl(event)) ?? null,
+      login_url: (await this.#parts.loginLinks.urlOf(event, this.#parts.address)) ?? null,
     })
     const timestamp = Math.floor(Date.now() / 1000)
     try {
@@ -106,24 +100,11 @@ export class Webhook {
         },
         body,
       })
-      await answer.body.dump()
+      await answer.body.dump({ limit: MAX_ANSWER_BYTES })
       return answer.statusCode < 300 ? undefined : `status ${answer.statusCode}`
     } catch (error) {
-      return (error as NodeJS.ErrnoException).code ?? (error as Error).name
+      return reasonOf(error, TIMEOUT_MS)
     }
-  }
-
-  /** Also the claim: only one caller moves a row on from the count it has seen. */
-  async #schedule(event: AuditEventRow, at: number | null): Promise<boolean> {
-    const result = await this.#parts.database.run((db) =>
-      db
-        .updateTable('audit_events')
-        .set((row) => ({ next_delivery_at: at, deliveries: row('deliveries', '+', 1) }))
-        .where('id', '=', event.id)
-        .where('deliveries', '=', event.deliveries)
-        .executeTakeFirst(),
-    )
-    return result.numUpdatedRows === 1n
   }
 }
 

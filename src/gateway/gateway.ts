@@ -7,52 +7,44 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ApiKeys } from '../api-key/api-keys.ts'
 import type { KeyLimits } from '../api-key/key-limits.ts'
+import type { KeyUses } from '../api-key/key-uses.ts'
 import { BrokerError } from '../base/errors.ts'
-import type { CallLine, Logger } from '../base/log.ts'
-import type { Metrics } from '../base/metrics.ts'
-import type { Provider } from '../base/provider.ts'
-import { type Credential, resourceUrlOf } from '../credential/credential.ts'
+import type { Logger } from '../base/log.ts'
+import { type Credential, targetOf } from '../credential/credential.ts'
 import type { Credentials } from '../credential/credentials.ts'
+import type { ConfigIndex } from '../model-config/config-index.ts'
 import type { ModelConfigs } from '../model-config/model-configs.ts'
-import type { Head, UpstreamCall } from '../upstream/call.ts'
-import { headerValue, requestHeaders, responseHeaders } from '../upstream/headers.ts'
+import type { UpstreamCall } from '../upstream/call.ts'
+import { requestHeaders } from '../upstream/headers.ts'
 import type { UpstreamPool } from '../upstream/pool.ts'
-import { type UpstreamTarget, upstreamPath, upstreamTarget } from '../upstream/resource-url.ts'
-import { TokenTail } from '../usage/token-tail.ts'
-import type { Usage } from '../usage/usage.ts'
-import type { Cooldowns } from './cooldowns.ts'
-import { bodyFor, corsHeaders, Exchange, modelOf, presentedKey, traceOf, useOf } from './exchange.ts'
-import { restAfterAnswer, restAfterFailure } from './failover.ts'
-import { findModel } from './model-scan.ts'
-import { modelsList } from './models-list.ts'
-import { modelInQuery, withModelInQuery } from './realtime.ts'
-import { relay, relayHead } from './relay.ts'
-import { readBody } from './request-body.ts'
-import { assertUnlimited, chooseRoutes, type Route } from './routing.ts'
+import { type UpstreamTarget, upstreamPath } from '../upstream/resource-url.ts'
+import { type AnswerParts, relayAnswer } from './answer.ts'
+import { type Answer, ClientCall, modelOf, outgoing, presentedKey } from './client-call.ts'
+import { type FailoverParts, firstGoodAnswer } from './failover.ts'
+import { type HeldBodies, Hold } from './held-bodies.ts'
+import { assertWithinModels } from './limited-keys.ts'
+import { isModelsList, modelsList, sendList } from './models-list.ts'
+import { type ClientBody, hasBody, readBody } from './request-body.ts'
+import { assertCertain, chooseRoutes, type Route, worthTrying } from './routing.ts'
 import { inStickyOrder } from './sticky.ts'
 
-export interface GatewayParts {
+export interface GatewayParts extends AnswerParts, FailoverParts {
   readonly apiKeys: ApiKeys
   readonly limits: KeyLimits
+  readonly keyUses: Pick<KeyUses, 'note'>
   readonly configs: ModelConfigs
-  readonly providers: ReadonlyMap<string, Provider>
   readonly credentials: Credentials
-  readonly cooldowns: Cooldowns
-  readonly usage: Pick<Usage, 'count'>
+  readonly heldBodies: HeldBodies
   readonly upstreams: Pick<UpstreamPool, 'send'>
-  readonly metrics: Metrics
   readonly log: Logger
-  readonly logCall: (call: CallLine) => void
 }
 
-/** Where a WebSocket goes; set for @fastify/http-proxy, which carries it. */
-export interface RealtimeTarget {
-  readonly origin: string
-  readonly headers: Record<string, string>
+/** A body that was passed on while it arrived is gone. Clients send theirs again after 503, but not after 401. */
+const SEND_AGAIN = {
+  reason:
+    'it was renewed while this body was on its way, which cannot be sent a second time; send the call again',
+  retryAfterSeconds: 1,
 }
-
-/** A call is worth so many tries, whatever the number of a key's configs. */
-const MAX_CONFIGS_TRIED = 4
 
 export class Gateway {
   readonly #parts: GatewayParts
@@ -65,210 +57,103 @@ export class Gateway {
 
   /**
    * Answers a call. Everything that goes wrong before the first byte is thrown, for the error handler to render.
-   * @throws BrokerError any of interface.md §6
+   * @throws BrokerError any of docs/api.md, Calls
    */
   async handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { apiKeys, limits, configs, providers, cooldowns, usage } = this.#parts
+    const { apiKeys, limits, keyUses, configs, providers } = this.#parts
     const startedAt = performance.now()
     // Only what is not there yet is awaited: a promise costs a call more than finding its key does.
-    const known = apiKeys.authenticate(presentedKey(request.headers))
-    const key = known instanceof Promise ? await known : known
+    const presented = presentedKey(request.headers)
+    const key = apiKeys.peek(presented) ?? (await apiKeys.authenticate(presented))
+    keyUses.note(key)
     limits.count(key)
-    const read = readBody(request.raw)
-    const body = read instanceof Promise ? await read : read
-    const scan = Buffer.isBuffer(body) ? findModel(body, key.models !== null) : 'none'
-    const inScope = configs.ofScope(key.modelConfigIds)
-    const scope = inScope instanceof Promise ? await inScope : inScope
+    const call = new ClientCall({ request, reply, key, startedAt })
+    reply.raw.on('close', () => call.closed())
+    if (hasBody(request.raw.headers)) call.body = await this.#read(call)
+    const scope = configs.peek(key.modelConfigIds) ?? (await configs.ofScope(key.modelConfigIds))
     const list = isModelsList(request) ? modelsList(key, scope, providers) : undefined
-    if (list) return void reply.header('x-request-id', request.id).send(list)
+    if (list) return sendList(list, request, reply)
 
-    const asked = modelOf(scan)
-    if (asked === undefined && body !== null) assertUnlimited(key)
-    const candidates = chooseRoutes(key, scope, asked)
-    const routes =
-      candidates.length === 1 || body === request.raw
-        ? [candidates[0]]
-        : this.#inOrder(candidates, request, body)
-    const exchange = new Exchange({ request, reply, key, body, scan, startedAt })
-    /** An answer that was passed over: should nobody have a better one, it tells more than our own error. */
-    let spare: Answer | undefined
-    reply.raw.on('close', () => {
-      if (reply.raw.writableFinished) return
-      exchange.call?.cancel()
-      spare?.call.cancel()
-    })
+    const routes = this.#choose(call, scope)
+    const answer = await firstGoodAnswer(call, routes, this.#parts, (route) => this.#attempt(call, route))
+    relayAnswer(call, answer, this.#parts)
+  }
 
-    for (const route of routes) {
-      const { id, name } = route.config
-      const isLast = route === routes.at(-1)
-      cooldowns.trying(id)
-      try {
-        const answer = await this.#attempt(exchange, route)
-        const { call, head } = answer
-        const restMs = isLast
-          ? undefined
-          : await restAfterAnswer(head, call, providers.get(route.config.provider))
-        if (spare) {
-          spare.call.discard()
-          usage.count(useOf(exchange, spare.route, true))
-        }
-        spare = undefined
-        if (restMs === undefined) {
-          if (head.status < 400) cooldowns.resume(id)
-          return this.#relay(exchange, answer)
-        }
-        spare = answer
-        cooldowns.pause(id, restMs)
-        exchange.passedOver.push(`${name}:${head.status}`)
-      } catch (error) {
-        usage.count(useOf(exchange, route, !reply.raw.destroyed))
-        const isAnswerable = error instanceof BrokerError && !reply.raw.destroyed
-        if (isAnswerable && isLast && spare) return this.#relay(exchange, spare)
-        if (!isAnswerable || isLast) {
-          spare?.call.cancel()
-          throw error
-        }
-        cooldowns.pause(id, restAfterFailure(error))
-        exchange.passedOver.push(`${name}:${error.code}`)
-      }
-    }
+  /** What of the body is held counts until the call is over. */
+  #read(call: ClientCall): ClientBody | Promise<ClientBody> {
+    const { request, key } = call
+    call.hold = new Hold(this.#parts.heldBodies, key.id)
+    return readBody(request.raw, key.models !== null, call.hold)
   }
 
   /** One config: credential → send → (401: renew once, send again). @throws BrokerError */
-  async #attempt(exchange: Exchange, route: Route): Promise<Answer> {
+  async #attempt(call: ClientCall, route: Route): Promise<Answer> {
     const { credentials, metrics } = this.#parts
     const { id } = route.config
     const onWait = () => {
-      exchange.refresh = 'waited'
+      call.refresh = 'waited'
     }
-    const credential = credentials.peek(id) ?? (await credentials.usable(id, onWait))
-    const call = this.#send(exchange, credential, route)
-    const first = { call, head: await call.head, route }
+    const credential =
+      credentials.peek(id) ?? (await call.patience.waitFor((ms) => credentials.usable(id, onWait, ms)))
+    const sent = this.#send(call, credential, route)
+    const first = { call: sent, head: await sent.head, route, credential }
     if (first.head.status !== 401) return first
 
-    const renewal = credentials.afterRefusal(credential)
-    if (exchange.body === exchange.request.raw) {
-      renewal.catch(() => undefined) // a streamed body cannot be sent again; the next call gets the new token
-      return first
-    }
+    const renewal = call.patience.waitFor((ms) => credentials.afterRefusal(credential, ms))
     const newer = await renewal.catch((error: unknown) => {
-      call.discard()
+      sent.discard()
       throw error
     })
-    if (!newer || exchange.reply.raw.destroyed) return first
-    call.discard()
+    if (!newer || call.hasLeft) return first
+    sent.discard()
+    if (call.body.sent === call.request.raw) throw new BrokerError('refresh_unavailable', SEND_AGAIN)
     metrics.replays += 1
-    exchange.refresh = 'forced'
-    const replay = this.#send(exchange, newer, route)
-    return { call: replay, head: await replay.head, route }
+    call.refresh = 'forced'
+    const replay = this.#send(call, newer, route)
+    return { call: replay, head: await replay.head, route, credential: newer }
   }
 
-  /** Chooses and authorizes like {@link handle}, for a WebSocket handshake. @throws BrokerError */
-  async prepareRealtime(request: FastifyRequest): Promise<RealtimeTarget> {
-    const { apiKeys, limits, configs, credentials, usage } = this.#parts
-    const key = await apiKeys.authenticate(presentedKey(request.headers))
-    limits.count(key)
-    const url = request.raw.url ?? ''
-    const asked = modelInQuery(url)
-    if (asked === undefined) assertUnlimited(key)
-    const [route] = chooseRoutes(key, await configs.ofScope(key.modelConfigIds), asked)
-    const credential = await credentials.usable(route.config.id)
-    usage.count(useOf({ key }, route, false))
-    const target = this.#target(credential)
-    const renamed = route.model === asked ? url : withModelInQuery(url, route.model ?? '')
-    request.raw.url = upstreamPath(renamed, target.basePath)
-    const list = requestHeaders(request.headers, credential.provider.upstream.headers, credential.accessToken)
-    const headers: Record<string, string> = {}
-    for (let i = 0; i < list.length; i += 2) headers[list[i] as string] = list[i + 1] as string
-    return { origin: target.origin, headers }
-  }
-
-  /** Configs that rest come last: they are asked only if nobody else can answer. */
-  #inOrder(routes: readonly Route[], { headers }: FastifyRequest, body: Exchange['body']): Route[] {
+  /** At least one. A body that is a stream can be sent to one config only. @throws BrokerError */
+  #choose({ request, body, key }: ClientCall, scope: ConfigIndex): readonly Route[] {
+    assertWithinModels(key, request.raw, body)
+    const asked = modelOf(body.scan)
+    if (asked === undefined && body.isLargeJson) assertCertain(scope)
+    const candidates = chooseRoutes(key, scope, asked)
+    const [first] = candidates
+    if (first && body.sent === request.raw) return [first]
     const { cooldowns, providers } = this.#parts
-    const available = routes.filter(({ config }) => cooldowns.isAvailable(config.id))
-    const resting = routes.filter((route) => !available.includes(route))
-    const preferred = inStickyOrder(available, providers, headers, body)
-    return [...preferred, ...resting].slice(0, MAX_CONFIGS_TRIED)
+    return worthTrying(
+      candidates,
+      ({ config: { id } }) => cooldowns.isAvailable(id, key.id),
+      (available) => inStickyOrder(available, providers, request.headers, body.readable),
+    )
   }
 
   /** @throws BrokerError upstream_unreachable if nobody is there to hear the answer */
-  #send(exchange: Exchange, credential: Credential, route: Route): UpstreamCall {
-    const { request, reply } = exchange
+  #send(call: ClientCall, credential: Credential, route: Route): UpstreamCall {
     // The client left while its key was read or a refresh was waited for: nobody would cancel this call.
-    if (reply.raw.destroyed) throw new BrokerError('upstream_unreachable', { detail: 'the client left' })
+    if (call.hasLeft) throw new BrokerError('upstream_unreachable', { detail: 'the client left' })
     const target = this.#target(credential)
-    const headers = requestHeaders(
-      request.headers,
-      credential.provider.upstream.headers,
-      credential.accessToken,
-    )
-    exchange.attempts += 1
-    const call = this.#parts.upstreams.send({
+    const { headers: extra, passHeaders } = credential.provider.upstream
+    const { body, contentLength, headers } = outgoing(call, route)
+    call.attempts += 1
+    call.upstream = this.#parts.upstreams.send({
       origin: target.origin,
-      path: upstreamPath(request.raw.url ?? '', target.basePath),
-      method: request.method,
-      headers,
-      body: bodyFor(exchange, route),
-      contentLength: request.headers['content-length'],
+      path: upstreamPath(call.target, target.basePath),
+      method: call.request.method,
+      headers: requestHeaders(headers, extra, credential.tokens.accessToken, passHeaders),
+      body,
+      contentLength,
     })
-    exchange.call = call
-    return call
+    return call.upstream
   }
 
   #target(credential: Credential): UpstreamTarget {
     let target = this.#targets.get(credential)
     if (!target) {
-      target = upstreamTarget(credential.provider, resourceUrlOf(credential), credential.baseUrl)
+      target = targetOf(credential)
       this.#targets.set(credential, target)
     }
     return target
   }
-
-  #relay(exchange: Exchange, { call, head, route }: Answer): void {
-    const { providers, metrics, usage, logCall } = this.#parts
-    const { request, reply, key } = exchange
-    const tail = TokenTail.for(
-      head.status,
-      headerValue(head.headers, 'content-type'),
-      headerValue(head.headers, 'content-encoding'),
-    )
-    const headers = responseHeaders(head.headers)
-    headers.push('x-request-id', request.id, 'x-token-broker-trace', traceOf(exchange, route))
-    if (request.headers.origin !== undefined) headers.push(...corsHeaders(reply))
-    relayHead(call, head, headers, reply.raw)
-    reply.hijack()
-    metrics.openCalls += 1
-    const keepAliveMs = providers.get(route.config.provider)?.upstream.keepAliveMs
-    const done = (failure: BrokerError | undefined, hasLeft: boolean) => {
-      metrics.openCalls -= 1
-      metrics.answered(head.status)
-      if (hasLeft) metrics.abandonedCalls += 1
-      else if (failure) metrics.brokenStreams += 1
-      const isError = head.status >= 400 || (failure !== undefined && !hasLeft)
-      usage.count(useOf(exchange, route, isError, tail?.tokens()))
-      logCall({
-        requestId: request.id,
-        keyId: key.id,
-        configId: route.config.id,
-        model: route.model,
-        status: head.status,
-        attempt: exchange.attempts,
-        ms: Math.round(performance.now() - exchange.startedAt),
-        outcome: failure?.detail,
-      })
-    }
-    relay(call, head, reply.raw, { tail, keepAliveMs, done })
-  }
-}
-
-interface Answer {
-  readonly call: UpstreamCall
-  readonly head: Head
-  /** The config that gave it. */
-  readonly route: Route
-}
-
-function isModelsList({ method, raw }: FastifyRequest): boolean {
-  return method === 'GET' && (raw.url === '/v1/models' || raw.url?.startsWith('/v1/models?') === true)
 }

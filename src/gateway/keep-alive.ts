@@ -4,8 +4,9 @@
  *
  * Only between events, where a comment changes nothing of what is read.
  */
+import { KEEP_ALIVE } from '../base/server-sent-events.ts'
 
-const COMMENT = Buffer.from(': keep-alive\n\n')
+const COMMENT = Buffer.from(KEEP_ALIVE)
 /** A blank line, by any of the three line ends. */
 const EVENT_END = /(?:\n\n|\r\n\r\n|\r\r)$/
 const LONGEST_END = 4

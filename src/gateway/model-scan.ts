@@ -11,9 +11,12 @@ export interface FoundText {
   /** Offsets of the string with its quotes, to write another name in its place. */
   readonly start: number
   readonly end: number
+  /** How it is written there. */
+  readonly as: 'json' | 'plain' | 'urlencoded'
 }
 
-export type ModelScan = FoundText | 'none' | 'ambiguous'
+/** 'unread': what the body holds could not be read, though upstream may well read it. */
+export type ModelScan = FoundText | 'none' | 'ambiguous' | 'unread'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -40,7 +43,7 @@ export function findUser(body: Buffer): string | undefined {
 }
 
 function findMember(body: Buffer, wanted: typeof MODEL, strict: boolean): ModelScan {
-  let at = skipSpace(body, 0)
+  let at = skipSpace(body, hasByteOrderMark(body) ? 3 : 0)
   if (body[at] !== OPEN_BRACE) return 'none'
   at += 1
   let depth = 1
@@ -70,11 +73,17 @@ function findMember(body: Buffer, wanted: typeof MODEL, strict: boolean): ModelS
   return found
 }
 
+const WRITE = {
+  json: (model: string) => JSON.stringify(model),
+  plain: (model: string) => model,
+  urlencoded: encodeURIComponent,
+}
+
 /** The body with another model name in the place of the one found. */
 export function replaceModel(body: Buffer, found: FoundText, model: string): Buffer {
   return Buffer.concat([
     body.subarray(0, found.start),
-    Buffer.from(JSON.stringify(model)),
+    Buffer.from(WRITE[found.as](model)),
     body.subarray(found.end),
   ])
 }
@@ -103,7 +112,12 @@ function readValue(body: Buffer, afterName: number): FoundText | 'none' {
   const end = endOfString(body, start)
   if (end === -1 || end - start > MAX_TEXT_BYTES) return 'none'
   const text = decode(body, start, end)
-  return text === undefined ? 'none' : { text, start, end }
+  return text === undefined ? 'none' : { text, start, end, as: 'json' }
+}
+
+/** Servers skip it, though RFC 8259 §8.1 would not have it sent. */
+function hasByteOrderMark(body: Buffer): boolean {
+  return body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf
 }
 
 function decode(body: Buffer, start: number, end: number): string | undefined {

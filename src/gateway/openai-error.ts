@@ -1,18 +1,20 @@
 /**
- * Errors as OpenAI SDKs expect them (interface.md §6).
+ * Errors as OpenAI SDKs expect them (docs/api.md, Calls).
  */
 import { type BrokerError, ERRORS } from '../base/errors.ts'
+import { serverSentEvent } from '../base/server-sent-events.ts'
 
 export interface OpenAiError {
   readonly error: { message: string; type: string; param: null; code: string }
 }
 
+/** Its message names the broker: upstream's errors pass as they are, and an SDK shows its user the message alone. */
 export function openAiError(error: BrokerError): OpenAiError {
   const { code } = error
-  // A login that ran out needs a person, who may read either language.
+  // A login that ran out is read by a person, who may read either language.
   const message =
     code === 'credential_reauth_required' ? `${ERRORS[code].chinese} · ${error.english}` : error.english
-  return { error: { message, type: typeOf(error.status), param: null, code } }
+  return { error: { message: `token-broker: ${message}`, type: typeOf(error.status), param: null, code } }
 }
 
 function typeOf(status: number): string {
@@ -37,5 +39,5 @@ export function errorHeaders(error: BrokerError): Record<string, string> {
 
 /** The last event of a stream that upstream broke off, with a blank line in front to end what was half written. */
 export function errorEvent(error: BrokerError): string {
-  return `\n\nevent: error\ndata: ${JSON.stringify(openAiError(error))}\n\n`
+  return `\n\n${serverSentEvent(openAiError(error), 'error')}`
 }

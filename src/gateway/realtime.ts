@@ -1,50 +1,174 @@
 /**
- * What is different about WebSockets (`/v1/realtime`): the model stands in the query, and @fastify/http-proxy
- * carries them, which needs some care at both ends of their life.
+ * WebSockets (`/v1/realtime`): a handshake's whole way, and what holds while the two sockets are joined.
+ *
+ *   key → limit → configs → credential → upstream's handshake → (401: renew once, again) → joined
+ *                    └── the next one, if this one cannot accept ──┘
+ *
+ * The handshake counts as a call, and so does each answer over it, asked for or not. Sockets end with their key and
+ * with their config.
  */
-import type { ClientRequest } from 'node:http'
-import { BrokerError, ERRORS } from '../base/errors.ts'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { ApiKey, FoundKey } from '../api-key/api-key.ts'
+import { BrokerError } from '../base/errors.ts'
+import { OpenCounts } from '../base/open-counts.ts'
+import { responseHeaders, upstreamRequestId } from '../upstream/headers.ts'
+import type { Accepted, Refused } from '../upstream/web-socket.ts'
+import { AskingHandshake, type HandshakeParts } from './asking-handshake.ts'
+import { useOf } from './client-call.ts'
+import { type ClientSocket, closeOf } from './client-socket.ts'
+import { firstGoodAnswer } from './failover.ts'
+import { FrameError } from './frames.ts'
+import type { GatewayParts } from './gateway.ts'
+import { acceptance, type ClientHandshake, readHandshake } from './handshake.ts'
+import { type Ending, JoinedSockets } from './joined-sockets.ts'
+import { assertTargetWithinModels, withinModels } from './limited-keys.ts'
+import { type Grounds, OpenSockets, POLICY_VIOLATION, type Standing } from './open-sockets.ts'
+import { messagesIn } from './realtime-events.ts'
+import { chooseRoutes, type Route, worthTrying } from './routing.ts'
+import { modelInQuery } from './target.ts'
 
-/** The model a handshake asks for. @throws BrokerError malformed_request if it asks for two */
-export function modelInQuery(target: string): string | undefined {
-  const models = new URLSearchParams(queryOf(target)).getAll('model')
-  if (models.length > 1) throw new BrokerError('malformed_request', { reason: 'the query names two models' })
-  return models[0]
+export interface RealtimeParts
+  extends HandshakeParts,
+    Pick<GatewayParts, 'apiKeys' | 'limits' | 'keyUses' | 'configs' | 'log' | 'logCall'> {
+  readonly changes: Grounds['changes']
+  /** No more of one key's are open at once: each holds two connections for as long as its client likes. */
+  readonly socketsAKey: number
 }
 
-/** The target with another model in the place of the one it has; the rest of the query stays byte for byte. */
-export function withModelInQuery(target: string, model: string): string {
-  const parts = queryOf(target).split('&')
-  const renamed = parts.map((part) =>
-    new URLSearchParams(part).has('model') ? `model=${encodeURIComponent(model)}` : part,
-  )
-  return `${target.slice(0, target.indexOf('?'))}?${renamed.join('&')}`
+export class Realtime {
+  readonly #parts: RealtimeParts
+  readonly #open: OpenSockets
+  /** By key, with their handshakes. */
+  readonly #sockets: OpenCounts
+
+  constructor(parts: RealtimeParts) {
+    this.#parts = parts
+    this.#open = new OpenSockets(parts)
+    this.#sockets = new OpenCounts(parts.socketsAKey)
+  }
+
+  /** Answers a handshake: with the two sockets joined, or as any call. @throws BrokerError */
+  async handle(request: FastifyRequest, reply: FastifyReply, client: ClientSocket): Promise<void> {
+    const { apiKeys, limits, keyUses, usage } = this.#parts
+    const startedAt = performance.now()
+    const handshake = readHandshake(request.raw)
+    const { seen } = this.#parts.changes
+    const key = await apiKeys.authenticate(handshake.presented)
+    keyUses.note(key)
+    limits.count(key)
+    const target = request.raw.url ?? ''
+    const asked = modelInQuery(target)
+    const routes = await this.#choose(key, asked, target)
+    this.#sockets.enter(key.id, closeOf(client.socket))
+    const asking = new AskingHandshake(request, key, client.socket)
+    const { route, said } = await firstGoodAnswer(asking, routes, this.#parts, (route) =>
+      asking.ask({ route, handshake, asked }, this.#parts),
+    )
+    const isError = said.status !== 101
+    usage.count(useOf({ key }, route, isError && !asking.hasLeft))
+    if ('socket' in said)
+      this.#join({ request, reply, client, said, handshake, key, route, target, asked, startedAt, seen })
+    else passOn(said, request, reply)
+  }
+
+  /** Ends all that are open. */
+  closeAll(): void {
+    this.#open.closeAll()
+  }
+
+  /** @throws BrokerError model_not_found */
+  async #choose(key: ApiKey, asked: string | undefined, target: string): Promise<readonly Route[]> {
+    const { configs, cooldowns } = this.#parts
+    assertTargetWithinModels(key, target, asked)
+    const routes = chooseRoutes(key, await configs.ofScope(key.modelConfigIds), asked)
+    return worthTrying(routes, ({ config: { id } }) => cooldowns.isAvailable(id, key.id))
+  }
+
+  #join(joining: Joining): void {
+    const { request, reply, client, said, handshake, key, route, target, asked, seen } = joining
+    const { socket, first, protocol, headers } = said
+    const messages = this.#messages(joining, () => standing.key)
+    const joined = new JoinedSockets(client.socket, socket, {
+      fromClient: withinModels(key, messages.fromClient),
+      fromUpstream: messages.fromUpstream,
+      ended: (ending) => {
+        this.#open.delete(standing)
+        this.#writeDown(joining, ending)
+      },
+    })
+    const standing: Standing = { seen, handshake, key, route, target, asked, joined }
+    reply.hijack()
+    client.take()
+    this.#open.add(standing)
+    this.#parts.metrics.openCalls += 1
+    const own = [...responseHeaders(headers), 'x-request-id', request.id]
+    client.socket.write(acceptance(handshake.webSocketKey, protocol, own), 'latin1')
+    joined.start({ client: client.early(), upstream: first })
+  }
+
+  /** Counts what is asked and answered. @param keyNow as it was when last looked at */
+  #messages({ key, route }: Joining, keyNow: () => FoundKey) {
+    const { usage, limits } = this.#parts
+    return messagesIn({
+      answer() {
+        countCall(() => limits.count(keyNow()))
+        usage.count(useOf({ key }, route, false))
+      },
+      cost: (tokenCounts) => usage.count(useOf({ key }, route, false, tokenCounts), 0),
+    })
+  }
+
+  #writeDown({ request, said, key, route, startedAt }: Joining, { by, code, reason }: Ending): void {
+    const { metrics, logCall } = this.#parts
+    metrics.openCalls -= 1
+    metrics.answered(101)
+    logCall({
+      requestId: request.id,
+      upstreamRequestId: upstreamRequestId(said.headers),
+      keyId: key.id,
+      configId: route.config.id,
+      model: route.model,
+      status: 101,
+      attempt: 1,
+      ms: Math.round(performance.now() - startedAt),
+      outcome: code === undefined ? `ended by ${by}` : `${code} ${reason}`,
+    })
+  }
 }
 
-function queryOf(target: string): string {
-  const question = target.indexOf('?')
-  return question === -1 ? '' : target.slice(question + 1)
+interface Joining {
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  readonly client: ClientSocket
+  readonly said: Accepted
+  readonly handshake: ClientHandshake
+  readonly key: FoundKey
+  readonly route: Route
+  readonly target: string
+  readonly asked: string | undefined
+  readonly startedAt: number
+  readonly seen: number
 }
 
-interface Socket {
-  readonly readyState: number
-  terminate(): void
+/** Over the limit of its key: there is no answer to refuse, so the connection ends. */
+function countCall(count: () => void): void {
+  try {
+    count()
+  } catch (error) {
+    if (error instanceof BrokerError) throw new FrameError(POLICY_VIOLATION, error.english)
+    throw error
+  }
 }
 
-const CLOSING = 2
-
-/** Upstream has accepted. A client that left meanwhile was not missed by the proxy, which only closes open sockets. */
-export function hangUpIfLeft(_context: unknown, client: Socket, upstream: Socket): void {
-  if (client.readyState >= CLOSING) upstream.terminate()
-}
-
-/**
- * Sends the handshake. Its error becomes the reason of a close frame, where there is room for 123 bytes (more
- * would throw, with nobody to catch it), and where names of hosts inside have no business.
- */
-export function finishHandshake(request: ClientRequest): void {
-  request.prependListener('error', (error) => {
-    error.message = ERRORS.upstream_unreachable.english
-  })
-  request.end()
+/** An answer of HTTP to a handshake. @throws BrokerError upstream_redirected */
+function passOn({ status, headers, body }: Refused, request: FastifyRequest, reply: FastifyReply): void {
+  if (status > 599) throw new BrokerError('upstream_broken', { detail: `status ${status}` })
+  if (status > 300 && status < 400)
+    throw new BrokerError('upstream_redirected', { detail: `status ${status}` })
+  const kept = responseHeaders(headers, status)
+  for (let i = 0; i < kept.length; i += 2) {
+    const name = kept[i] as string
+    if (name !== 'content-length') reply.header(name, kept[i + 1])
+  }
+  void reply.code(status).header('x-request-id', request.id).send(body)
 }

@@ -8,9 +8,10 @@
 import type { ServerResponse } from 'node:http'
 import { BrokerError } from '../base/errors.ts'
 import { atEndOfTurn } from '../base/turn.ts'
+import { chunkHead, LAST_CHUNK } from '../http1/chunk.ts'
+import { type HeaderList, headerValue } from '../http1/header-list.ts'
 import type { Head, UpstreamCall } from '../upstream/call.ts'
-import { type HeaderList, headerValue } from '../upstream/headers.ts'
-import { TAIL_BYTES, type TokenTail } from '../usage/token-tail.ts'
+import type { TokenReader } from '../usage/token-reader.ts'
 import { KeepAlive } from './keep-alive.ts'
 import { errorEvent } from './openai-error.ts'
 
@@ -31,7 +32,7 @@ export function relayHead(
 
 export interface Companions {
   /** Is shown every byte. */
-  readonly tail: TokenTail | undefined
+  readonly reader: TokenReader | undefined
   /** After so much silence an event stream gets a comment. */
   readonly keepAliveMs: number | undefined
   /** Called once, when the last byte is handed to the socket or upstream broke off. */
@@ -42,19 +43,10 @@ export function relay(
   call: UpstreamCall,
   head: Head,
   client: ServerResponse,
-  { tail, keepAliveMs, done }: Companions,
+  { reader, keepAliveMs, done }: Companions,
 ): void {
   const whole = call.takeWhole()
-  if (whole) {
-    // As latin1 text every byte stays itself, and Node puts head and body into one buffer and one system call.
-    const text = whole.toString('latin1')
-    tail?.push(text)
-    atEndOfTurn(() => {
-      client.end(text, 'latin1')
-      done(undefined, false)
-    })
-    return
-  }
+  if (whole) return void relayWhole(whole, client, reader, done)
   // One listener for all pauses: of the chunks that had arrived before, each may be one too many.
   client.on('drain', () => call.resume())
   const isFramed = takeOverFraming(client)
@@ -69,11 +61,11 @@ export function relay(
     chunk(bytes) {
       isHeadOut = true
       keepAlive?.saw(bytes)
-      return write(client, isFramed, bytes, tail) || client.destroyed // nothing would ever resume it
+      return write(client, isFramed, bytes, reader) || client.destroyed // nothing would ever resume it
     },
     end() {
       keepAlive?.stop()
-      client.end(isFramed ? LAST_FRAME : undefined)
+      client.end(isFramed ? LAST_CHUNK : undefined)
       done(undefined, false)
     },
     fail(error) {
@@ -81,7 +73,7 @@ export function relay(
       const hasLeft = client.destroyed
       if (isPlainEventStream(head)) {
         write(client, isFramed, Buffer.from(errorEvent(error)), undefined)
-        client.end(isFramed ? LAST_FRAME : undefined)
+        client.end(isFramed ? LAST_CHUNK : undefined)
       } else client.destroy()
       done(error, hasLeft)
     },
@@ -90,7 +82,21 @@ export function relay(
   if (!call.isEnded && !isHeadOut) client.flushHeaders()
 }
 
-const LAST_FRAME = '0\r\n\r\n'
+/** As latin1 text every byte stays itself, and Node puts head and body into one buffer and one system call. */
+function relayWhole(
+  bytes: Buffer,
+  client: ServerResponse,
+  reader: TokenReader | undefined,
+  done: Companions['done'],
+): void {
+  const text = bytes.toString('latin1')
+  reader?.push(text)
+  atEndOfTurn(() => {
+    client.end(text, 'latin1')
+    done(undefined, false)
+  })
+}
+
 /** More is cheaper to copy as it is than to make text of. */
 const MAX_TEXT_BYTES = 16 * 1024
 
@@ -112,16 +118,16 @@ function write(
   client: ServerResponse,
   isFramed: boolean,
   bytes: Buffer,
-  tail: TokenTail | undefined,
+  reader: TokenReader | undefined,
 ): boolean {
   if (bytes.length === 0) return true // framed, it would be the last one
   if (bytes.length <= MAX_TEXT_BYTES) {
     const text = bytes.toString('latin1')
-    tail?.push(text)
-    return client.write(isFramed ? `${bytes.length.toString(16)}\r\n${text}\r\n` : text, 'latin1')
+    reader?.push(text)
+    return client.write(isFramed ? `${chunkHead(bytes.length)}${text}\r\n` : text, 'latin1')
   }
-  tail?.push(bytes.toString('latin1', bytes.length - TAIL_BYTES))
-  if (isFramed) client.write(`${bytes.length.toString(16)}\r\n`, 'latin1')
+  if (reader?.isReading) reader.push(bytes.toString('latin1'))
+  if (isFramed) client.write(chunkHead(bytes.length), 'latin1')
   const takesMore = client.write(Buffer.from(bytes))
   return isFramed ? client.write('\r\n', 'latin1') : takesMore
 }
@@ -131,6 +137,10 @@ function isPlainEventStream({ headers }: Head): boolean {
   return (
     headerValue(headers, 'content-encoding') === undefined &&
     headerValue(headers, 'content-length') === undefined &&
-    headerValue(headers, 'content-type')?.startsWith('text/event-stream') === true
+    isEventStream(headerValue(headers, 'content-type'))
   )
+}
+
+export function isEventStream(contentType: string | undefined): boolean {
+  return contentType !== undefined && /^text\/event-stream(?:$|[\t ;])/i.test(contentType)
 }

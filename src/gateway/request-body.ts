@@ -1,47 +1,204 @@
 /**
- * A request's body: JSON is kept as raw bytes, so that it can be sent again after a 401; everything else
- * (audio, files, multipart) is passed on as it arrives and never held in memory.
+ * A request's body, and the model it names. JSON is kept as raw bytes, so that it can be sent again after a 401, and so
+ * is a form until its model is found; everything else (audio, files, what is larger than 20 MiB) is passed on as it
+ * arrives, of which only the beginning is looked at.
  */
-import type { IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { BrokerError } from '../base/errors.ts'
+import { isCoded, withoutCodings } from './content-codings.ts'
+import { findModelInForm } from './form-scan.ts'
+import type { Hold } from './held-bodies.ts'
+import { findModel, type ModelScan } from './model-scan.ts'
+import { Pieces } from './pieces.ts'
 
-/** interface.md §6. */
+export interface ClientBody {
+  /** As it came; a stream is the request itself. */
+  readonly sent: Buffer | IncomingMessage | null
+  /** What there is to read of it: without its codings; of a stream the beginning, which was taken off it. */
+  readonly readable: Buffer | undefined
+  readonly scan: ModelScan
+  /** JSON that is too large to be kept. */
+  readonly isLargeJson: boolean
+}
+
 export const MAX_REPLAYABLE_BYTES = 20 * 1024 * 1024
+/** Of a body that is too large to be kept, the model must be within so many. */
+const MAX_BEGINNING_BYTES = 1024 * 1024
 
-/** @throws BrokerError request_too_large */
-export function readBody(request: IncomingMessage): Buffer | IncomingMessage | null | Promise<Buffer> {
+export const NO_BODY: ClientBody = { sent: null, readable: undefined, scan: 'none', isLargeJson: false }
+
+/**
+ * @param request with a body
+ * @param strict all of the body is to be read: nothing behind the model may name another one
+ * @throws BrokerError request_too_large | malformed_request | request_timeout | rate_limit_exceeded | overloaded
+ */
+export function readBody(
+  request: IncomingMessage,
+  strict: boolean,
+  hold: Hold,
+): ClientBody | Promise<ClientBody> {
   const { headers } = request
+  const contentType = headers['content-type'] ?? ''
+  if (JSON_TYPE.test(contentType)) {
+    const isLarge = announcesTooMuch(headers)
+    if (isLarge || isCoded(headers)) return readUnusualJson(request, strict, isLarge, hold)
+    return readJson(request, strict, hold)
+  }
+  if (FORM_TYPE.test(contentType)) return readForm(request, contentType, strict, hold)
+  return streamed(request, undefined, 'unread')
+}
+
+export function hasBody(headers: IncomingHttpHeaders): boolean {
   const length = headers['content-length']
-  if (headers['transfer-encoding'] === undefined && (length === undefined || length === '0')) return null
-  if (!isJson(headers['content-type'])) return request
-  if (length !== undefined && Number(length) > MAX_REPLAYABLE_BYTES)
-    throw new BrokerError('request_too_large')
-  return collect(request)
+  return headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0')
 }
 
-function isJson(contentType: string | undefined): boolean {
-  return contentType !== undefined && /^application\/json\b/i.test(contentType)
+/** An answer to such a request ends its connection, once the rest of the body is read and dropped. */
+export function hasUnreadBody(request: IncomingMessage): boolean {
+  return !request.complete && hasBody(request.headers)
 }
 
-function collect(request: IncomingMessage): Promise<Buffer> {
+function announcesTooMuch(headers: IncomingHttpHeaders): boolean {
+  return Number(headers['content-length']) > MAX_REPLAYABLE_BYTES
+}
+
+const JSON_TYPE = /^application\/(?:json|[^\s;,]+\+json)\b/i
+const FORM_TYPE = /^(?:multipart\/form-data|application\/x-www-form-urlencoded)\b/i
+
+async function readJson(request: IncomingMessage, strict: boolean, hold: Hold): Promise<ClientBody> {
+  const { bytes, isWhole } = await take(request, MAX_REPLAYABLE_BYTES, hold)
+  return isWhole ? kept(bytes, bytes, findModel(bytes, strict)) : largeJson(request, bytes, strict)
+}
+
+async function readUnusualJson(
+  request: IncomingMessage,
+  strict: boolean,
+  isLarge: boolean,
+  hold: Hold,
+): Promise<ClientBody> {
+  const isPlain = !isCoded(request.headers)
+  if (isLarge && isPlain) {
+    const found = (beginning: Buffer) => findModel(beginning, false) !== 'none'
+    return largeJson(request, (await take(request, MAX_BEGINNING_BYTES, hold, found)).bytes, strict)
+  }
+  if (isLarge) throw new BrokerError('request_too_large')
+  const { bytes, isWhole } = await take(request, MAX_REPLAYABLE_BYTES, hold)
+  if (!isWhole) throw new BrokerError('request_too_large')
+  const readable = await decoded(bytes, request, hold)
+  return kept(bytes, readable, readable ? findModel(readable, strict) : 'unread')
+}
+
+/** What comes behind its beginning is not read, and may name another model. */
+function largeJson(request: IncomingMessage, beginning: Buffer, strict: boolean): ClientBody {
+  const scan = strict ? 'unread' : findModel(beginning.subarray(0, MAX_BEGINNING_BYTES), false)
+  return { ...streamed(request, beginning, scan === 'none' ? 'unread' : scan), isLargeJson: true }
+}
+
+/** The model may come last, behind the file (RFC 7578 leaves that to the writer): what is before it has to wait. */
+async function readForm(
+  request: IncomingMessage,
+  contentType: string,
+  strict: boolean,
+  hold: Hold,
+): Promise<ClientBody> {
+  const { headers } = request
+  const canLook = !strict && !isCoded(headers)
+  const found = (beginning: Buffer) =>
+    findModelInForm(beginning, contentType, { strict, isWhole: false }) !== 'none'
+  const max = announcesTooMuch(headers) ? MAX_BEGINNING_BYTES : MAX_REPLAYABLE_BYTES
+  const { bytes, isWhole } = await take(request, max, hold, canLook ? found : undefined)
+  if (!isWhole) {
+    const scan = canLook ? findModelInForm(bytes, contentType, { strict, isWhole }) : 'unread'
+    return streamed(request, bytes, scan)
+  }
+  const readable = await decoded(bytes, request, hold)
+  return kept(
+    bytes,
+    readable,
+    readable ? findModelInForm(readable, contentType, { strict, isWhole }) : 'unread',
+  )
+}
+
+/** @throws BrokerError request_too_large | rate_limit_exceeded | overloaded */
+async function decoded(bytes: Buffer, { headers }: IncomingMessage, hold: Hold): Promise<Buffer | undefined> {
+  const readable = await withoutCodings(bytes, headers, MAX_REPLAYABLE_BYTES)
+  if (readable && readable !== bytes) hold.add(readable.length)
+  return readable
+}
+
+function kept(sent: Buffer, readable: Buffer | undefined, scan: ModelScan): ClientBody {
+  return { sent, readable, scan, isLargeJson: false }
+}
+
+function streamed(sent: IncomingMessage, readable: Buffer | undefined, scan: ModelScan): ClientBody {
+  return { sent, readable, scan, isLargeJson: false }
+}
+
+interface Taken {
+  readonly bytes: Buffer
+  /** Else the request waits, with the rest. */
+  readonly isWhole: boolean
+}
+
+/** Looks now and then whether there is enough: all looks together read no more than twice what there is. */
+class Search {
+  readonly #isEnough: (bytes: Buffer) => boolean
+  #nextLook = 0
+
+  constructor(isEnough: (bytes: Buffer) => boolean) {
+    this.#isEnough = isEnough
+  }
+
+  isOver(pieces: Pieces, size: number): boolean {
+    if (size < this.#nextLook) return false
+    this.#nextLook = 2 * size
+    return this.#isEnough(pieces.whole())
+  }
+}
+
+/**
+ * Takes bytes until the end, until they are more than `max`, or `isEnough`. What was announced is held from the
+ * start, unless only some of it may be wanted; the rest as it comes.
+ *
+ * @throws BrokerError malformed_request | request_timeout | rate_limit_exceeded | overloaded
+ */
+function take(
+  request: IncomingMessage,
+  max: number,
+  hold: Hold,
+  isEnough?: (bytes: Buffer) => boolean,
+): Promise<Taken> {
   return new Promise((resolve, reject) => {
     const clientLeft = () => reject(new BrokerError('malformed_request', { detail: 'the client left' }))
     if (request.destroyed) return clientLeft() // while its key was read: nothing more will be heard of it
-    const chunks: Buffer[] = []
+    let held = isEnough ? 0 : Math.min(max, Number(request.headers['content-length'] ?? 0))
+    hold.add(held)
+    const pieces = new Pieces()
     let size = 0
-    request.on('data', (chunk: Buffer) => {
+    const search = isEnough && new Search(isEnough)
+    const onData = (chunk: Buffer) => {
       size += chunk.length
-      if (size > MAX_REPLAYABLE_BYTES) {
-        request.removeAllListeners('data')
-        reject(new BrokerError('request_too_large'))
-        return
+      try {
+        if (size > held) hold.add(size - held)
+      } catch (error) {
+        stop()
+        return reject(error)
       }
-      chunks.push(chunk)
-    })
-    request.once('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)))
-    request.once('error', (cause) => reject(new BrokerError('malformed_request', { cause })))
+      held = Math.max(held, size)
+      pieces.push(chunk)
+      if (size <= max && !search?.isOver(pieces, size)) return
+      stop()
+      resolve({ bytes: pieces.whole(), isWhole: false })
+    }
+    const onEnd = () => resolve({ bytes: pieces.whole(), isWhole: true })
+    const stop = () => request.off('data', onData).off('end', onEnd).pause()
+    // None with `once`, whose wrappers cost a call more than a promise that is told twice.
+    request.on('data', onData).on('end', onEnd)
+    request.on('error', (cause) =>
+      reject(cause instanceof BrokerError ? cause : new BrokerError('malformed_request', { cause })),
+    )
     // Every request closes; an error made for each, with its stack, would cost a tenth of the whole call.
-    request.once('close', () => {
+    request.on('close', () => {
       if (!request.complete) clientLeft()
     })
   })

@@ -1,14 +1,14 @@
 /**
  * Which configs may answer, in which order: `config-name/model-id`, else every active config of the key that
- * lists the model, else the key's only config (interface.md §6). Decides from what the key allows and the model
+ * lists the model, else the key's only config (docs/api.md, Calls). Decides from what the key allows and the model
  * asked for, never from anything else the client can set.
  *
  * The order is the key's own and does not change from call to call, so a conversation stays with the config that
  * has its prompt cached. How users are spread over configs, where a provider file asks for that: `sticky.ts`.
  */
-import type { ApiKey } from '../api-key/api-keys.ts'
+import type { ApiKey } from '../api-key/api-key.ts'
 import { BrokerError } from '../base/errors.ts'
-import type { ModelConfig } from '../model-config/model-configs.ts'
+import type { ConfigIndex, ModelConfig } from '../model-config/config-index.ts'
 
 export interface Route {
   readonly config: ModelConfig
@@ -16,75 +16,122 @@ export interface Route {
   readonly model: string | undefined
 }
 
-/** At least one. @throws BrokerError model_not_found */
+type NamedRoute = Route & { readonly model: string }
+
+/** At least one, each found as it is asked for. @throws BrokerError model_not_found */
 export function chooseRoutes(
   key: Pick<ApiKey, 'models'>,
-  configs: readonly ModelConfig[],
+  scope: ConfigIndex,
   asked: string | undefined,
-): readonly [Route, ...Route[]] {
-  if (asked === undefined) return [{ config: onlyConfig(configs, undefined), model: undefined }]
-  const named = byName(configs, asked)
-  const routes = named ? [named] : listing(configs, asked)
-  const [first, ...others] = routes.filter(({ model }) => isAllowed(key, model, asked))
-  if (first) return [first, ...others]
-  if (routes.length > 0 || !isAllowed(key, asked, asked)) throw notFound(asked)
-  return [{ config: onlyConfig(configs, asked), model: asked }]
+): Iterable<Route> {
+  if (asked === undefined) return [{ config: onlyConfig(scope, undefined), model: undefined }]
+  const allows = allowance(key, asked)
+  const named = byName(scope, asked)
+  if (named) {
+    if (!allows(named.model)) throw notFound(asked)
+    return [named]
+  }
+  const listing = scope.answering(asked)
+  const first = listing.findIndex((config) => allows(modelIn(config, asked)))
+  if (first !== -1) return { [Symbol.iterator]: () => allowedFrom(first, listing, asked, allows) }
+  if (listing.length > 0 || !allows(asked)) throw notFound(asked)
+  return [{ config: onlyConfig(scope, asked), model: asked }]
 }
 
-/**
- * For a request whose model we cannot read: upstream may read one all the same (in a form, in another encoding),
- * or choose one itself. @throws BrokerError model_not_found if the key is limited to models
- */
-export function assertUnlimited(key: Pick<ApiKey, 'models'>): void {
-  if (!key.models) return
-  const reason = 'this key is limited to models, and the request names none in a JSON body'
-  throw new BrokerError('model_not_found', { reason })
+/** Whether this config is among those that {@link chooseRoutes} gives. @throws BrokerError model_not_found */
+export function mayAnswer(
+  configId: string,
+  key: Pick<ApiKey, 'models'>,
+  scope: ConfigIndex,
+  asked: string | undefined,
+): boolean {
+  const [first] = chooseRoutes(key, scope, asked)
+  if (first?.config.id === configId) return true
+  const config = scope.get(configId)
+  if (!config?.isActive || asked === undefined || byName(scope, asked)) return false
+  const { aliases, models } = config.served
+  const isListed = Object.hasOwn(aliases, asked) || models.includes(asked)
+  return isListed && allowance(key, asked)(modelIn(config, asked))
 }
 
-function isAllowed(key: Pick<ApiKey, 'models'>, model: string | undefined, asked: string): boolean {
-  return !key.models || key.models.includes(asked) || (model !== undefined && key.models.includes(model))
+/** For JSON too large to be kept, whose model is not in its beginning. @throws BrokerError request_too_large */
+export function assertCertain(scope: ConfigIndex): void {
+  if (scope.all.length === 1) return
+  const reason = 'write "model" in front, or use a key with one config, to send more than 20 MiB of JSON'
+  throw new BrokerError('request_too_large', { reason })
+}
+
+/** Whether a call that asks for this may be answered by that model. */
+function allowance({ models }: Pick<ApiKey, 'models'>, asked: string): (model: string) => boolean {
+  if (!models || models.includes(asked)) return () => true
+  return (model) => model !== asked && models.includes(model)
 }
 
 /** Config names may hold slashes, and so may model ids: the longest name that fits wins. */
-function byName(configs: readonly ModelConfig[], asked: string): Route | undefined {
-  let best: ModelConfig | undefined
-  for (const config of configs) {
-    if (
-      config.isActive &&
-      asked.startsWith(`${config.name}/`) &&
-      config.name.length > (best?.name.length ?? -1)
-    ) {
-      best = config
-    }
+function byName(scope: ConfigIndex, asked: string): NamedRoute | undefined {
+  let end = asked.lastIndexOf('/', scope.longestName)
+  while (end !== -1) {
+    const config = scope.named(asked.slice(0, end))
+    if (config) return { config, model: modelIn(config, asked.slice(end + 1)) }
+    end = end === 0 ? -1 : asked.lastIndexOf('/', end - 1)
   }
-  if (!best) return undefined
-  const model = asked.slice(best.name.length + 1)
-  return { config: best, model: aliasIn(best, model) ?? model }
+  return undefined
 }
 
-function listing(configs: readonly ModelConfig[], asked: string): Route[] {
-  const routes: Route[] = []
-  for (const config of configs) {
-    if (!config.isActive) continue
-    const alias = aliasIn(config, asked)
-    if (alias !== undefined) routes.push({ config, model: alias })
-    else if (config.models.some(({ model_id }) => model_id === asked)) routes.push({ config, model: asked })
+function* allowedFrom(
+  first: number,
+  listing: readonly ModelConfig[],
+  asked: string,
+  allows: (model: string) => boolean,
+): Generator<Route> {
+  for (let place = first; place < listing.length; place += 1) {
+    const config = listing[place] as ModelConfig
+    const model = modelIn(config, asked)
+    if (allows(model)) yield { config, model }
   }
-  return routes
 }
 
 /** Own names only: `toString` is no alias. */
-function aliasIn({ aliases }: ModelConfig, asked: string): string | undefined {
-  return Object.hasOwn(aliases, asked) ? aliases[asked] : undefined
+function modelIn({ served: { aliases } }: ModelConfig, asked: string): string {
+  return (Object.hasOwn(aliases, asked) ? aliases[asked] : undefined) ?? asked
 }
 
-function onlyConfig(configs: readonly ModelConfig[], asked: string | undefined): ModelConfig {
-  const [only] = configs
-  if (only?.isActive && configs.length === 1) return only
+function onlyConfig({ all }: ConfigIndex, asked: string | undefined): ModelConfig {
+  const [only] = all
+  if (only?.isActive && all.length === 1) return only
   throw notFound(asked)
 }
 
 function notFound(asked: string | undefined): BrokerError {
   const reason = asked === undefined ? 'the request names no model' : `model "${asked.slice(0, 100)}"`
   return new BrokerError('model_not_found', { reason })
+}
+
+/** A call is worth so many tries, whatever the number of a key's configs. */
+const MAX_CONFIGS_TRIED = 4
+
+/** Those to try, of all that may answer: configs that rest come last, asked only if nobody else can answer. */
+export function worthTrying(
+  routes: Iterable<Route>,
+  isAvailable: (route: Route) => boolean,
+  ordered: (available: Iterable<Route>) => Iterable<Route> = (available) => available,
+): readonly Route[] {
+  const resting: Route[] = []
+  const chosen: Route[] = []
+  for (const route of ordered(availableAmong(routes, isAvailable, resting))) {
+    chosen.push(route)
+    if (chosen.length === MAX_CONFIGS_TRIED) return chosen
+  }
+  return [...chosen, ...resting].slice(0, MAX_CONFIGS_TRIED)
+}
+
+function* availableAmong(
+  routes: Iterable<Route>,
+  isAvailable: (route: Route) => boolean,
+  resting: Route[],
+): Generator<Route> {
+  for (const route of routes) {
+    if (isAvailable(route)) yield route
+    else if (resting.length < MAX_CONFIGS_TRIED) resting.push(route)
+  }
 }

@@ -5,44 +5,46 @@
  */
 import { hash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Provider } from '../base/provider.ts'
-import type { Exchange } from './exchange.ts'
+import type { Provider } from '../provider/provider.ts'
 import { findUser } from './model-scan.ts'
 import type { Route } from './routing.ts'
 
-export function inStickyOrder(
-  routes: readonly Route[],
+export function* inStickyOrder(
+  routes: Iterable<Route>,
   providers: ReadonlyMap<string, Provider>,
   headers: IncomingHttpHeaders,
-  body: Exchange['body'],
-): readonly Route[] {
-  const stickyBy = ({ config }: Route) => providers.get(config.provider)?.upstream.stickyBy
-  if (!routes.some(stickyBy)) return routes
-  const ordered: Route[] = []
-  for (const first of routes) {
-    if (ordered.includes(first)) continue
-    const others = routes.slice(ordered.length)
-    const end = others.findIndex(({ config }) => config.provider !== first.config.provider)
-    const neighbours = end === -1 ? others : others.slice(0, end)
-    const user = userOf(stickyBy(first), headers, body)
-    ordered.push(...(user ? ranked(user, neighbours) : neighbours))
+  body: Buffer | undefined,
+): Generator<Route> {
+  let neighbours: Route[] = []
+  let provider: string | undefined
+  let user: string | undefined
+  for (const route of routes) {
+    if (route.config.provider !== provider) {
+      yield* ranked(user ?? '', neighbours)
+      neighbours = []
+      provider = route.config.provider
+      user = userOf(providers.get(provider)?.upstream.stickyBy, headers, body)
+    }
+    if (user) neighbours.push(route)
+    else yield route
   }
-  return ordered
+  yield* ranked(user ?? '', neighbours)
 }
 
 /** Whose call it is; undefined or '' if nobody asks, or the client does not say. */
 function userOf(
   stickyBy: string | undefined,
   headers: IncomingHttpHeaders,
-  body: Exchange['body'],
+  body: Buffer | undefined,
 ): string | undefined {
   if (stickyBy === undefined) return undefined
-  if (stickyBy === 'user') return Buffer.isBuffer(body) ? findUser(body) : undefined
+  if (stickyBy === 'user') return body && findUser(body)
   return headers[stickyBy.slice('header:'.length)]?.toString()
 }
 
 /** Rendezvous hashing: when one is out its users move, each to a place that stays the same, and nobody else does. */
-function ranked(user: string, routes: readonly Route[]): Route[] {
+function ranked(user: string, routes: readonly Route[]): readonly Route[] {
+  if (routes.length < 2) return routes
   const ranks = routes.map((route) => ({ route, rank: hash('sha1', `${route.config.id} ${user}`) }))
   ranks.sort((a, b) => (a.rank < b.rank ? -1 : 1))
   return ranks.map(({ route }) => route)

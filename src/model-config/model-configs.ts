@@ -4,10 +4,13 @@
  * The tokens live in the same rows, but their columns are `credential/`'s; whoever writes both at once does it
  * in one transaction.
  */
+
+import { LRUCache } from 'lru-cache'
+import { storedList, storedObject } from '../base/stored-json.ts'
+import type { Provider } from '../provider/provider.ts'
 import type { ChangeWatcher } from '../storage/changes.ts'
-import type { Database } from '../storage/database.ts'
-import { RowCache } from '../storage/row-cache.ts'
-import type { ModelConfigRow } from '../storage/tables.ts'
+import { asListed, byAge, ConfigIndex, type ModelConfig, type Served } from './config-index.ts'
+import type { ModelConfigReader, RoutingRow } from './model-config-reader.ts'
 
 export interface Model {
   readonly model_id: string
@@ -15,63 +18,199 @@ export interface Model {
   readonly support_thinking: boolean
 }
 
-/** What routing needs to know of a config. */
-export interface ModelConfig {
-  readonly id: string
-  readonly name: string
-  readonly provider: string
-  readonly models: readonly Model[]
-  /** Other names its models answer to, e.g. gpt-4o → qwen3-coder-plus. */
-  readonly aliases: Readonly<Record<string, string>>
-  readonly isActive: boolean
+const MAX_CACHED_SCOPES = 20_000
+/** A config counts once for each scope that it is in. */
+const MAX_CONFIGS_IN_SCOPES = 500_000
+/** Of lists of models, as they are stored. */
+const MAX_SHARED_CHARACTERS = 1_000_000
+const ROWS_AT_ONCE = 1_000
+
+/** What is known of the configs of a key. */
+interface Scope {
+  readonly index: ConfigIndex
+  /** The changes that were known of when it was read, or when none of its configs was last found among them. */
+  seen: number
 }
 
-const NO_ALIASES = {}
-const MAX_CACHED_SCOPES = 20_000
+/** A scope that is being read. */
+interface Reading {
+  readonly index: Promise<ConfigIndex>
+  /** The changes that were known of when it began; undefined: not yet begun. */
+  seen: number | undefined
+}
 
 export class ModelConfigs {
-  readonly #database: Database
-  /** Routing knowledge by scope: the config ids of a key, or '' for all of them. */
-  readonly #scopes: RowCache<readonly ModelConfig[]>
+  readonly #reader: Pick<ModelConfigReader, 'ofIds' | 'after'>
+  readonly #changes: ChangeWatcher
+  readonly #providers: ReadonlyMap<string, Provider>
+  /** Of every config. */
+  #all: Scope | undefined
+  /** By the ids in them. */
+  readonly #scopes = new LRUCache<string, Scope>({
+    max: MAX_CACHED_SCOPES,
+    maxSize: MAX_CONFIGS_IN_SCOPES,
+    sizeCalculation: ({ index }) => index.all.length + 1,
+  })
+  /** The last one in line for each scope: they come one after the other, so that none brings what is old. */
+  readonly #readings = new Map<string, Reading>()
+  /** Thousands of configs may list the same. */
+  readonly #served = new LRUCache<string, Served>({
+    maxSize: MAX_SHARED_CHARACTERS,
+    sizeCalculation: (_, text) => text.length,
+  })
 
-  constructor(database: Database, changes: ChangeWatcher) {
-    this.#database = database
-    this.#scopes = new RowCache(changes, MAX_CACHED_SCOPES)
+  constructor(
+    reader: Pick<ModelConfigReader, 'ofIds' | 'after'>,
+    changes: ChangeWatcher,
+    providers: ReadonlyMap<string, Provider>,
+  ) {
+    this.#reader = reader
+    this.#changes = changes
+    this.#providers = providers
+  }
+
+  /** As {@link ofScope}, while nothing of it has changed. */
+  peek(ids: readonly string[] | null): ConfigIndex | undefined {
+    const scope = this.#known(ids)
+    if (!scope) return undefined
+    const { seen } = this.#changes
+    if (scope.seen === seen) return scope.index
+    if (this.#changedIn(ids, scope)?.length !== 0) return undefined
+    scope.seen = seen
+    return scope.index
   }
 
   /**
-   * The configs a key may use, in its order of preference (all configs: oldest first).
-   * Without a promise while they are cached.
+   * The configs a key may use, in its order of preference (all configs: oldest first). Valid until the next await.
+   * @throws BrokerError storage_unavailable
    */
-  ofScope(ids: readonly string[] | null): readonly ModelConfig[] | Promise<readonly ModelConfig[]> {
-    const scope = ids === null ? '' : ids.length === 1 ? (ids[0] as string) : ids.join(',')
-    return this.#scopes.get(scope) ?? this.#scopes.load(scope, () => this.#read(ids))
+  async ofScope(ids: readonly string[] | null): Promise<ConfigIndex> {
+    const known = this.peek(ids)
+    if (known) return known
+    const name = nameOf(ids)
+    const last = this.#readings.get(name)
+    if (last && (last.seen === undefined || last.seen === this.#changes.seen)) return last.index
+    const begin = async () => {
+      await last?.index.catch(() => {})
+      reading.seen = this.#changes.seen
+      return this.peek(ids) ?? (await this.#read(ids))
+    }
+    const reading: Reading = {
+      seen: undefined,
+      index: begin().finally(() => {
+        if (this.#readings.get(name) === reading) this.#readings.delete(name)
+      }),
+    }
+    this.#readings.set(name, reading)
+    return reading.index
   }
 
-  async #read(ids: readonly string[] | null): Promise<readonly ModelConfig[]> {
-    const rows = await this.#database.run((db) => {
-      const query = db
-        .selectFrom('model_configs')
-        .select(['id', 'name', 'provider', 'models', 'aliases', 'is_active'])
-        .where('deleted_at', 'is', null)
-      if (ids === null) return query.orderBy('created_at').orderBy('id').execute()
-      return ids.length === 0 ? Promise.resolve([]) : query.where('id', 'in', ids).execute()
-    })
-    const configs = rows.map(toModelConfig)
-    if (ids !== null) configs.sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id))
-    return configs
+  #known(ids: readonly string[] | null): Scope | undefined {
+    return ids === null ? this.#all : this.#scopes.get(nameOf(ids))
+  }
+
+  /** Ids of configs that may not be as they were read; undefined: any. */
+  #changedIn(ids: readonly string[] | null, { seen }: Scope): readonly string[] | undefined {
+    if (ids === null) return this.#changes.changedSince(seen, 'config')
+    return ids.filter((id) => this.#changes.hasChanged(id, seen))
+  }
+
+  /** All of it, or only what has changed of what is known. */
+  async #read(ids: readonly string[] | null): Promise<ConfigIndex> {
+    const { seen } = this.#changes
+    const scope = this.#known(ids)
+    const changed = scope && this.#changedIn(ids, scope)
+    if (scope && changed) {
+      await this.#readChanged(scope.index, changed)
+      scope.seen = seen
+      return scope.index
+    }
+    const index = ids === null ? await this.#readAll() : await this.#readSome(ids)
+    if (ids === null) this.#all = { index, seen }
+    else this.#scopes.set(nameOf(ids), { index, seen })
+    return index
+  }
+
+  async #readChanged(index: ConfigIndex, changed: readonly string[]): Promise<void> {
+    for (let from = 0; from < changed.length; from += ROWS_AT_ONCE) {
+      const ids = changed.slice(from, from + ROWS_AT_ONCE)
+      const rows = new Map((await this.#reader.ofIds(ids)).map((row) => [row.id, row]))
+      for (const id of ids) {
+        const row = rows.get(id)
+        if (row) index.put(this.#configOf(row))
+        else index.remove(id)
+      }
+    }
+  }
+
+  async #readSome(ids: readonly string[]): Promise<ConfigIndex> {
+    const index = new ConfigIndex(asListed(ids))
+    for (const row of await this.#reader.ofIds(ids)) index.put(this.#configOf(row))
+    return index
+  }
+
+  /** In pages: others want to be served meanwhile, and a hundred thousand rows are many megabytes. */
+  async #readAll(): Promise<ConfigIndex> {
+    const index = new ConfigIndex(byAge)
+    let last: RoutingRow | undefined
+    for (;;) {
+      const rows = await this.#reader.after(last, ROWS_AT_ONCE)
+      for (const row of rows) index.put(this.#configOf(row))
+      last = rows.at(-1)
+      if (rows.length < ROWS_AT_ONCE) return index
+    }
+  }
+
+  #configOf(row: RoutingRow): ModelConfig {
+    const { id, name, provider, created_at: createdAt } = row
+    return { id, name, provider, served: this.#servedBy(row), isActive: row.is_active === 1, createdAt }
+  }
+
+  #servedBy({ provider, models, aliases }: RoutingRow): Served {
+    const text = `${provider} ${aliases ?? ''} ${models}`
+    const shared = this.#served.get(text)
+    if (shared) return shared
+    const own = storedModels(models).map(({ model_id }) => model_id)
+    const listed = own.length > 0 ? own : (this.#providers.get(provider)?.upstream.models ?? [])
+    const served = {
+      models: [...new Set(listed)],
+      aliases: aliases === null ? NO_ALIASES : storedAliases(aliases),
+    }
+    this.#served.set(text, served)
+    return served
   }
 }
 
-export function toModelConfig(
-  row: Pick<ModelConfigRow, 'id' | 'name' | 'provider' | 'models' | 'aliases' | 'is_active'>,
-): ModelConfig {
-  return {
-    id: row.id,
-    name: row.name,
-    provider: row.provider,
-    models: JSON.parse(row.models) as Model[],
-    aliases: row.aliases === null ? NO_ALIASES : (JSON.parse(row.aliases) as Record<string, string>),
-    isActive: row.is_active === 1,
+const NO_ALIASES = {}
+/** Of the lists of ids that keys have; a key of many would take long to name in every call. */
+const names = new WeakMap<readonly string[], string>()
+
+function nameOf(ids: readonly string[] | null): string {
+  if (ids === null) return 'all'
+  let name = names.get(ids)
+  if (name === undefined) {
+    name = ids.join(',')
+    names.set(ids, name)
   }
+  return name
+}
+
+/** None where they cannot be read: a person sees it and lists them again. What a row leaves out is false. */
+export function storedModels(text: string): Model[] {
+  return (storedList(text) ?? []).filter(isModel).map(({ model_id, support_vision, support_thinking }) => ({
+    model_id,
+    support_vision: support_vision === true,
+    support_thinking: support_thinking === true,
+  }))
+}
+
+function isModel(value: unknown): value is Pick<Model, 'model_id'> & Partial<Record<keyof Model, unknown>> {
+  return typeof (value as Partial<Model> | null)?.model_id === 'string'
+}
+
+export function storedAliases(text: string): Record<string, string> {
+  const entries = Object.entries(storedObject(text) ?? {})
+  return Object.fromEntries(
+    entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  )
 }

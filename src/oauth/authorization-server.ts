@@ -16,8 +16,9 @@ import {
   PrivateKeyJwt,
   type AuthorizationServer as ServerMetadata,
 } from 'oauth4webapi'
-import { fetch } from 'undici'
-import { type AuthorizationServerConfig, addressProblem, type Provider } from '../base/provider.ts'
+import { type Dispatcher, fetch } from 'undici'
+import type { AuthorizationServerConfig, Provider } from '../provider/provider.ts'
+import { addressProblem } from '../provider/upstream-address.ts'
 import { exchange, type JsonObject, type WireAnswer } from './wire.ts'
 
 export interface RequestOptions {
@@ -39,14 +40,16 @@ const ENDPOINTS = ['device_authorization_endpoint', 'token_endpoint', 'revocatio
 export class AuthorizationServer {
   readonly provider: Provider
   readonly #config: AuthorizationServerConfig
+  readonly #dispatcher: Dispatcher
   /** Kept once it is known; a failed discovery is tried again with the next request. */
   #endpoint: Promise<Endpoint> | undefined
 
-  constructor(provider: Provider) {
+  constructor(provider: Provider, dispatcher: Dispatcher) {
     if (!provider.authorizationServer)
       throw new TypeError(`provider ${provider.name} has no authorization server`)
     this.provider = provider
     this.#config = provider.authorizationServer
+    this.#dispatcher = dispatcher
   }
 
   /** Sends once, never again by itself. Resolves for every outcome; rejects only for programming errors. */
@@ -98,7 +101,9 @@ export class AuthorizationServer {
     const document: JsonObject | undefined = answer.status === 200 ? answer.body : undefined
     if (!document) throw new Error(`${field} has no discovery document (status ${answer.status})`)
     if (document['issuer'] !== issuer) {
-      throw new Error(`${field} must be ${String(document['issuer'])}, as its discovery document says`)
+      throw new Error(
+        `${field} must be ${String(document['issuer']).slice(0, MAX_ISSUER)}, as its discovery document says`,
+      )
     }
     const found: Partial<Record<(typeof ENDPOINTS)[number], string>> = {}
     for (const name of ENDPOINTS) {
@@ -112,15 +117,44 @@ export class AuthorizationServer {
   }
 
   #exchange(send: (options: RequestOptions) => Promise<Response>, headers: Record<string, string> = {}) {
-    return exchange(this.provider.refresh.timeoutMs, (signal, dispatcher) =>
+    const { clientSecret } = this.#config
+    const sent = clientSecret ? [clientSecret.reveal()] : []
+    const request = (signal: AbortSignal, dispatcher: Dispatcher) =>
       send({
         signal,
         headers: { 'user-agent': 'token-broker', ...headers },
-        [customFetch]: (url, init) => fetch(url, { ...init, dispatcher }) as unknown as Promise<Response>,
+        [customFetch]: (url, init) => {
+          sent.push(...secretsIn(init))
+          return fetch(url, { ...init, dispatcher }) as unknown as Promise<Response>
+        },
         [allowInsecureRequests]: this.provider.allowsInsecureLoopback,
-      }),
-    )
+      })
+    return exchange(this.#dispatcher, this.provider.refresh.timeoutMs, request, sent)
   }
+}
+
+const MAX_ISSUER = 200
+/** What else of a form may be shown. */
+const PUBLIC_FIELDS = new Set([
+  'grant_type',
+  'client_id',
+  'client_assertion_type',
+  'scope',
+  'token_type_hint',
+])
+const PUBLIC_CHALLENGE = /^code_challenge/
+
+/** Tokens, codes and proofs of who we are, whatever the grant. */
+function secretsIn({ body, headers }: { body?: unknown; headers?: unknown }): string[] {
+  const form = body instanceof URLSearchParams ? [...body] : []
+  const [, credentials] =
+    new Headers(headers as Record<string, string>).get('authorization')?.split(' ') ?? []
+  return [
+    ...form.flatMap(([name, value]) =>
+      PUBLIC_FIELDS.has(name) || PUBLIC_CHALLENGE.test(name) ? [] : [value],
+    ),
+    ...(credentials === undefined ? [] : [credentials]),
+  ]
 }
 
 /** RFC 6749 §2.3, OpenID Connect Core §9. */

@@ -15,7 +15,8 @@ export async function requestClientCredentials(
     clientCredentialsGrantRequest(to.metadata, to.client, to.clientAuthentication, parameters, options),
   )
   const renewal = judgeRenewal(answer, server, clock())
-  return renewal.kind === 'tokens'
-    ? renewal
-    : { kind: 'not_processed', why: renewal.why, retryAfterMs: undefined }
+  if (renewal.kind === 'tokens') return renewal
+  // No answer at all, too: asking spends nothing, so one at a time can find out.
+  const isServerAway = renewal.kind === 'unclear' || ('isServerAway' in renewal && renewal.isServerAway)
+  return { kind: 'not_processed', why: renewal.why, retryAfterMs: undefined, isServerAway }
 }

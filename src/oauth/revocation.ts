@@ -4,13 +4,13 @@
 import { revocationRequest } from 'oauth4webapi'
 import type { AuthorizationServer } from './authorization-server.ts'
 
-/** Undefined once revoked, or where the server has no endpoint for it; else why it did not work. */
-export async function revokeToken(server: AuthorizationServer, token: string): Promise<string | undefined> {
+/** `revoked`, `no endpoint` where the server has none for it, else why it did not work. */
+export async function revokeToken(server: AuthorizationServer, token: string): Promise<string> {
   const { metadata } = await server.endpoint().catch(() => ({ metadata: undefined }))
-  if (metadata?.revocation_endpoint === undefined) return undefined
+  if (metadata?.revocation_endpoint === undefined) return 'no endpoint'
   const answer = await server.exchange((to, options) =>
     revocationRequest(to.metadata, to.client, to.clientAuthentication, token, options),
   )
   if (answer.kind !== 'answer') return answer.why
-  return answer.status === 200 ? undefined : `status ${answer.status}`
+  return answer.status === 200 ? 'revoked' : `status ${answer.status}`
 }

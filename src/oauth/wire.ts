@@ -2,35 +2,55 @@
  * One request to somebody who issues tokens, and what came back, judged by the question that matters later:
  * could the server have acted on it?
  */
-import { Agent, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
+import { nameOf, noAnswerWithin } from '../base/failure.ts'
+import { NeverConnected } from '../http1/never-connected.ts'
+import { type JsonObject, parseBody } from './answer-body.ts'
+import { patience } from './patience.ts'
+
+export type { JsonObject } from './answer-body.ts'
+
+/** What a server said. */
+export interface Answered {
+  readonly kind: 'answer'
+  readonly status: number
+  readonly retryAfterMs: number | undefined
+  /** Its JSON object, or undefined if there was none to be read. */
+  readonly body: JsonObject | undefined
+  /** The secrets that it was sent, for taking them out of what it quotes. */
+  readonly sent: readonly string[]
+}
 
 export type WireAnswer =
-  /** The server answered. `body` is its JSON object, or undefined if there was none to be read. */
-  | { kind: 'answer'; status: number; retryAfterMs: number | undefined; body: JsonObject | undefined }
+  | Answered
   /** The request surely never reached the server. */
   | { kind: 'unreachable'; why: string }
   /** Cut off or too late: the server may have acted on it. */
   | { kind: 'unclear'; why: string }
 
-export type JsonObject = { readonly [name: string]: unknown }
-
-const MAX_ANSWER_BYTES = 64 * 1024
+/** Two tokens of the greatest length, escaped and in UTF-16, fit. */
+const MAX_ANSWER_BYTES = 256 * 1024
 
 /**
- * A connection for each request: on a kept-alive one the server may hang up just as we write, and then
- * nobody can tell whether a refresh token was spent.
+ * One request within `timeoutMs` in all. Resolves for every outcome; rejects only for programming errors.
+ *
+ * @param dispatcher opens a connection for each request, and fails with NeverConnected where it could not
+ * @param sent the secrets in it, complete when the request has been sent
  */
-const agent = new Agent({ pipelining: 0, connectTimeout: 5_000 })
-
-/** One request within `timeoutMs` in all. Resolves for every outcome; rejects only for programming errors. */
 export async function exchange(
+  dispatcher: Dispatcher,
   timeoutMs: number,
   send: (signal: AbortSignal, dispatcher: Dispatcher) => Promise<ReadableAnswer>,
+  sent: readonly string[] = [],
 ): Promise<WireAnswer> {
+  const { signal, end } = patience(timeoutMs)
   try {
-    return await readAnswer(await send(AbortSignal.timeout(timeoutMs), agent))
+    return await readAnswer(await send(signal, dispatcher), sent)
   } catch (error) {
+    if (signal.aborted) return { kind: 'unclear', why: noAnswerWithin(timeoutMs) }
     return judgeFailure(error)
+  } finally {
+    end()
   }
 }
 
@@ -41,7 +61,7 @@ interface ReadableAnswer {
   readonly body: AsyncIterable<Uint8Array> | null
 }
 
-async function readAnswer(response: ReadableAnswer): Promise<WireAnswer> {
+async function readAnswer(response: ReadableAnswer, sent: readonly string[]): Promise<WireAnswer> {
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of response.body ?? []) {
@@ -53,30 +73,16 @@ async function readAnswer(response: ReadableAnswer): Promise<WireAnswer> {
     kind: 'answer',
     status: response.status,
     retryAfterMs: parseRetryAfter(response.headers.get('retry-after')),
-    body: parseObject(Buffer.concat(chunks).toString('utf8')),
+    body: parseBody(Buffer.concat(chunks), response.headers.get('content-type')),
+    sent,
   }
 }
-
-/** Error codes of a connection that never stood: name lookup, refusal, no route, connect timeout, TLS. */
-const NEVER_CONNECTED =
-  /^(ENOTFOUND|EAI_|ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|ERR_TLS_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/
 
 function judgeFailure(error: unknown): WireAnswer {
-  const cause = (error as { cause?: { code?: string } }).cause
-  const why = cause?.code ?? (error as { code?: string }).code ?? (error as Error).name
+  const { cause } = error as { cause?: unknown }
   if (error instanceof TypeError && cause === undefined) throw error
-  return { kind: NEVER_CONNECTED.test(String(why)) ? 'unreachable' : 'unclear', why: String(why) }
-}
-
-function parseObject(text: string): JsonObject | undefined {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as JsonObject)
-      : undefined
-  } catch {
-    return undefined
-  }
+  if (cause instanceof NeverConnected) return { kind: 'unreachable', why: cause.code }
+  return { kind: 'unclear', why: nameOf(error) }
 }
 
 /** Retry-After in seconds or as an HTTP date (RFC 9110 §10.2.3) → milliseconds from now. */

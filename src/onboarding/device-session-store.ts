@@ -4,15 +4,29 @@
  * A poll is claimed by moving `next_poll_at` in one statement: one upstream poll at a time per session, and
  * never more often than the interval, over all replicas.
  */
-import { createHash } from 'node:crypto'
+import type { Kysely, Transaction } from 'kysely'
+import { sha256 } from '../base/digest.ts'
+import { BrokerError } from '../base/errors.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
+import { type Actor, recordAudit } from '../storage/audit-log.ts'
 import type { Database } from '../storage/database.ts'
-import type { DeviceSessionRow } from '../storage/tables.ts'
+import type { DeviceSessionRow, Tables } from '../storage/tables.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
+import type { Seals } from '../vault/seals.ts'
 
-export type SessionStatus = 'pending' | 'success' | 'denied' | 'expired'
+/** With a target also: its config has the tokens, or got another login meanwhile. */
+export type SessionStatus = 'pending' | 'success' | SessionEnd | 'bound' | 'superseded'
+/** `unknown_code` and `refused` are the server's verdicts on the device code and on us. */
+export type SessionEnd = 'denied' | 'expired' | 'unknown_code' | 'refused'
+
+/** A config that a session logs in again, as long as it has had no other login since. */
+export interface SessionTarget {
+  readonly configId: string
+  readonly configVersion: number
+}
 
 export interface DeviceSession {
+  /** Of its row: {@link rowIdOf} what its page knows it by. Whoever reads the database cannot ask for its tokens. */
   readonly id: string
   readonly provider: string
   readonly deviceCode: string
@@ -21,37 +35,36 @@ export interface DeviceSession {
   readonly nextPollAt: number
   readonly status: SessionStatus
   readonly tokens: TokenSet | undefined
+  /** The server's word for it, of a session that was refused. */
+  readonly errorCode: string | undefined
   readonly createdAt: number
   readonly expiresAt: number
-  /** The config to log in again; undefined: whoever started the session binds its tokens. */
-  readonly configId: string | undefined
+  /** Undefined: whoever started the session binds its tokens. */
+  readonly target: SessionTarget | undefined
 }
 
-export type SessionKey = { id: string } | { deviceCode: string }
+/** What whoever follows a login knows of it. */
+export type SessionKey = { sessionId: string } | { deviceCode: string }
 
 export class DeviceSessionStore {
   readonly #database: Database
-  readonly #keys: KeyRing
+  readonly #keyRing: KeyRing
+  readonly #seals: Seals
 
-  constructor(database: Database, keys: KeyRing) {
+  constructor(database: Database, keyRing: KeyRing, seals: Seals) {
     this.#database = database
-    this.#keys = keys
+    this.#keyRing = keyRing
+    this.#seals = seals
   }
 
   async insert(session: DeviceSession): Promise<void> {
     const row: DeviceSessionRow = {
-      id: session.id,
-      provider: session.provider,
-      device_code_hash: digestOf(session.deviceCode),
-      device_code: this.#keys.seal(session.deviceCode),
-      code_verifier: session.codeVerifier === undefined ? null : this.#keys.seal(session.codeVerifier),
+      ...this.#sealed(session, undefined),
       interval_ms: session.intervalMs,
       next_poll_at: session.nextPollAt,
       status: session.status,
-      tokens: null,
+      error_code: null,
       created_at: session.createdAt,
-      expires_at: session.expiresAt,
-      config_id: session.configId ?? null,
     }
     await this.#database.run((db) => db.insertInto('device_sessions').values(row).execute())
   }
@@ -59,9 +72,9 @@ export class DeviceSessionStore {
   async find(key: SessionKey): Promise<DeviceSession | undefined> {
     const row = await this.#database.run((db) => {
       const query = db.selectFrom('device_sessions').selectAll()
-      return 'id' in key
-        ? query.where('id', '=', key.id).executeTakeFirst()
-        : query.where('device_code_hash', '=', digestOf(key.deviceCode)).executeTakeFirst()
+      return 'sessionId' in key
+        ? query.where('id', '=', rowIdOf(key.sessionId)).executeTakeFirst()
+        : query.where('device_code_hash', '=', sha256(key.deviceCode)).executeTakeFirst()
     })
     return row && this.#open(row)
   }
@@ -76,8 +89,46 @@ export class DeviceSessionStore {
     await this.#update(session, { next_poll_at: nextPollAt, interval_ms: intervalMs })
   }
 
-  async finish(session: DeviceSession, status: SessionStatus, tokens?: TokenSet): Promise<void> {
-    await this.#update(session, { status, tokens: tokens ? this.#keys.seal(JSON.stringify(tokens)) : null })
+  /** A session with a target is written down when its config has the tokens. */
+  async succeed(session: DeviceSession, tokens: TokenSet, by: Actor): Promise<void> {
+    const values = { status: 'success', ...this.#sealed(session, tokens) }
+    await this.#database.transaction(async (trx) => {
+      const result = await pending(trx, session, values).executeTakeFirst()
+      if (result.numUpdatedRows !== 1n || session.target) return
+      const { provider } = session
+      await recordAudit(trx, this.#database, { type: 'login.completed', by, provider })
+    })
+  }
+
+  async end(session: DeviceSession, status: SessionEnd, errorCode?: string): Promise<void> {
+    await this.#update(session, { status, error_code: errorCode ?? null })
+  }
+
+  /**
+   * Marks a finished session `bound` once `give` has given its tokens to its config, in one transaction; `superseded`
+   * if that says that the config needs them no more. Either way they are kept nowhere else.
+   */
+  async bind({ id }: DeviceSession, give: (trx: Transaction<Tables>) => Promise<boolean>): Promise<void> {
+    await this.#database.transaction(async (trx) => {
+      const bound = await trx
+        .updateTable('device_sessions')
+        .set({ status: 'bound', tokens: null, code_verifier: null })
+        .where('id', '=', id)
+        .where('status', '=', 'success')
+        .executeTakeFirst()
+      const isFirst = bound.numUpdatedRows === 1n // else somebody was faster
+      if (!isFirst || (await give(trx))) return
+      await trx.updateTable('device_sessions').set({ status: 'superseded' }).where('id', '=', id).execute()
+    })
+  }
+
+  /**
+   * Its tokens are bound once: a refresh token that two configs held would be spent twice.
+   * @throws BrokerError session_not_found
+   */
+  async endTaken(trx: Transaction<Tables>, { id }: DeviceSession): Promise<void> {
+    const result = await trx.deleteFrom('device_sessions').where('id', '=', id).executeTakeFirst()
+    if (result.numDeletedRows !== 1n) throw new BrokerError('session_not_found')
   }
 
   /** Marks what is over and empties it: its tokens and verifier are of no use to anybody any more. */
@@ -88,7 +139,7 @@ export class DeviceSessionStore {
         .updateTable('device_sessions')
         .set(emptied)
         .where('expires_at', '<=', now)
-        .where('status', '!=', 'expired')
+        .where('status', 'not in', EMPTY)
         .execute(),
     )
   }
@@ -102,33 +153,97 @@ export class DeviceSessionStore {
 
   async #update(session: DeviceSession, values: Partial<DeviceSessionRow>, dueAt?: number): Promise<boolean> {
     const result = await this.#database.run((db) => {
-      const query = db
-        .updateTable('device_sessions')
-        .set(values)
-        .where('id', '=', session.id)
-        .where('status', '=', 'pending')
+      const query = pending(db, session, values)
       return (dueAt === undefined ? query : query.where('next_poll_at', '<=', dueAt)).executeTakeFirst()
     })
     return result.numUpdatedRows === 1n
   }
 
+  /** What ties a row's secrets to it. */
+  seal(row: SealedSession): { session_seal: string } {
+    return { session_seal: this.#seals.sign(sealedFields(row)) }
+  }
+
+  /** @throws BrokerError decryption_failed if somebody without the encryption key has been at it */
+  check(row: DeviceSessionRow): void {
+    // What is over is emptied by one statement for many, which cannot seal each anew; it holds nothing to be moved.
+    if (!isEmptied(row)) this.#seals.check(sealedFields(row), row.session_seal, 'secrets')
+  }
+
+  #sealed(session: DeviceSession, tokens: TokenSet | undefined) {
+    const columns = {
+      id: session.id,
+      provider: session.provider,
+      device_code_hash: sha256(session.deviceCode),
+      expires_at: session.expiresAt,
+      config_id: session.target?.configId ?? null,
+      config_version: session.target?.configVersion ?? null,
+      device_code: this.#keyRing.seal(session.deviceCode),
+      code_verifier: session.codeVerifier === undefined ? null : this.#keyRing.seal(session.codeVerifier),
+      tokens: tokens ? this.#keyRing.seal(JSON.stringify(tokens)) : null,
+    }
+    return { ...columns, ...this.seal(columns) }
+  }
+
   #open(row: DeviceSessionRow): DeviceSession {
+    this.check(row)
     return {
       id: row.id,
       provider: row.provider,
-      deviceCode: this.#keys.open(row.device_code),
-      codeVerifier: row.code_verifier === null ? undefined : this.#keys.open(row.code_verifier),
+      deviceCode: this.#keyRing.open(row.device_code),
+      codeVerifier: row.code_verifier === null ? undefined : this.#keyRing.open(row.code_verifier),
       intervalMs: row.interval_ms,
       nextPollAt: row.next_poll_at,
       status: row.status as SessionStatus,
-      tokens: row.tokens === null ? undefined : (JSON.parse(this.#keys.open(row.tokens)) as TokenSet),
+      tokens: row.tokens === null ? undefined : (JSON.parse(this.#keyRing.open(row.tokens)) as TokenSet),
+      errorCode: row.error_code ?? undefined,
       createdAt: row.created_at,
       expiresAt: row.expires_at,
-      configId: row.config_id ?? undefined,
+      target: targetOf(row),
     }
   }
 }
 
-function digestOf(deviceCode: string): string {
-  return createHash('sha256').update(deviceCode).digest('hex')
+type SealedSession = Pick<
+  DeviceSessionRow,
+  | 'id'
+  | 'provider'
+  | 'device_code_hash'
+  | 'device_code'
+  | 'code_verifier'
+  | 'tokens'
+  | 'expires_at'
+  | 'config_id'
+  | 'config_version'
+>
+
+function sealedFields(row: SealedSession): unknown[] {
+  const { id, provider, device_code_hash, device_code, code_verifier, tokens } = row
+  const { expires_at, config_id, config_version } = row
+  const secrets = [device_code_hash, device_code, code_verifier, tokens]
+  return ['device_sessions', id, provider, ...secrets, expires_at, config_id, config_version]
+}
+
+function isEmptied({ status, tokens, code_verifier }: DeviceSessionRow): boolean {
+  return EMPTY.includes(status as SessionStatus) && tokens === null && code_verifier === null
+}
+
+/** What holds no secrets any more, and is told as it is for a while longer. */
+const EMPTY: readonly SessionStatus[] = ['expired', 'bound', 'superseded']
+
+/** A session of an earlier release names no version. No config ever has this one, so it binds nothing. */
+const NO_VERSION = -1
+
+function targetOf({ config_id, config_version }: DeviceSessionRow): SessionTarget | undefined {
+  if (config_id === null) return undefined
+  return { configId: config_id, configVersion: config_version ?? NO_VERSION }
+}
+
+function pending(db: Kysely<Tables>, { id }: DeviceSession, values: Partial<DeviceSessionRow>) {
+  return db.updateTable('device_sessions').set(values).where('id', '=', id).where('status', '=', 'pending')
+}
+
+/** @param sessionId as its page knows it */
+export function rowIdOf(sessionId: string): string {
+  return sha256(sessionId)
 }

@@ -1,22 +1,54 @@
 /**
- * A login by device flow: start it, follow it, deliver its tokens (interface.md §4).
+ * A login by device flow: start it, follow it, deliver its tokens (docs/api.md, Onboarding).
  */
 import { randomBytes } from 'node:crypto'
-import { type Clock, MINUTE, SECOND } from '../base/clock.ts'
-import { BrokerError } from '../base/errors.ts'
+import type { Transaction } from 'kysely'
+import { MINUTE, SECOND } from '../base/clock.ts'
+import { BrokerError, type ErrorCode } from '../base/errors.ts'
+import { every } from '../base/every.ts'
 import type { Logger } from '../base/log.ts'
+import type { NewLogins } from '../credential/new-logins.ts'
 import type { AuthorizationServer } from '../oauth/authorization-server.ts'
 import { type DeviceAuthorization, requestDeviceAuthorization } from '../oauth/device-authorization.ts'
 import { type DevicePoll, pollDeviceCode } from '../oauth/device-code-grant.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
-import type { DeviceSession, DeviceSessionStore, SessionKey } from './device-session-store.ts'
+import type { Actor } from '../storage/audit-log.ts'
+import type { ChangeWatcher } from '../storage/changes.ts'
+import { DuplicateError } from '../storage/database.ts'
+import type { Tables } from '../storage/tables.ts'
+import {
+  type DeviceSession,
+  type DeviceSessionStore,
+  rowIdOf,
+  type SessionEnd,
+  type SessionKey,
+  type SessionTarget,
+} from './device-session-store.ts'
 
-export type SessionAnswer =
-  | { status: 'pending'; retryAfterMs: number }
-  | { status: 'success'; tokens: TokenSet }
+interface Pending {
+  status: 'pending'
+  rowId: string
+  retryAfterMs: number
+}
+export type SessionAnswer = Pending | { status: 'success'; rowId: string; tokens: TokenSet }
+/** Of a session that logs a config in again. `approved`: its config does not have the tokens yet. */
+export type LoginAnswer = Pending | { status: 'approved'; retryAfterMs: number } | { status: 'bound' }
 
-/** Gives the tokens of a finished session to a config that is logged in again. */
-export type Bind = (configId: string, sessionId: string) => Promise<unknown>
+export interface FinishedLogin {
+  readonly provider: string
+  readonly tokens: TokenSet
+  /** In the transaction that stores the tokens. @throws BrokerError session_not_found if somebody else has them */
+  readonly taken: (trx: Transaction<Tables>) => Promise<void>
+}
+
+export interface DeviceSessionParts {
+  readonly store: DeviceSessionStore
+  /** Those of logins that a link asked for go to their config. */
+  readonly logins: Pick<NewLogins, 'give'>
+  readonly servers: (provider: string) => AuthorizationServer
+  readonly changes: Pick<ChangeWatcher, 'clock' | 'noticed'>
+  readonly log: Logger
+}
 
 const MAX_LIFETIME_MS = 15 * MINUTE
 /** RFC 8628 §3.5. */
@@ -26,44 +58,40 @@ const POLL_CLAIM_SLACK_MS = 5 * SECOND
 /** An expired session is still known for a while, so that its page hears "too late" rather than "unknown". */
 const KEPT_AFTER_EXPIRY_MS = 15 * MINUTE
 const SWEEP_EVERY_MS = 5 * MINUTE
+const BIND_AGAIN_MS = 2 * SECOND
 
 export class DeviceSessions {
   readonly #store: DeviceSessionStore
+  readonly #logins: DeviceSessionParts['logins']
   readonly #servers: (provider: string) => AuthorizationServer
-  readonly #clock: Clock
+  readonly #changes: DeviceSessionParts['changes']
   readonly #log: Logger
-  readonly #bind: Bind
-  #timer: NodeJS.Timeout | undefined
+  #stopSweeping: (() => void) | undefined
 
-  constructor(
-    store: DeviceSessionStore,
-    servers: (provider: string) => AuthorizationServer,
-    clock: Clock,
-    log: Logger,
-    bind: Bind,
-  ) {
+  constructor({ store, logins, servers, changes, log }: DeviceSessionParts) {
     this.#store = store
+    this.#logins = logins
     this.#servers = servers
-    this.#clock = clock
+    this.#changes = changes
     this.#log = log
-    this.#bind = bind
   }
 
   /**
-   * @param configId a config to log in again; without it whoever asks binds the tokens
+   * @param target a config to log in again; without it whoever asks binds the tokens
    * @throws BrokerError device_authorization_failed | storage_unavailable
    */
   async start(
     provider: string,
-    configId?: string,
-  ): Promise<{ session: DeviceSession; authorization: DeviceAuthorization }> {
+    target?: SessionTarget,
+  ): Promise<{ sessionId: string; session: DeviceSession; authorization: DeviceAuthorization }> {
     const authorization = await requestDeviceAuthorization(this.#servers(provider))
     if ('failure' in authorization) {
       throw new BrokerError('device_authorization_failed', { detail: authorization.failure })
     }
-    const now = Math.trunc(this.#clock())
+    const now = this.#changes.clock()
+    const sessionId = randomBytes(24).toString('base64url')
     const session: DeviceSession = {
-      id: randomBytes(24).toString('base64url'),
+      id: rowIdOf(sessionId),
       provider,
       deviceCode: authorization.deviceCode,
       codeVerifier: authorization.codeVerifier,
@@ -71,88 +99,152 @@ export class DeviceSessions {
       nextPollAt: now,
       status: 'pending',
       tokens: undefined,
+      errorCode: undefined,
       createdAt: now,
-      expiresAt: now + Math.min(authorization.expiresInSeconds * SECOND, MAX_LIFETIME_MS),
-      configId,
+      expiresAt: now + Math.trunc(Math.min(authorization.expiresInSeconds * SECOND, MAX_LIFETIME_MS)),
+      target,
     }
-    await this.#store.insert(session)
-    return { session, authorization }
+    await this.#store.insert(session).catch(failedOf)
+    return { sessionId, session, authorization }
   }
 
   /**
-   * Where the login stands, after at most one poll of the authorization server.
+   * Where the login stands, after at most one poll of the authorization server. Its tokens go to whoever knows the
+   * session; one that logs a config in again is unknown here, before and after.
    *
    * @throws BrokerError session_not_found | invalid_device_code | authorization_timeout | access_denied |
-   *   storage_unavailable | decryption_failed
+   *   authorization_server_refused | storage_unavailable | decryption_failed
    */
-  async follow(provider: string, key: SessionKey): Promise<SessionAnswer> {
+  async follow(provider: string, key: SessionKey, address: string): Promise<SessionAnswer> {
     const session = await this.#store.find(key)
-    if (!session || session.provider !== provider) {
-      throw new BrokerError('id' in key ? 'session_not_found' : 'invalid_device_code')
+    if (!session || session.provider !== provider || session.target) {
+      throw new BrokerError('sessionId' in key ? 'session_not_found' : 'invalid_device_code')
     }
-    const now = Math.trunc(this.#clock())
+    return this.#look(session, address)
+  }
+
+  /**
+   * Where a login stands that a link started. Whatever kept its tokens from their config when they came, the next
+   * look takes it up again.
+   *
+   * @throws BrokerError login_superseded, or as {@link follow}
+   */
+  async followLogin(provider: string, sessionId: string, address: string): Promise<LoginAnswer> {
+    const session = await this.#store.find({ sessionId })
+    if (!session?.target || session.provider !== provider) throw new BrokerError('session_not_found')
+    const answer = isConcluded(session) ? undefined : await this.#look(session, address)
+    if (answer?.status === 'pending') return answer
+    if (answer) {
+      const { target } = session
+      const by: Actor = { kind: 'login link', address }
+      try {
+        await this.#store.bind(session, (trx) => this.#logins.give(trx, target, answer.tokens, by))
+        this.#changes.noticed([{ kind: 'config', id: target.configId }])
+      } catch (error) {
+        this.#log.error({ err: error, configId: target.configId }, 'a login could not be stored yet')
+        return { status: 'approved', retryAfterMs: BIND_AGAIN_MS }
+      }
+    }
+    const concluded = answer ? await this.#store.find({ sessionId }) : session
+    if (concluded?.status === 'bound') return { status: 'bound' }
+    throw new BrokerError(concluded?.status === 'superseded' ? 'login_superseded' : 'authorization_timeout')
+  }
+
+  async #look(session: DeviceSession, address: string): Promise<SessionAnswer> {
+    const now = this.#changes.clock()
     if (now >= session.expiresAt && session.status !== 'expired') await this.#store.expireOverdue(now)
-    if (now >= session.expiresAt || session.status === 'expired')
-      throw new BrokerError('authorization_timeout')
-    if (session.status === 'denied') throw new BrokerError('access_denied')
-    if (session.tokens) return { status: 'success', tokens: session.tokens }
-    const server = this.#servers(provider)
+    if (now >= session.expiresAt) throw errorOf('expired')
+    if (hasFailed(session)) throw errorOf(session.status, session.errorCode)
+    if (session.tokens) return { status: 'success', rowId: session.id, tokens: session.tokens }
+    const server = this.#servers(session.provider)
     const claimedUntil = now + server.provider.refresh.timeoutMs + POLL_CLAIM_SLACK_MS
     if (!(await this.#store.claimPoll(session, now, claimedUntil))) return tooEarly(session, now)
-    const poll = await pollDeviceCode(server, session.deviceCode, session.codeVerifier, this.#clock)
-    return this.#conclude(session, poll)
+    const poll = await pollDeviceCode(server, session.deviceCode, session.codeVerifier, this.#changes.clock)
+    return this.#conclude(session, poll, address)
   }
 
   /** The tokens of a finished login, to bind to a config. @throws BrokerError session_not_found | session_not_ready */
-  async tokensOf(id: string): Promise<{ provider: string; tokens: TokenSet }> {
-    const session = await this.#store.find({ id })
-    if (!session || this.#clock() >= session.expiresAt) throw new BrokerError('session_not_found')
+  async tokensOf(sessionId: string): Promise<FinishedLogin> {
+    const session = await this.#store.find({ sessionId })
+    if (!session || session.target || this.#changes.clock() >= session.expiresAt)
+      throw new BrokerError('session_not_found')
     if (!session.tokens) throw new BrokerError('session_not_ready')
-    return { provider: session.provider, tokens: session.tokens }
+    const { provider, tokens } = session
+    return { provider, tokens, taken: (trx) => this.#store.endTaken(trx, session) }
   }
 
   /** Clears old sessions now and every few minutes. */
   startSweeping(): void {
     const sweep = async () => {
       try {
-        await this.#store.expireOverdue(Math.trunc(this.#clock()))
-        await this.#store.deleteExpired(this.#clock() - KEPT_AFTER_EXPIRY_MS)
+        await this.#store.expireOverdue(this.#changes.clock())
+        await this.#store.deleteExpired(this.#changes.clock() - KEPT_AFTER_EXPIRY_MS)
       } catch (error) {
         this.#log.warn({ err: error }, 'old device sessions could not be cleared')
       }
     }
-    sweep()
-    this.#timer = setInterval(sweep, SWEEP_EVERY_MS).unref()
+    void sweep()
+    this.#stopSweeping = every(SWEEP_EVERY_MS, sweep)
   }
 
   stopSweeping(): void {
-    clearInterval(this.#timer)
+    this.#stopSweeping?.()
   }
 
-  async #conclude(session: DeviceSession, poll: DevicePoll): Promise<SessionAnswer> {
+  async #conclude(session: DeviceSession, poll: DevicePoll, address: string): Promise<SessionAnswer> {
     switch (poll.kind) {
       case 'tokens':
-        await this.#store.finish(session, 'success', poll.tokens)
-        if (session.configId !== undefined) await this.#bind(session.configId, session.id)
-        return { status: 'success', tokens: poll.tokens }
+        await this.#store.succeed(session, poll.tokens, { kind: 'onboarding', address })
+        return { status: 'success', rowId: session.id, tokens: poll.tokens }
       case 'denied':
-        await this.#store.finish(session, 'denied')
-        throw new BrokerError('access_denied')
       case 'expired':
-        await this.#store.finish(session, 'expired')
-        throw new BrokerError('authorization_timeout')
+      case 'unknown_code':
+        await this.#store.end(session, poll.kind)
+        throw errorOf(poll.kind)
+      case 'refused':
+        this.#log.warn({ provider: session.provider, why: poll.code }, 'the server refuses the login')
+        await this.#store.end(session, poll.kind, poll.code)
+        throw errorOf(poll.kind, poll.code)
       case 'no_answer':
         this.#log.warn({ provider: session.provider, why: poll.why }, 'poll without an answer')
         break
     }
     const intervalMs = session.intervalMs + (poll.kind === 'slow_down' ? SLOW_DOWN_MS : 0)
-    await this.#store.pollAgain(session, Math.trunc(this.#clock()) + intervalMs, intervalMs)
-    return { status: 'pending', retryAfterMs: intervalMs }
+    await this.#store.pollAgain(session, this.#changes.clock() + intervalMs, intervalMs)
+    return { status: 'pending', rowId: session.id, retryAfterMs: intervalMs }
   }
 }
 
-/** Polled too early: `retry_after` is greater than the interval (seed 002, "轮询频率过高"). */
+/** Whoever was given the code first would share the login. */
+function failedOf(error: unknown): never {
+  if (!(error instanceof DuplicateError)) throw error
+  throw new BrokerError('device_authorization_failed', { detail: 'it gave a device code a second time' })
+}
+
+/** Nothing more will happen to it. */
+function isConcluded({ status }: DeviceSession): boolean {
+  return status === 'bound' || status === 'superseded'
+}
+
+const ERROR_OF = {
+  denied: 'access_denied',
+  expired: 'authorization_timeout',
+  unknown_code: 'invalid_device_code',
+  refused: 'authorization_server_refused',
+} as const satisfies Record<SessionEnd, ErrorCode>
+
+function hasFailed(session: DeviceSession): session is DeviceSession & { status: SessionEnd } {
+  return session.status in ERROR_OF
+}
+
+/** @param reason the server's code: one of the few we know, so nothing of ours or of the user's */
+function errorOf(end: SessionEnd, reason?: string): BrokerError {
+  return new BrokerError(ERROR_OF[end], reason === undefined ? {} : { reason })
+}
+
+/** Polled too early: `retry_after` is greater than the interval (docs/conformance.md). */
 function tooEarly(session: DeviceSession, now: number): SessionAnswer {
   const waitMs = Math.max(session.nextPollAt - now, 1)
-  return { status: 'pending', retryAfterMs: session.intervalMs + Math.min(waitMs, session.intervalMs) }
+  const retryAfterMs = session.intervalMs + Math.min(waitMs, session.intervalMs)
+  return { status: 'pending', rowId: session.id, retryAfterMs }
 }

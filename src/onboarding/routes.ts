@@ -1,35 +1,37 @@
 /**
- * `/api/{provider}/oauth/*`: device flow for front ends, without the admin token (interface.md §4).
+ * `/api/{provider}/oauth/*`: device flow for front ends, without the admin token (docs/api.md, Onboarding).
  */
 import rateLimit from '@fastify/rate-limit'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { BrokerError } from '../base/errors.ts'
-import type { Provider } from '../base/provider.ts'
+import { networkOf } from '../base/network.ts'
+import type { BySchema } from '../base/typed-routes.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
-import type { Database } from '../storage/database.ts'
+import type { Provider } from '../provider/provider.ts'
+import type { RateCounters } from '../storage/rate-counters.ts'
+import type { LoginTokens } from './answers.ts'
 import type { SessionKey } from './device-session-store.ts'
 import type { DeviceSessions } from './device-sessions.ts'
 import { createRateLimitStore } from './rate-limit-store.ts'
-import { addStatusEvents, type Status, type StatusRoute } from './status-events.ts'
+import { BEGIN_LOGIN, FOLLOW_LOGIN } from './schemas.ts'
+import { addStatusEvents, type Seen, type StatusRequest } from './status-events.ts'
 
 export interface OnboardingParts {
-  readonly sessions: DeviceSessions
-  readonly database: Database
-  readonly clock: () => number
+  readonly deviceSessions: DeviceSessions
+  readonly counters: RateCounters
   readonly providers: ReadonlyMap<string, Provider>
 }
 
 const DEVICE_CODES_PER_MINUTE = 10
 
-type ProviderRoute = { Params: { provider: string } }
-
-export async function onboardingRoutes(app: FastifyInstance, parts: OnboardingParts): Promise<void> {
-  const { sessions, providers } = parts
+export async function onboardingRoutes(fastify: FastifyInstance, parts: OnboardingParts): Promise<void> {
+  const app = fastify.withTypeProvider<BySchema>()
+  const { deviceSessions, providers } = parts
 
   await app.register(rateLimit, {
     global: false,
-    store: createRateLimitStore(parts.database, parts.clock),
-    keyGenerator: (request) => `device-code:${request.ip}`,
+    store: createRateLimitStore(parts.counters),
+    keyGenerator: (request) => `device-code:${networkOf(request.ip)}`,
     errorResponseBuilder: (_, { ttl }) =>
       new BrokerError('rate_limit_exceeded', { retryAfterSeconds: ttl / 1000 }),
   })
@@ -41,13 +43,16 @@ export async function onboardingRoutes(app: FastifyInstance, parts: OnboardingPa
     if (provider.kind !== 'device_code') throw new BrokerError('device_flow_unsupported')
   })
 
-  app.post<ProviderRoute>(
+  app.post(
     '/api/:provider/oauth/device-code',
-    { config: { rateLimit: { max: DEVICE_CODES_PER_MINUTE, timeWindow: 60_000 } } },
+    {
+      config: { rateLimit: { max: DEVICE_CODES_PER_MINUTE, timeWindow: 60_000 } },
+      schema: BEGIN_LOGIN,
+    },
     async (request) => {
-      const { session, authorization } = await sessions.start(request.params.provider)
+      const { sessionId, session, authorization } = await deviceSessions.start(request.params.provider)
       return {
-        session_id: session.id,
+        session_id: sessionId,
         device_code: authorization.deviceCode,
         user_code: authorization.userCode,
         verification_uri: authorization.verificationUri,
@@ -58,26 +63,31 @@ export async function onboardingRoutes(app: FastifyInstance, parts: OnboardingPa
     },
   )
 
-  const look = async (request: FastifyRequest<StatusRoute>): Promise<Status> => {
-    const answer = await sessions.follow(request.params.provider, sessionKey(request.query))
+  const look = async (request: StatusRequest): Promise<Seen> => {
+    const answer = await deviceSessions.follow(request.params.provider, sessionKey(request.query), request.ip)
+    const { rowId } = answer
     return answer.status === 'pending'
-      ? { status: 'pending', retry_after: answer.retryAfterMs }
-      : { status: 'success', token: tokenObject(answer.tokens) }
+      ? { rowId, status: { status: 'pending', retry_after: answer.retryAfterMs } }
+      : { rowId, status: { status: 'success', token: tokenObject(answer.tokens) } }
   }
-  app.get<StatusRoute>('/api/:provider/oauth/status', look)
-  addStatusEvents(app, '/api/:provider/oauth/events', look)
+  app.get(
+    '/api/:provider/oauth/status',
+    { attachValidation: true, schema: FOLLOW_LOGIN },
+    async (request) => (await look(request)).status,
+  )
+  addStatusEvents(app, look)
 }
 
 /** @throws BrokerError invalid_device_code if neither parameter is there, or one is there twice */
-function sessionKey(query: Record<string, unknown>): SessionKey {
-  const { session_id: id, device_code: deviceCode } = query
-  if (typeof id === 'string' && id !== '') return { id }
+function sessionKey(query: Readonly<Record<string, unknown>>): SessionKey {
+  const { session_id: sessionId, device_code: deviceCode } = query
+  if (typeof sessionId === 'string' && sessionId !== '') return { sessionId }
   if (typeof deviceCode === 'string' && deviceCode !== '') return { deviceCode }
   throw new BrokerError('invalid_device_code')
 }
 
 /** `expires_at` in ms; a server that names no lifetime gives none. */
-function tokenObject(tokens: TokenSet): Record<string, unknown> {
+function tokenObject(tokens: TokenSet): LoginTokens {
   return {
     access_token: tokens.accessToken,
     refresh_token: tokens.refreshToken ?? null,

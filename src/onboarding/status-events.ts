@@ -1,51 +1,75 @@
 /**
- * `GET /api/{provider}/oauth/events`: what `/status` would answer, as server-sent events (interface.md §4).
+ * `GET /api/{provider}/oauth/events`: what `/status` would answer, as server-sent events (docs/api.md, Onboarding).
  *
  * Looks as often as `/status` allows, so a page need not poll. What is wrong at the first look is answered with its
  * status; what goes wrong later is an `error` event. Either way the stream ends there.
+ *
+ * A stream costs a connection and a look now and then for as long as a login may take, so few may be open at once.
  */
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { SECOND, sleep } from '../base/clock.ts'
-import { apiErrorBody, BrokerError, toBrokerError } from '../base/errors.ts'
+import { apiErrorBody, BrokerError } from '../base/errors.ts'
+import { languageFor } from '../base/language.ts'
+import { networkOf } from '../base/network.ts'
+import { OpenCounts } from '../base/open-counts.ts'
+import { EVENT_STREAM_HEADERS, KEEP_ALIVE, serverSentEvent } from '../base/server-sent-events.ts'
+import { toBrokerError } from '../base/thrown.ts'
+import type { LoginStatus } from './answers.ts'
+import { WATCH_LOGIN } from './schemas.ts'
 
-export type StatusRoute = { Params: { provider: string }; Querystring: Record<string, unknown> }
-export type Status = { status: 'pending'; retry_after: number } | { status: 'success'; token: object }
+type StatusRoute = {
+  Params: { provider: string }
+  Querystring: { session_id?: unknown; device_code?: unknown }
+}
+export type StatusRequest = FastifyRequest<StatusRoute>
+/** What one look at a session found. */
+export interface Seen {
+  readonly rowId: string
+  readonly status: LoginStatus
+}
 
 const KEEP_ALIVE_MS = 15 * SECOND
+const MAX_OPEN_A_SESSION = 5
+const MAX_OPEN_A_CALLER = 100
 const STORE_RETRY_MS = 2 * SECOND
 
 /** @param look throws the BrokerError that `/status` would answer */
-export function addStatusEvents(
-  app: FastifyInstance,
-  path: string,
-  look: (request: FastifyRequest<StatusRoute>) => Promise<Status>,
-): void {
+export function addStatusEvents(app: FastifyInstance, look: (request: StatusRequest) => Promise<Seen>): void {
   const open = new Set<AbortController>()
+  const perCaller = new OpenCounts(MAX_OPEN_A_CALLER)
+  const perSession = new OpenCounts(MAX_OPEN_A_SESSION)
   app.addHook('preClose', async () => {
     for (const stream of open) stream.abort()
   })
 
-  app.get<StatusRoute>(path, async (request, reply) => {
-    const first = await look(request)
+  const options = { attachValidation: true, schema: WATCH_LOGIN }
+  app.get<StatusRoute>('/api/:provider/oauth/events', options, async (request, reply) => {
     const end = new AbortController()
-    open.add(end)
-    reply.raw.once('close', () => {
-      open.delete(end)
-      end.abort()
-    })
-    const next = () => look(request)
+    reply.raw.once('close', () => end.abort())
+    perCaller.enter(networkOf(request.ip), end.signal)
+    const first = await look(request)
+    perSession.enter(first.rowId, end.signal)
+    if (!end.signal.aborted) open.add(end)
+    end.signal.addEventListener('abort', () => open.delete(end))
+    const next = async () => (await look(request)).status
+    const problem = (error: BrokerError) => apiErrorBody(error, languageFor(request))
     return reply
-      .headers({ 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' })
-      .send(Readable.from(lines(first, next, end.signal)))
+      .headers(EVENT_STREAM_HEADERS)
+      .send(Readable.from(lines(first.status, next, end.signal, problem)))
   })
 }
 
-async function* lines(first: Status, look: () => Promise<Status>, end: AbortSignal): AsyncGenerator<string> {
+async function* lines(
+  first: LoginStatus,
+  look: () => Promise<LoginStatus>,
+  end: AbortSignal,
+  problem: (error: BrokerError) => object,
+): AsyncGenerator<string> {
   let status = first
   try {
     for (;;) {
-      yield `data: ${JSON.stringify(status)}\n\n`
+      yield serverSentEvent(status)
       if (status.status === 'success') return
       yield* pause(status.retry_after, end)
       for (;;) {
@@ -59,7 +83,7 @@ async function* lines(first: Status, look: () => Promise<Status>, end: AbortSign
     }
   } catch (thrown) {
     if (end.aborted) return
-    yield `event: error\ndata: ${JSON.stringify(apiErrorBody(toBrokerError(thrown)))}\n\n`
+    yield serverSentEvent(problem(toBrokerError(thrown)), 'error')
   }
 }
 
@@ -68,13 +92,13 @@ async function* pause(ms: number, end: AbortSignal): AsyncGenerator<string> {
   let left = ms
   for (; left > KEEP_ALIVE_MS; left -= KEEP_ALIVE_MS) {
     await sleep(KEEP_ALIVE_MS, end)
-    yield ': keep-alive\n\n'
+    yield KEEP_ALIVE
   }
   await sleep(left, end)
 }
 
 /** Undefined while the database is away; the login goes on without it. */
-async function lookUnlessAway(look: () => Promise<Status>): Promise<Status | undefined> {
+async function lookUnlessAway(look: () => Promise<LoginStatus>): Promise<LoginStatus | undefined> {
   try {
     return await look()
   } catch (error) {

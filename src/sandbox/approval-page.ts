@@ -6,6 +6,7 @@
  */
 import { createHmac, randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { type Language, languageFor, type Said } from '../base/language.ts'
 import type { DeviceCode, DeviceCodes } from './device-codes.ts'
 import { isSame } from './digest.ts'
 import { acceptForms, type Form, OAuthError, readForm } from './oauth-form.ts'
@@ -32,54 +33,68 @@ export function addApprovalPage(scope: FastifyInstance, parts: ApprovalPageParts
       'x-frame-options': 'DENY',
     })
   })
-  scope.setErrorHandler((_error, _request, reply) => {
-    reply.code(400).send(page(notice('This request could not be read.', '无法识别该请求。') + codeForm()))
+  scope.setErrorHandler((_error, request, reply) => {
+    reply.code(400).send(refusal(languageFor(request.raw), UNREADABLE))
   })
 
   scope.get('/device', async (request, reply) => {
+    const language = languageFor(request.raw)
     const userCode = (request.query as Record<string, unknown>)['user_code']
-    if (typeof userCode !== 'string' || userCode === '') return page(codeForm())
+    if (typeof userCode !== 'string' || userCode === '') return page(language, codeForm(language))
     const entry = openCode(parts.deviceCodes, userCode, reply)
-    return typeof entry === 'string'
-      ? entry
-      : page(decisionForm(entry.userCode, entry.scope, formProof(entry.userCode)))
+    return 'userCode' in entry
+      ? page(language, decisionForm(language, entry, formProof(entry.userCode)))
+      : refusal(language, entry, userCode)
   })
 
   scope.post('/device', async (request, reply) => {
+    const language = languageFor(request.raw)
     const form = readForm(request.body)
-    const entry = openCode(parts.deviceCodes, form.get('user_code') ?? '', reply)
-    if (typeof entry === 'string') return entry
+    const userCode = form.get('user_code') ?? ''
+    const entry = openCode(parts.deviceCodes, userCode, reply)
+    if (!('userCode' in entry)) return refusal(language, entry, userCode)
     if (isCrossSite(request) || !isSame(form.get('form_proof') ?? '', formProof(entry.userCode))) {
       reply.code(403)
-      return page(notice('This form is stale or not ours.', '表单已失效或来源不明。') + codeForm())
+      return refusal(language, NOT_OURS)
     }
     const decision = decisionOf(form)
     parts.deviceCodes.decide(entry.userCode, decision)
     await parts.stateFile.save()
-    return page(
-      decision === 'approved'
-        ? notice('Approved. You can close this page.', '已授权，可以关闭此页面。')
-        : notice('Denied. The device gets no access.', '已拒绝，设备不会获得访问权限。'),
-    )
+    return page(language, notice(language, DECIDED[decision]))
   })
 }
 
-/** The code, or the page that says why it cannot be decided. */
-function openCode(deviceCodes: DeviceCodes, typed: string, reply: FastifyReply): DeviceCode | string {
+const UNREADABLE = { english: 'This request could not be read.', chinese: '无法识别该请求。' }
+const NOT_OURS = { english: 'This form is stale or not ours.', chinese: '表单已失效或来源不明。' }
+const UNKNOWN = { english: 'This code is unknown.', chinese: '该代码不存在。' }
+const EXPIRED = { english: 'This code has expired.', chinese: '该代码已过期。' }
+const USED = { english: 'This code has already been used.', chinese: '该代码已被使用。' }
+const DECIDED = {
+  approved: { english: 'Approved. You can close this page.', chinese: '已授权，可以关闭此页面。' },
+  denied: { english: 'Denied. The device gets no access.', chinese: '已拒绝，设备不会获得访问权限。' },
+}
+
+/** The code, or why it cannot be decided. */
+function openCode(deviceCodes: DeviceCodes, typed: string, reply: FastifyReply): DeviceCode | Said {
   const entry = deviceCodes.find(typed)
   if (!entry) {
     reply.code(404)
-    return page(notice('This code is unknown.', '该代码不存在。', typed) + codeForm())
+    return UNKNOWN
   }
   if (deviceCodes.isExpired(entry)) {
     reply.code(410)
-    return page(notice('This code has expired.', '该代码已过期。', typed) + codeForm())
+    return EXPIRED
   }
   if (entry.decision !== 'pending') {
     reply.code(409)
-    return page(notice('This code has already been used.', '该代码已被使用。', typed) + codeForm())
+    return USED
   }
   return entry
+}
+
+/** Why, and the form for another code. */
+function refusal(language: Language, why: Said, typed = ''): string {
+  return page(language, notice(language, why, typed) + codeForm(language))
 }
 
 function decisionOf(form: Form): 'approved' | 'denied' {

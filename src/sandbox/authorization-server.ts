@@ -26,6 +26,7 @@ export interface AuthorizationServerParts {
   /** What the answer says; null leaves the field out. */
   readonly interval: number | null
   readonly resourceUrl: string | null
+  readonly onSecret: ((name: string, value: string) => void) | undefined
   /** Known once the listener is open. */
   readonly origin: () => string
 }
@@ -52,6 +53,7 @@ async function authorizeDevice(request: FastifyRequest, parts: AuthorizationServ
   }
   const codeChallenge = required(form, 'code_challenge', /^[\w-]{43}$/)
   const { deviceCode, userCode } = parts.deviceCodes.start(scopeOf(form), codeChallenge)
+  parts.onSecret?.('device code', deviceCode)
   await parts.stateFile.save()
   const verificationUri = `${parts.origin()}/device`
   return {
@@ -85,6 +87,7 @@ async function grant(request: FastifyRequest, parts: AuthorizationServerParts) {
 async function deviceCodeGrant(form: Form, parts: AuthorizationServerParts) {
   const deviceCode = required(form, 'device_code')
   const codeVerifier = required(form, 'code_verifier', /^[\w.~-]{43,128}$/)
+  parts.onSecret?.('code verifier', codeVerifier)
   const outcome = parts.deviceCodes.poll(deviceCode, codeVerifier)
   if (typeof outcome === 'object') return tokenAnswer(parts.families.start(outcome.scope), parts)
   // The longer interval holds for good, also over a restart.
@@ -117,6 +120,8 @@ async function refreshTokenGrant(form: Form, parts: AuthorizationServerParts) {
 
 /** RFC 6749 §5.1. */
 async function tokenAnswer(issued: Issued, parts: AuthorizationServerParts) {
+  parts.onSecret?.('access token', issued.accessToken)
+  if (issued.refreshToken !== undefined) parts.onSecret?.('refresh token', issued.refreshToken)
   await parts.stateFile.save()
   return {
     access_token: issued.accessToken,

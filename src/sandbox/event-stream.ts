@@ -3,6 +3,7 @@
  */
 import { Readable } from 'node:stream'
 import { sleep } from '../base/clock.ts'
+import { serverSentEvent } from '../base/server-sent-events.ts'
 
 const PAUSE_MS = 20
 
@@ -11,7 +12,7 @@ export function eventStream(events: readonly object[]): Readable {
   async function* lines() {
     for (const [index, event] of events.entries()) {
       if (index > 0) await sleep(PAUSE_MS)
-      yield `data: ${JSON.stringify(event)}\n\n`
+      yield serverSentEvent(event)
     }
     yield 'data: [DONE]\n\n'
   }

@@ -2,6 +2,7 @@
  * The HTML of the approval page. Knows nothing of codes and grants.
  */
 import { createHash } from 'node:crypto'
+import type { Language, Said } from '../base/language.ts'
 
 const STYLE = `
 :root { color-scheme: light dark; --line: light-dark(#d5d9e0, #3a404b); --quiet: light-dark(#5b6472, #9aa4b2);
@@ -33,49 +34,81 @@ export const CONTENT_SECURITY_POLICY = [
   "base-uri 'none'",
 ].join('; ')
 
+const TEXTS = {
+  en: {
+    tag: 'en',
+    title: 'Connect a device',
+    practice: 'Sandbox, for practice only',
+    code: 'Code shown on the device',
+    next: 'Continue',
+    isIt: 'Is this the code on your device?',
+    scope: 'It asks for',
+    deny: 'Deny',
+    approve: 'Approve',
+  },
+  zh: {
+    tag: 'zh-CN',
+    title: '连接设备',
+    practice: '沙盒，仅供练习',
+    code: '设备上显示的代码',
+    next: '继续',
+    isIt: '设备上显示的是这个代码吗？',
+    scope: '请求的权限',
+    deny: '拒绝',
+    approve: '授权',
+  },
+} as const
+
 /** @param content HTML, already escaped */
-export function page(content: string): string {
+export function page(language: Language, content: string): string {
+  const { tag, title, practice } = TEXTS[language]
   return `<!doctype html>
-<html lang="en">
+<html lang="${tag}">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Connect a device · Sandbox</title>
+<title>${title} · Sandbox</title>
 <style>${STYLE}</style>
 <main>
-<h1>Connect a device</h1>
-<p><small><span lang="zh">连接设备</span> · sandbox, for practice only <span lang="zh">仅供练习</span></small></p>
+<h1>${title}</h1>
+<p><small>${practice}</small></p>
 ${content}
 </main>
 </html>
 `
 }
 
-export function codeForm(): string {
+export function codeForm(language: Language): string {
+  const { code, next } = TEXTS[language]
   return `<form method="get" action="/device">
-<label for="user_code">Code shown on the device <span lang="zh">设备上显示的代码</span></label>
+<label for="user_code">${code}</label>
 <input id="user_code" name="user_code" placeholder="ABCD-1234" maxlength="20" autocomplete="off" autocapitalize="characters" spellcheck="false" required>
-<button class="main">Continue <span lang="zh">继续</span></button>
+<button class="main">${next}</button>
 </form>`
 }
 
 /** @param formProof shows that a post comes from this very page */
-export function decisionForm(userCode: string, scope: string, formProof: string): string {
+export function decisionForm(
+  language: Language,
+  { userCode, scope }: { readonly userCode: string; readonly scope: string },
+  formProof: string,
+): string {
+  const texts = TEXTS[language]
   return `<form method="post" action="/device">
-<p>Is this the code on your device? <span lang="zh">设备上显示的是这个代码吗？</span></p>
+<p>${texts.isIt}</p>
 <code>${escapeHtml(userCode)}</code>
-<p><small>It asks for <span lang="zh">请求的权限</span>: ${escapeHtml(scope)}</small></p>
+<p><small>${texts.scope}: ${escapeHtml(scope)}</small></p>
 <input type="hidden" name="user_code" value="${escapeHtml(userCode)}">
 <input type="hidden" name="form_proof" value="${escapeHtml(formProof)}">
 <div class="choice">
-<button name="action" value="deny">Deny <span lang="zh">拒绝</span></button>
-<button class="main" name="action" value="approve">Approve <span lang="zh">授权</span></button>
+<button name="action" value="deny">${texts.deny}</button>
+<button class="main" name="action" value="approve">${texts.approve}</button>
 </div>
 </form>`
 }
 
-export function notice(english: string, chinese: string, userCode = ''): string {
+export function notice(language: Language, said: Said, userCode = ''): string {
   const shown = userCode === '' ? '' : `<br><small>${escapeHtml(userCode.slice(0, 40))}</small>`
-  return `<p role="status"><strong>${english}</strong><br><span lang="zh">${chinese}</span>${shown}</p>`
+  return `<p role="status"><strong>${language === 'zh' ? said.chinese : said.english}</strong>${shown}</p>`
 }
 
 const ENTITIES: Record<string, string> = {

@@ -30,6 +30,8 @@ export interface SandboxOptions {
   readonly resourceUrl?: string | null | undefined
   readonly clock?: Clock | undefined
   readonly clientId?: string | undefined
+  /** Told every secret that it issues or is shown for the first time, for tests that look for these elsewhere. */
+  readonly onSecret?: ((name: string, value: string) => void) | undefined
   /** Opens the `/control` routes. They have no guard of their own. */
   readonly control?: boolean | undefined
 }
@@ -52,6 +54,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     deviceCodeSeconds: options.deviceCodeSeconds ?? 600,
     interval: options.interval === undefined ? 1 : options.interval,
     resourceUrl: options.resourceUrl ?? null,
+    onSecret: options.onSecret,
   }
   const counts = newCounts()
   const faults = new Faults()

@@ -3,6 +3,7 @@
  *
  * Node has no advisory file locks; SQLite does, and the embedded database is here anyway.
  */
+import { closeSync, openSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import SqliteDatabase from 'better-sqlite3'
 
@@ -17,6 +18,15 @@ export async function withFileLock<T>(file: string, work: () => Promise<T>): Pro
   } finally {
     lock.close()
   }
+}
+
+/** Held from now on. @returns lets go of it; undefined if another process holds it */
+export function holdFileLock(file: string): (() => void) | undefined {
+  closeSync(openSync(file, 'a', 0o600)) // its owner's alone, which the driver would leave to the umask
+  const lock = new SqliteDatabase(file, { timeout: 0 })
+  if (take(lock)) return () => lock.close()
+  lock.close()
+  return undefined
 }
 
 function take(lock: SqliteDatabase.Database): boolean {

@@ -1,13 +1,30 @@
 /**
  * Brings the tables up to date at start. Several replicas may try at once; Kysely's lock table lets one through.
  */
+import { type Kysely, sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import * as initial from '../../migrations/001-initial.ts'
 import * as events from '../../migrations/002-events.ts'
 import * as usage from '../../migrations/003-usage.ts'
 import * as aliases from '../../migrations/004-aliases.ts'
+import * as logins from '../../migrations/005-logins.ts'
+import * as encryptionCanary from '../../migrations/006-encryption-canary.ts'
+import * as longTokens from '../../migrations/007-long-tokens.ts'
+import * as loginTime from '../../migrations/008-login-time.ts'
+import * as rowSeals from '../../migrations/009-row-seals.ts'
+import * as auditLog from '../../migrations/010-audit-log.ts'
+import * as acceptance from '../../migrations/011-acceptance.ts'
+import * as tiedLogins from '../../migrations/012-tied-logins.ts'
+import * as keyRotation from '../../migrations/013-key-rotation.ts'
+import * as externalId from '../../migrations/014-external-id.ts'
+import * as tokenReading from '../../migrations/015-token-reading.ts'
+import * as sealedRights from '../../migrations/016-sealed-rights.ts'
+import * as changeLog from '../../migrations/017-change-log.ts'
+import { ConfigError } from '../base/environment.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { Database } from './database.ts'
+import { isMissingTable } from './storage-error.ts'
+import type { Tables } from './tables.ts'
 
 /** By their files' names, in whose order they run. */
 export const MIGRATIONS = {
@@ -15,27 +32,63 @@ export const MIGRATIONS = {
   '002-events': events,
   '003-usage': usage,
   '004-aliases': aliases,
+  '005-logins': logins,
+  '006-encryption-canary': encryptionCanary,
+  '007-long-tokens': longTokens,
+  '008-login-time': loginTime,
+  '009-row-seals': rowSeals,
+  '010-audit-log': auditLog,
+  '011-acceptance': acceptance,
+  '012-tied-logins': tiedLogins,
+  '013-key-rotation': keyRotation,
+  '014-external-id': externalId,
+  '015-token-reading': tokenReading,
+  '016-sealed-rights': sealedRights,
+  '017-change-log': changeLog,
 }
 
 /**
  * Names of the migrations that were run now, in order.
+ * @throws ConfigError if the database is another program's
  * @throws BrokerError storage_unavailable, or whatever else stopped one, with its name in front
  */
 export async function migrate(database: Database): Promise<string[]> {
-  const migrator = new Migrator({
-    db: database.kysely,
-    provider: { getMigrations: async () => MIGRATIONS },
-  })
   let failed = 'migrations'
+  // Nearly always: then nobody waits for a lock that all who migrate on this server share.
+  if (await database.run(isUpToDate)) return []
+  await assertOurs(database)
   try {
-    return await database.run(async () => {
-      const { error, results = [] } = await migrator.migrateToLatest()
-      failed = results.find((result) => result.status === 'Error')?.migrationName ?? failed
-      if (error) throw error // the migrator returns it; thrown here, `run` can tell a database that is away
-      return results.map((result) => result.migrationName)
-    })
+    return await database.run(() =>
+      database.patiently(async (db) => {
+        const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } })
+        const { error, results = [] } = await migrator.migrateToLatest()
+        failed = results.find((result) => result.status === 'Error')?.migrationName ?? failed
+        if (error) throw error // the migrator returns it; thrown here, `run` can tell a database that is away
+        return results.map((result) => result.migrationName)
+      }),
+    )
   } catch (error) {
     if (error instanceof BrokerError) throw error
     throw new Error(`${failed}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   }
+}
+
+/** Before anything is written: the first migration would stop halfway, with tables of ours among theirs. */
+async function assertOurs({ run }: Database): Promise<void> {
+  const tables = await run((db) => db.introspection.getTables())
+  const configs = tables.find(({ name }) => name === 'model_configs')
+  if (!configs || configs.columns.some(({ name }) => name === 'oauth_state')) return
+  throw new ConfigError(
+    "DATABASE_URL: its model_configs is another program's, and stays as it is; give the broker a database of its own, and bring the accounts along with: npx token-broker import mysql://…",
+  )
+}
+
+/** Exactly ours have run; what else there may be is for the migrator to judge. */
+async function isUpToDate(db: Kysely<Tables>): Promise<boolean> {
+  const done = sql<{ name: string }>`select name from kysely_migration order by name`.execute(db)
+  const { rows } = await done.catch((error: unknown) => {
+    if (isMissingTable(error)) return { rows: [] }
+    throw error
+  })
+  return rows.map(({ name }) => name).join() === Object.keys(MIGRATIONS).join()
 }

@@ -1,45 +1,52 @@
 /**
- * What was read of the tables, until they change.
+ * What was read of rows, until they change.
  *
  * Reads of the same thing at the same time are one, so that a change does not send a thousand callers to the
  * database at once.
  */
 import { LRUCache } from 'lru-cache'
+import { SingleFlight } from '../base/single-flight.ts'
 import type { ChangeWatcher } from './changes.ts'
 
-export class RowCache<Value extends object> {
+/** Of one row, whatever it is looked up by. */
+export class RowCache<Value extends { readonly id: string }> {
   readonly #changes: ChangeWatcher
-  readonly #known: LRUCache<string, Value>
+  readonly #known: LRUCache<string, Held<Value>>
   /** Only those that began after the last change: the others may bring what is no longer so. */
-  readonly #reads = new Map<string, Promise<Value>>()
+  readonly #reads = new SingleFlight<Value>()
 
   constructor(changes: ChangeWatcher, max: number) {
     this.#changes = changes
     this.#known = new LRUCache({ max })
-    changes.onChange(() => {
-      this.#known.clear()
-      this.#reads.clear()
-    })
+    changes.onChange(() => this.#reads.clear())
   }
 
-  get(id: string): Value | undefined {
-    return this.#known.get(id)
+  get(key: string): Value | undefined {
+    const held = this.#known.get(key)
+    if (!held) return undefined
+    const { seen } = this.#changes
+    if (held.seen === seen) return held.value
+    if (this.#changes.hasChanged(held.value.id, held.seen)) {
+      this.#known.delete(key)
+      return undefined
+    }
+    held.seen = seen
+    return held.value
   }
 
   /** Failures are told to all who wait, and not remembered. */
-  load(id: string, read: () => Promise<Value>): Promise<Value> {
-    const running = this.#reads.get(id)
-    if (running) return running
-    const { seen } = this.#changes
-    const started = read()
-      .then((value) => {
-        if (seen === this.#changes.seen) this.#known.set(id, value)
-        return value
-      })
-      .finally(() => {
-        if (this.#reads.get(id) === started) this.#reads.delete(id)
-      })
-    this.#reads.set(id, started)
-    return started
+  load(key: string, read: () => Promise<Value>): Promise<Value> {
+    return this.#reads.run(key, async () => {
+      const { seen } = this.#changes
+      const value = await read()
+      this.#known.set(key, { value, seen })
+      return value
+    })
   }
+}
+
+interface Held<Value> {
+  readonly value: Value
+  /** The changes that were known of when it was read, or when it was last found to be as it was. */
+  seen: number
 }

@@ -3,7 +3,7 @@
  *
  * Instants are epoch milliseconds, booleans 0/1 (better-sqlite3 refuses `true`), "sealed" means Fernet.
  */
-import type { ColumnType } from 'kysely'
+import type { ColumnType, Generated } from 'kysely'
 
 /** 0 or 1. */
 export type Flag = number
@@ -22,6 +22,8 @@ export interface ModelConfigRow {
   /** JSON text, {alias: model_id}; NULL: none. */
   aliases: string | null
   is_active: Flag
+  /** What whoever made it calls it; NULL: nothing, or deleted. */
+  external_id: string | null
   created_at: number
   updated_at: number
   deleted_at: number | null
@@ -36,6 +38,8 @@ export interface ModelConfigRow {
   /** A JSON object; comes back parsed from MySQL and as text from SQLite. */
   oauth_metadata: ColumnType<unknown, string | null, string | null>
 
+  /** When somebody logged in or handed tokens over; 0: before there was this column. A refresh leaves it as it is. */
+  oauth_login_at: number
   /** When the tokens were obtained; NULL when somebody handed them to us. */
   oauth_refreshed_at: number | null
   /** Rises with every write of tokens; no write without a predicate on it. */
@@ -49,9 +53,17 @@ export interface ModelConfigRow {
   last_attempt_id: string | null
   next_attempt_at: number
   last_error: string | null
+  /** When upstream last took what `accepted_version` (of `oauth_version`) holds; NULL: never yet. */
+  accepted_at: number | null
+  accepted_version: number | null
+  /** Over id, provider, base URL and API key; see `src/credential/row-seals.ts`. NULL: written by an older release. */
+  config_seal: string | null
+  /** Over id, provider, resource_url and the OAuth columns. */
+  oauth_seal: string | null
 }
 
 export interface DeviceSessionRow {
+  /** SHA-256 of what its page knows it by. */
   id: string
   provider: string
   /** SHA-256 of the device code, to look it up by. */
@@ -65,10 +77,16 @@ export interface DeviceSessionRow {
   status: string
   /** Sealed JSON of the token answer, once there is one. */
   tokens: string | null
+  /** What the server said when it refused the login for good. */
+  error_code: string | null
   /** The config to log in again; NULL: whoever started the session binds its tokens. */
   config_id: string | null
+  /** `oauth_version` of that config when its login link was used: any other login meanwhile ends the session. */
+  config_version: number | null
   created_at: number
   expires_at: number
+  /** Over id, provider, device code and its hash, the other sealed columns, the end and the config. */
+  session_seal: string | null
 }
 
 export interface ApiKeyRow {
@@ -85,6 +103,21 @@ export interface ApiKeyRow {
   requests_per_minute: number | null
   expires_at: number | null
   created_at: number
+  /** To the minute; NULL: never yet. */
+  last_used_at: number | null
+  /** Of the configs it is over. */
+  may_read_tokens: Flag
+  /** Of the right to read tokens; see `src/api-key/key-rights.ts`. */
+  right_seal: string | null
+}
+
+/** A key that another has taken the place of, for as long as it works and a while beyond; or one that was deleted. */
+export interface RotatedKeyRow {
+  key_hash: string
+  key_id: string
+  ends_at: number
+  /** Over all of these. */
+  key_seal: string | null
 }
 
 export interface RateCounterRow {
@@ -114,6 +147,43 @@ export interface LoginLinkRow {
   token_hash: string
   config_id: string
   expires_at: number
+  /** The event that carries the link, whenever it is delivered. */
+  event_id: string | null
+  /** The secret part, sealed. */
+  link: string | null
+  /** `oauth_version` of the config when the link was made: any login meanwhile ends the link. */
+  config_version: number | null
+  used_at: number | null
+  /** Over all but `used_at`. NULL: written by an older release. */
+  link_seal: string | null
+}
+
+/** Who did what; see `audit-log.ts`. */
+export interface AuditLogRow {
+  /** Says of what it is the only row where one row counts. */
+  id: string
+  type: string
+  actor: string
+  address: Generated<string | null>
+  config_id: Generated<string | null>
+  config_name: Generated<string | null>
+  provider: Generated<string | null>
+  key_id: Generated<string | null>
+  key_name: Generated<string | null>
+  reason: Generated<string | null>
+  /** JSON text. */
+  details: Generated<string | null>
+  count: number
+  /** When it happened first. */
+  created_at: number
+  last_at: number
+}
+
+/** Console sessions that were signed out before their time. */
+export interface EndedSessionRow {
+  /** SHA-256 of what the cookie signs. */
+  session_hash: string
+  expires_at: number
 }
 
 export interface UsageHourlyRow {
@@ -135,13 +205,37 @@ export interface ChangeCounterRow {
   value: number
 }
 
+/** What the last changes were of; see `changes.ts`. Those of an earlier release raise the counter alone. */
+export interface ChangeLogRow {
+  /** What the counter rose to. */
+  number: number
+  /** 'config' or 'key'. */
+  kind: string
+  row_id: string
+  /** The same in all rows of a change, and in no other's. */
+  mark: string
+}
+
+/** At most two rows; see `encryption-canary.ts`. */
+export interface EncryptionCanaryRow {
+  id: number
+  /** Of the key that sealed it; see `src/base/encryption-keys.ts`. */
+  key_id: string
+  sealed: string
+}
+
 export interface Tables {
   model_configs: ModelConfigRow
   device_sessions: DeviceSessionRow
   api_keys: ApiKeyRow
+  rotated_keys: RotatedKeyRow
   rate_counters: RateCounterRow
   change_counter: ChangeCounterRow
+  change_log: ChangeLogRow
   audit_events: AuditEventRow
   login_links: LoginLinkRow
+  ended_sessions: EndedSessionRow
+  audit_log: AuditLogRow
   usage_hourly: UsageHourlyRow
+  encryption_canary: EncryptionCanaryRow
 }

@@ -3,8 +3,10 @@
  * arrives. Knows nothing of credentials.
  */
 import { BrokerError } from '../base/errors.ts'
-import { type Connection, type Exchange, type UpstreamRequest, WaitedTooLong } from './connection.ts'
-import type { HeaderList } from './headers.ts'
+import type { Connection, Exchange } from '../http1/connection.ts'
+import { WaitedTooLong } from '../http1/connection-error.ts'
+import type { HeaderList } from '../http1/header-list.ts'
+import type { HttpRequest } from '../http1/request-head.ts'
 
 export interface Head {
   readonly status: number
@@ -29,7 +31,7 @@ const MAX_PENDING_BYTES = 64 * 1024
 const MAX_DISCARDED_BYTES = 64 * 1024
 
 export class UpstreamCall implements Exchange {
-  readonly request: UpstreamRequest
+  readonly request: HttpRequest
   /** @throws BrokerError upstream_unreachable | upstream_timeout */
   get head(): Promise<Head> {
     return this.#head.promise
@@ -45,7 +47,7 @@ export class UpstreamCall implements Exchange {
   #failure: BrokerError | undefined
   #onPending: (() => void) | undefined
 
-  constructor(request: UpstreamRequest) {
+  constructor(request: HttpRequest) {
     this.request = request
   }
 
@@ -165,7 +167,9 @@ class Cancelled extends Error {
   override readonly name = 'Cancelled'
 }
 
-function judge(cause: Error, hasHead: boolean): BrokerError {
+/** What went wrong, in words for the client. */
+export function judge(cause: Error, hasHead: boolean): BrokerError {
+  if (cause.cause instanceof BrokerError) return cause.cause // what ended the upload
   const detail = (cause as NodeJS.ErrnoException).code ?? cause.name
   if (hasHead) return new BrokerError('upstream_broken', { cause, detail })
   const isTimeout = cause instanceof WaitedTooLong || detail === 'ETIMEDOUT'

@@ -4,6 +4,8 @@
  * The client's key, its cookies and hop-by-hop headers never go upstream; Set-Cookie never comes back.
  */
 import type { IncomingHttpHeaders } from 'node:http'
+import { type HeaderList, headerValue } from '../http1/header-list.ts'
+import type { PassHeaders } from '../provider/pass-headers.ts'
 
 const REQUEST_HEADERS = [
   'accept',
@@ -21,7 +23,10 @@ const REQUEST_HEADERS = [
   'range',
   'traceparent',
   'tracestate',
+  'x-client-request-id',
 ] as const
+/** What these say is said, or kept back, without the provider's file. */
+const DECIDED: ReadonlySet<string> = new Set([...REQUEST_HEADERS, 'user-agent'])
 
 const RESPONSE_HEADERS: ReadonlySet<string> = new Set([
   'accept-ranges',
@@ -32,48 +37,90 @@ const RESPONSE_HEADERS: ReadonlySet<string> = new Set([
   'content-length',
   'content-range',
   'content-type',
+  'deprecation',
   'etag',
   'expires',
   'last-modified',
+  'link',
+  'request-id',
   'retry-after',
   'retry-after-ms',
+  'server-timing',
+  'sunset',
   'vary',
   'x-should-retry',
 ])
 const RESPONSE_PREFIXES = ['x-ratelimit-', 'openai-', 'x-dashscope-'] as const
 
-const OWN_NAME = 'token-broker'
+/** What upstreams call the id of a request, the best known first. */
+const REQUEST_IDS = [
+  'x-request-id',
+  'request-id',
+  'x-amzn-requestid',
+  'x-amz-request-id',
+  'apim-request-id',
+  'x-ms-request-id',
+  'x-goog-request-id',
+  'x-dashscope-request-id',
+] as const
+const MAX_REQUEST_ID_LENGTH = 200
+/** Challenges that make a browser ask for a password, on a page of ours (RFC 7617, RFC 4559). */
+const ASKS_IN_BROWSERS = /(?:^|,)[\t ]*(?:basic|digest|negotiate|ntlm)(?:[\t ,]|$)/i
 
-/** Header lists as node:http takes them: name, value, name, value, … */
-export type HeaderList = string[]
+const OWN_NAME = 'token-broker'
 
 /**
  * @param extra the provider's own headers; they win over the client's
  * @param token what upstream gets as bearer; injected last
+ * @param pass more of the client's that this provider wants
  */
 export function requestHeaders(
   client: IncomingHttpHeaders,
   extra: Readonly<Record<string, string>>,
   token: string,
+  pass?: PassHeaders,
 ): HeaderList {
   const headers: HeaderList = []
   for (const name of REQUEST_HEADERS) {
     const value = client[name]
     if (typeof value === 'string' && extra[name] === undefined) headers.push(name, value)
   }
+  if (pass) pushPassed(headers, client, extra, pass)
   if (extra['user-agent'] === undefined) headers.push('user-agent', OWN_NAME)
   for (const name in extra) headers.push(name, extra[name] as string)
   headers.push('authorization', `Bearer ${token}`)
   return headers
 }
 
-/** @param headers upstream's, names in lower case. What it sent twice comes back twice. */
-export function responseHeaders(headers: HeaderList): HeaderList {
+/** A header that `Connection` names is for one hop, whatever its name (RFC 9110 §7.6.1). */
+function pushPassed(
+  headers: HeaderList,
+  client: IncomingHttpHeaders,
+  extra: Readonly<Record<string, string>>,
+  pass: PassHeaders,
+): void {
+  const forThisHop = client.connection?.toLowerCase().split(/[\t ,]+/)
+  for (const name in client) {
+    const value = client[name]
+    if (typeof value !== 'string' || !pass.includes(name)) continue
+    if (DECIDED.has(name) || extra[name] !== undefined || forThisHop?.includes(name)) continue
+    headers.push(name, value)
+  }
+}
+
+/**
+ * @param headers upstream's, names in lower case. What it sent twice comes back twice.
+ * @param status a challenge comes back with 401 only, where a client looks for it
+ */
+export function responseHeaders(headers: HeaderList, status = 200): HeaderList {
   const kept: HeaderList = []
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
     const value = headers[i + 1] as string
-    if (!mayComeBack(name)) continue
+    if (name === 'content-length' && (status === 204 || status === 304)) continue // RFC 9110 §8.6; no body follows
+    if (!mayComeBack(name)) {
+      if (status !== 401 || name !== 'www-authenticate' || ASKS_IN_BROWSERS.test(value)) continue
+    }
     // In front: behind a content-length Node reads its bytes as UTF-8 and then refuses what it finds.
     if (name === 'content-disposition') kept.unshift(name, value)
     else kept.push(name, value)
@@ -81,9 +128,12 @@ export function responseHeaders(headers: HeaderList): HeaderList {
   return kept
 }
 
-/** The first header of this name. @param name in lower case, as in the list */
-export function headerValue(headers: HeaderList, name: string): string | undefined {
-  for (let i = 0; i < headers.length; i += 2) if (headers[i] === name) return headers[i + 1]
+/** What upstream calls this request, for its support to look up. */
+export function upstreamRequestId(headers: HeaderList): string | undefined {
+  for (const name of REQUEST_IDS) {
+    const value = headerValue(headers, name)
+    if (value) return value.slice(0, MAX_REQUEST_ID_LENGTH)
+  }
   return undefined
 }
 

@@ -2,10 +2,11 @@
  * Where a credential's calls go: its `resource_url` if the token names one, else a base URL.
  *
  * The allow-list against a token that points elsewhere (a client may supply one): exact hosts, https, no user
- * info, checked on every use (design.md §6).
+ * info, checked on every use (docs/security.md).
  */
 import { BrokerError } from '../base/errors.ts'
-import { addressProblem, type Provider } from '../base/provider.ts'
+import type { Provider } from '../provider/provider.ts'
+import { addressProblem } from '../provider/upstream-address.ts'
 
 export interface UpstreamTarget {
   /** scheme://host[:port] */
@@ -27,7 +28,7 @@ export function upstreamTarget(
   if (resourceUrl?.trim()) return resourceTarget(provider, resourceUrl.trim())
   const configured = baseUrl || provider.upstream.baseUrl
   if (!configured) throw new BrokerError('upstream_not_configured')
-  if (addressProblem(configured, provider.allowsInsecureLoopback))
+  if (addressProblem(configured, provider.allowsInsecureLoopback, provider.upstream.httpHosts))
     throw refused('the base URL is not allowed')
   const url = new URL(configured)
   return { origin: url.origin, basePath: url.pathname.replace(/\/+$/, '') }
@@ -39,7 +40,7 @@ const PLAIN_ADDRESS = /^[A-Za-z0-9][\x21-\x5b\x5d-\x7e]*$/
 function resourceTarget(provider: Provider, resourceUrl: string): UpstreamTarget {
   if (!PLAIN_ADDRESS.test(resourceUrl)) throw refused('resource_url must be a plain address')
   const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(resourceUrl) ? resourceUrl : `https://${resourceUrl}`
-  const problem = addressProblem(text, provider.allowsInsecureLoopback)
+  const problem = addressProblem(text, provider.allowsInsecureLoopback, provider.upstream.httpHosts)
   if (problem) throw refused(`resource_url ${problem}`)
   const url = new URL(text)
   if (!provider.upstream.resourceHosts.has(url.host)) {
@@ -55,13 +56,17 @@ function refused(detail: string): BrokerError {
 }
 
 const PATH = /^\/v1(?:\/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*\/?(?:\?[\x21\x22\x24-\x7e]*)?$/
-/** Dots, slashes, backslashes and control characters in disguise; a server behind us may undo the disguise. */
-const DISGUISED = /%(?:2e|2f|5c|25|7f|[01][0-9a-f])/i
-const DOT_SEGMENT = /\/\.{1,2}(?:\/|$)/
+/** A path without any of these is what it looks like. */
+const SUSPICIOUS = /[%;]|\/\./
+/** Control characters, backslashes, a second layer of encoding: a server behind us may undo the first. */
+const DISGUISED = /[\p{Cc}\\%]/u
+/** Dots that a server takes for `.` or `..`, with the blanks and invisible characters that some of them drop. */
+const DOTS = /^[.\p{Z}\p{Cf}]*$/u
 
 /**
  * The upstream path of a request target. Built from a constant origin and this checked path, never by resolving
- * the client's text against a base: `new URL('//host', base)` leaves the base.
+ * the client's text against a base: `new URL('//host', base)` leaves the base. Encoded slashes pass as they came (they
+ * stand in model names), dot segments in no spelling.
  *
  * @param target as on the request line, e.g. `/v1/chat/completions?x=1`
  * @throws BrokerError invalid_path
@@ -69,7 +74,46 @@ const DOT_SEGMENT = /\/\.{1,2}(?:\/|$)/
 export function upstreamPath(target: string, basePath: string): string {
   const question = target.indexOf('?')
   const path = question === -1 ? target : target.slice(0, question)
-  if (!PATH.test(target) || DISGUISED.test(path) || DOT_SEGMENT.test(path))
+  if (!PATH.test(target) || (SUSPICIOUS.test(path) && isMisleading(path)))
     throw new BrokerError('invalid_path')
   return basePath + target.slice('/v1'.length)
+}
+
+/** As a lax server may read it: decoded, compatible characters for the real ones (full-width dots), parameters off. */
+function isMisleading(path: string): boolean {
+  let text: string
+  try {
+    text = decodeURIComponent(path).normalize('NFKC')
+  } catch {
+    return true // no UTF-8, which is read in many ways
+  }
+  if (DISGUISED.test(text)) return true
+  const [, ...segments] = text.split('/')
+  return segments.some((segment, index) => {
+    const [name = ''] = segment.split(/[;?#]/, 1)
+    const isEnd = segment === '' && index === segments.length - 1
+    return !isEnd && DOTS.test(name) && !/^\.{3,}$/.test(name)
+  })
+}
+
+/**
+ * A `Location` of upstream's as its client reaches it, e.g. `/v1/files/1?x=y`; undefined if that is not through us:
+ * on another host, or beside the base URL.
+ *
+ * @param sent what upstream was asked for
+ * @param target what the client asked for: the same path, behind `/v1`
+ */
+export function clientLocation(
+  location: string,
+  sent: { readonly origin: string; readonly path: string },
+  target: string,
+): string | undefined {
+  const basePath = sent.path.slice(0, sent.path.length - (target.length - '/v1'.length))
+  const asked = new URL(sent.origin + sent.path)
+  if (!URL.canParse(location, asked.href)) return undefined
+  const { protocol, host, username, pathname, search, hash } = new URL(location, asked.href)
+  // Behind a TLS terminator servers take themselves for http; we never follow, so only the host counts.
+  if (!/^https?:$/.test(protocol) || host !== asked.host || username) return undefined
+  if (pathname !== basePath && !pathname.startsWith(`${basePath}/`)) return undefined
+  return `/v1${pathname.slice(basePath.length)}${search}${hash}`
 }

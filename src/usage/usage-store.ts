@@ -4,6 +4,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import { DAY, HOUR } from '../base/clock.ts'
 import type { Database } from '../storage/database.ts'
+import { configName, keyName } from '../storage/look-ups.ts'
 import type { UsageHourlyRow } from '../storage/tables.ts'
 
 export type UsageGroup = 'key' | 'config' | 'model' | 'day' | 'hour'
@@ -45,8 +46,8 @@ const GROUPS = {
   model: sql.ref<string>('model'),
 }
 const NAMES: Partial<Record<UsageGroup, RawBuilder<string | null>>> = {
-  key: sql`(select name from api_keys where api_keys.id = usage_hourly.key_id)`,
-  config: sql`(select name from model_configs where model_configs.id = usage_hourly.config_id)`,
+  key: keyName(sql.ref('usage_hourly.key_id')),
+  config: configName(sql.ref('usage_hourly.config_id')),
 }
 const NO_NAME = sql<null>`null`
 

@@ -4,77 +4,61 @@
  * A count is an addition in a map: the hot path. What cannot be stored stays counted; only a process that is
  * killed takes its last seconds with it.
  */
-import { type Clock, DAY, HOUR, SECOND } from '../base/clock.ts'
+import { type Clock, DAY, HOUR } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
+import { RepeatedWrite } from '../storage/repeated-write.ts'
 import type { UsageHourlyRow } from '../storage/tables.ts'
-import type { Tokens } from './token-tail.ts'
+import type { TokenCounts } from './token-counts.ts'
 import { ROWS_A_STATEMENT, type UsageStore } from './usage-store.ts'
 
 export interface Use {
   readonly keyId: string
   readonly configId: string
-  /** '' where the call names none. */
+  /** One that its config lists, or OTHER_MODELS; '' where the call names none. */
   readonly model: string
   readonly isError: boolean
-  readonly tokens: Tokens | undefined
+  readonly tokenCounts: TokenCounts | undefined
 }
 
-const FLUSH_EVERY_MS = 10 * SECOND
 const KEPT_MS = 400 * DAY
-/** Model names come from clients; beyond so many rows in memory they are counted together. */
+/** Beyond so many rows in memory all models of a key and config are counted together. */
 const MAX_ROWS = 10_000
 const MAX_MODEL = 255
-const OTHER_MODELS = '*'
+/** What no config lists is counted under this name. */
+export const OTHER_MODELS = '*'
 
-export class Usage {
+export class Usage extends RepeatedWrite {
   readonly #store: UsageStore
   readonly #clock: Clock
   readonly #log: Logger
   #rows = new Map<string, UsageHourlyRow>()
   #hour = 0
   #hourEndsAt = 0
-  #timer: NodeJS.Timeout | undefined
-  #flight: Promise<void> = Promise.resolve()
   #clearedAt = 0
 
   constructor(store: UsageStore, clock: Clock, log: Logger) {
+    super()
     this.#store = store
     this.#clock = clock
     this.#log = log
   }
 
-  count({ keyId, configId, model, isError, tokens }: Use): void {
+  /** @param requests 0 where only tokens are added to what was counted before */
+  count({ keyId, configId, model, isError, tokenCounts }: Use, requests = 1): void {
     const now = this.#clock()
     if (now >= this.#hourEndsAt || now < this.#hour) {
       this.#hour = Math.floor(now / HOUR) * HOUR
       this.#hourEndsAt = this.#hour + HOUR
     }
     const row = this.#row(keyId, configId, model.slice(0, MAX_MODEL))
-    row.requests += 1
+    row.requests += requests
     if (isError) row.errors += 1
-    if (!tokens) return
-    row.prompt_tokens += tokens.prompt
-    row.completion_tokens += tokens.completion
+    if (!tokenCounts) return
+    row.prompt_tokens += tokenCounts.prompt
+    row.completion_tokens += tokenCounts.completion
   }
 
-  /** Adds to the table every few seconds from now on. */
-  start(): void {
-    this.#timer = setInterval(() => void this.flush(), FLUSH_EVERY_MS).unref()
-  }
-
-  /** The last counts, too. */
-  async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.flush()
-  }
-
-  /** What was counted so far; one write at a time. */
-  flush(): Promise<void> {
-    this.#flight = this.#flight.then(() => this.#write())
-    return this.#flight
-  }
-
-  async #write(): Promise<void> {
+  protected override async writeAll(): Promise<void> {
     const rows = [...this.#rows.values()]
     this.#rows = new Map()
     try {

@@ -5,7 +5,14 @@
  *
  * Values written here are read by Python's `cryptography` and the other way round.
  */
-import { createCipheriv, createDecipheriv, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  hkdfSync,
+  randomBytes,
+  timingSafeEqual,
+} from 'node:crypto'
 
 const VERSION = 0x80
 const HEADER_BYTES = 9
@@ -18,6 +25,8 @@ const MIN_BYTES = HEADER_BYTES + IV_BYTES + BLOCK_BYTES + HMAC_BYTES
 export class FernetKey {
   readonly #signing: Buffer
   readonly #encryption: Buffer
+  /** Signs what is no Fernet token. Derived, so that neither can be taken for the other (RFC 5869). */
+  readonly #fieldSigning: Buffer
 
   /** @param text 32 bytes as base64url with padding, 44 characters */
   constructor(text: string) {
@@ -25,6 +34,7 @@ export class FernetKey {
     if (key?.length !== 32) throw new TypeError('a Fernet key is 32 bytes, base64url')
     this.#signing = key.subarray(0, 16)
     this.#encryption = key.subarray(16)
+    this.#fieldSigning = Buffer.from(hkdfSync('sha256', key, '', 'token-broker row seal', 32))
   }
 
   /** `now` in milliseconds and `iv` are given only by tests of the specification's vectors. */
@@ -52,6 +62,11 @@ export class FernetKey {
     } catch {
       return undefined // signed with this key, yet badly padded: not a Fernet token
     }
+  }
+
+  /** HMAC-SHA256 under a derived key, base64url. */
+  sign(text: string): string {
+    return createHmac('sha256', this.#fieldSigning).update(text).digest('base64url')
   }
 
   #hmac(bytes: Buffer): Buffer {

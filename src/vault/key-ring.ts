@@ -2,11 +2,15 @@
  * Plaintext in, sealed text out: the keys of TOKEN_ENCRYPTION_KEY, the first of which encrypts while all decrypt,
  * so that a key can be replaced while the broker runs.
  */
+import { timingSafeEqual } from 'node:crypto'
+import { encryptionKeyId } from '../base/encryption-keys.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { Secret } from '../base/secret.ts'
 import { FernetKey } from './fernet.ts'
 
 export class KeyRing {
+  /** Of the key that encrypts. */
+  readonly currentId: string
   readonly #current: FernetKey
   readonly #keys: readonly FernetKey[]
 
@@ -14,8 +18,10 @@ export class KeyRing {
   constructor(keys: readonly Secret[]) {
     this.#keys = keys.map((key) => new FernetKey(key.reveal()))
     const [current] = this.#keys
-    if (!current) throw new TypeError('a key ring needs at least one key')
+    const [first] = keys
+    if (!current || !first) throw new TypeError('a key ring needs at least one key')
     this.#current = current
+    this.currentId = encryptionKeyId(first)
   }
 
   seal(plaintext: string): string {
@@ -33,8 +39,24 @@ export class KeyRing {
     })
   }
 
+  /** A signature over the fields, in their order and with their types. */
+  sign(fields: readonly unknown[]): string {
+    return this.#current.sign(JSON.stringify(fields))
+  }
+
+  /** Whether one of the keys made this signature over these fields. */
+  hasSigned(fields: readonly unknown[], signature: string): boolean {
+    const text = JSON.stringify(fields)
+    return this.#keys.some((key) => isEqual(key.sign(text), signature))
+  }
+
   /** False for values an older key sealed: these are to be sealed anew before that key may go. */
   isCurrent(sealed: string): boolean {
     return this.#current.decrypt(sealed) !== undefined
   }
+}
+
+/** In constant time. */
+function isEqual(a: string, b: string): boolean {
+  return a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b))
 }

@@ -1,23 +1,34 @@
 /**
  * What the primary and its workers say to each other, over the channel that only they share.
  */
-import type { Provider } from '../base/provider.ts'
+
 import type { Credential } from '../credential/credential.ts'
-import type { Outcome } from '../credential/refresh-machine.ts'
+import type { Subject } from '../credential/refresh.ts'
+import type { Outcome } from '../credential/refresh-step.ts'
+import type { Provider } from '../provider/provider.ts'
 
 export type FromWorker =
-  | { ask: 'refresh'; id: number; configId: string; version: number; isForced: boolean }
+  | ({ ask: 'refresh'; id: number; how: HowToRefresh } & Subject)
   | { ask: 'metrics'; id: number }
   | { tell: 'ready'; address: string }
+  | { tell: 'alive' }
   /** The worker's own counters, asked for by the primary. */
   | { tell: 'counters'; id: number; counters: object[] }
+
+/** `due` or `forced`, as `Refresher.refresh` knows them, or only put right. */
+export type HowToRefresh = 'due' | 'forced' | 'put right'
 
 export type ToWorker =
   | { answer: number; outcome: WireOutcome }
   | { answer: number; metrics: string }
   | { do: 'count'; id: number }
+  /** Whoever began has begun: answer calls. */
+  | { do: 'open' }
   | { do: 'drain' }
   | { do: 'stop'; graceMs: number }
+
+/** So often a worker says that it is alive. */
+export const BEAT_MS = 500
 
 /** A credential without its provider's file, which every process has read itself. */
 type WireCredential = Omit<Credential, 'provider'> & { readonly provider: string }

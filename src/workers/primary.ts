@@ -7,11 +7,12 @@ import cluster, { type Worker } from 'node:cluster'
 import { AggregatorRegistry } from 'prom-client'
 import { closeParts, startBackground, startStorage } from '../background.ts'
 import { SECOND, within } from '../base/clock.ts'
-import type { Config } from '../base/config.ts'
 import type { Logger } from '../base/log.ts'
 import type { Broker } from '../broker.ts'
 import { joinParts, type Parts } from '../parts.ts'
+import type { Config } from '../settings/config.ts'
 import { type FromWorker, type ToWorker, toWire } from './messages.ts'
+import { Pulse } from './pulse.ts'
 import { SANDBOX_ORIGIN } from './worker.ts'
 
 const RESTART_MS = SECOND
@@ -19,7 +20,7 @@ const COUNT_TIMEOUT_MS = SECOND
 /** Closing connections and database takes a moment beyond the grace of calls. */
 const STOP_MARGIN_MS = 10 * SECOND
 
-/** Resolves once every worker serves. */
+/** Resolves once every worker is told to serve. */
 export async function startPrimary(
   config: Config,
   log: Logger,
@@ -30,6 +31,8 @@ export async function startPrimary(
   const crew = new Crew(config, parts, log, sandboxOrigin)
   const address = await crew.start()
   const background = await startBackground(parts, address)
+  // Not before: until then a signal ends this process at once, and calls with it.
+  crew.open()
   return {
     address,
     drain: () => crew.tell({ do: 'drain' }),
@@ -49,7 +52,12 @@ class Crew {
   readonly #counting = new Map<number, (counters: object[]) => void>()
   /** Ids of the workers that answer calls. */
   readonly #serving = new Set<number>()
+  readonly #pulse = new Pulse((worker) => {
+    this.#log.error({ count: this.#serving.size }, 'a worker stands still; it is ended')
+    worker.process.kill('SIGKILL') // a stopped process hears nothing else
+  })
   #counts = 0
+  #isOpen = false
   #isStopping = false
 
   constructor(config: Config, parts: Parts, log: Logger, sandboxOrigin: string | undefined) {
@@ -70,9 +78,17 @@ class Crew {
         'a worker ended; starting another',
       )
       this.#serving.delete(worker.id)
-      setTimeout(() => this.#replace(), RESTART_MS)
+      // One that ended by itself may do so again, and at once.
+      setTimeout(() => this.#replace(), worker.process.signalCode === 'SIGKILL' ? 0 : RESTART_MS)
     })
+    this.#pulse.start()
     return addresses[0] ?? ''
+  }
+
+  /** From now on calls are answered. */
+  open(): void {
+    this.#isOpen = true
+    this.tell({ do: 'open' })
   }
 
   tell(message: ToWorker): void {
@@ -91,6 +107,7 @@ class Crew {
     }, graceMs + STOP_MARGIN_MS)
     await Promise.all(ended)
     clearTimeout(last)
+    this.#pulse.stop()
   }
 
   #replace(): void {
@@ -104,6 +121,8 @@ class Crew {
       worker.on('message', (message: FromWorker) => {
         if (!('tell' in message) || message.tell !== 'ready') return
         this.#serving.add(worker.id)
+        this.#pulse.watch(worker)
+        if (this.#isOpen) reply(worker, { do: 'open' })
         resolve(message.address)
       })
       worker.once('exit', (code) => reject(new Error(`a worker ended at its start (${code})`)))
@@ -111,14 +130,20 @@ class Crew {
   }
 
   #hear(worker: Worker, message: FromWorker): void {
+    this.#pulse.felt(worker)
     if ('ask' in message && message.ask === 'refresh') void this.#refresh(worker, message)
     else if ('ask' in message)
       void this.#sum().then((metrics) => reply(worker, { answer: message.id, metrics }))
-    else if (message.tell === 'counters') this.#counting.get(message.id)?.(message.counters)
+    else if ('tell' in message && message.tell === 'counters')
+      this.#counting.get(message.id)?.(message.counters)
   }
 
   async #refresh(worker: Worker, asked: Extract<FromWorker, { ask: 'refresh' }>): Promise<void> {
-    const outcome = await this.#parts.own.refresh(asked, asked.isForced).outcome
+    const { own } = this.#parts
+    const { configId, loginAt, version, how } = asked
+    const subject = { configId, loginAt, version }
+    const flight = how === 'put right' ? own.putRight(subject) : own.refresh(subject, how === 'forced')
+    const outcome = await flight.outcome
     reply(worker, { answer: asked.id, outcome: toWire(outcome) })
   }
 

@@ -1,18 +1,24 @@
 /**
  * A serving process under a primary: answers calls, and asks the primary to refresh.
  */
-
 import { buildApp } from '../app.ts'
 import { closeParts, startStorage } from '../background.ts'
-import type { Config } from '../base/config.ts'
+import { every } from '../base/every.ts'
 import type { Logger } from '../base/log.ts'
 import type { Secret } from '../base/secret.ts'
-import { addressOf, closeHttp, listen } from '../broker.ts'
-import type { Credential } from '../credential/credential.ts'
-import type { Flight } from '../credential/refresh.ts'
-import type { Outcome } from '../credential/refresh-machine.ts'
+import type { Flight, Subject } from '../credential/refresh.ts'
+import type { Outcome } from '../credential/refresh-step.ts'
+import { addressOf, closeHttp, listen } from '../http/listen.ts'
 import { joinParts, type RefreshHooks, type Refreshing } from '../parts.ts'
-import { type FromWorker, fromWire, type ToWorker, type WireOutcome } from './messages.ts'
+import type { Config } from '../settings/config.ts'
+import {
+  BEAT_MS,
+  type FromWorker,
+  fromWire,
+  type HowToRefresh,
+  type ToWorker,
+  type WireOutcome,
+} from './messages.ts'
 
 /** Set by the primary: where the sandbox listens that it runs. */
 export const SANDBOX_ORIGIN = 'TOKEN_BROKER_SANDBOX_ORIGIN'
@@ -23,7 +29,6 @@ export async function startWorker(config: Config, adminToken: Secret, log: Logge
   const app = await buildApp(parts, adminToken, () => channel.ask({ ask: 'metrics' }) as Promise<string>)
   await startStorage(parts)
   await listen(app, config)
-  app.open()
   let isStopping = false
   const stop = async (graceMs: number) => {
     if (isStopping) return
@@ -34,6 +39,7 @@ export async function startWorker(config: Config, adminToken: Secret, log: Logge
   }
   process.on('message', async (message: ToWorker) => {
     if (!('do' in message)) return
+    if (message.do === 'open') app.open()
     if (message.do === 'drain') app.drain()
     if (message.do === 'stop') await stop(message.graceMs)
     if (message.do === 'count') {
@@ -46,9 +52,10 @@ export async function startWorker(config: Config, adminToken: Secret, log: Logge
   process.on('SIGINT', () => {})
   process.on('disconnect', () => void stop(0))
   channel.tell({ tell: 'ready', address: addressOf(app) })
+  every(BEAT_MS, () => channel.tell({ tell: 'alive' }))
 }
 
-type Question = { ask: 'metrics' } | { ask: 'refresh'; configId: string; version: number; isForced: boolean }
+type Question = { ask: 'metrics' } | ({ ask: 'refresh'; how: HowToRefresh } & Subject)
 
 class Channel {
   readonly #waiting = new Map<number, (answer: WireOutcome | string) => void>()
@@ -88,10 +95,19 @@ class RemoteRefresher implements Refreshing {
     this.#hooks = hooks
   }
 
-  refresh({ configId, version }: Pick<Credential, 'configId' | 'version'>, isForced = false): Flight {
+  refresh(credential: Subject, isForced = false): Flight {
+    return this.#fly(credential, isForced ? 'forced' : 'due')
+  }
+
+  putRight(known: Subject): Flight {
+    return this.#fly(known, 'put right')
+  }
+
+  #fly({ configId, loginAt, version }: Subject, how: HowToRefresh): Flight {
     const running = this.#flights.get(configId)
     if (running) return running
-    const outcome = this.#ask(configId, version, isForced).finally(() => this.#flights.delete(configId))
+    const asked = this.#ask({ configId, loginAt, version }, how)
+    const outcome = asked.finally(() => this.#flights.delete(configId))
     const flight: Flight = { startedAt: Date.now(), outcome, done: outcome.then(() => undefined) }
     this.#flights.set(configId, flight)
     return flight
@@ -101,11 +117,11 @@ class RemoteRefresher implements Refreshing {
     // What is under way goes on in the primary.
   }
 
-  async #ask(configId: string, version: number, isForced: boolean): Promise<Outcome> {
-    const answer = (await this.#channel.ask({ ask: 'refresh', configId, version, isForced })) as WireOutcome
+  async #ask(subject: Subject, how: HowToRefresh): Promise<Outcome> {
+    const answer = (await this.#channel.ask({ ask: 'refresh', how, ...subject })) as WireOutcome
     const outcome = fromWire(answer, this.#config.providers)
     if (outcome.kind === 'renewed') this.#hooks.publish(outcome.credential)
-    if (outcome.kind === 'reauth_required') this.#hooks.forget(configId)
+    if (outcome.kind === 'reauth_required') this.#hooks.forget(subject.configId)
     return outcome
   }
 }

@@ -23,6 +23,7 @@ onEachDatabase(t, 'a config with an API key is made, read, changed and deleted',
     base_url: 'https://models.example/v1',
     models: [{ model_id: 'a', support_vision: true, support_thinking: false }],
     is_active: true,
+    external_id: null,
   })
   t.match(credential, {
     kind: 'api_key',

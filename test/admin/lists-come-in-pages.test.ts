@@ -56,3 +56,20 @@ t.test('what is no page is 422', async (t) => {
     )
   }
 })
+
+onEachDatabase(t, 'in the order asked for', async (t, database) => {
+  const broker = await start(t, database)
+  for (const name of ['b', 'c', 'a']) {
+    await create(broker, keyConfig(name))
+    await new Promise((resolve) => setTimeout(resolve, 2)) // another millisecond, by which they are told apart
+  }
+  const names = async (query: string) =>
+    (await broker.admin('GET', `${CONFIGS}${query}`)).body.items.map(({ name }: { name: string }) => name)
+  t.same(await names(''), ['b', 'c', 'a'])
+  t.same(await names('?sort=created_at'), ['b', 'c', 'a'])
+  t.same(await names('?sort=-created_at'), ['a', 'c', 'b'])
+  t.same(await names('?sort=-created_at&page=2&page_size=2'), ['b'])
+  t.same(await names('?sort=name'), ['a', 'b', 'c'])
+  t.equal((await broker.admin('GET', `${CONFIGS}?sort=state`)).status, 200)
+  t.equal((await broker.admin('GET', `${CONFIGS}?sort=provider`)).status, 422)
+})

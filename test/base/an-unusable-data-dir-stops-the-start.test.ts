@@ -1,10 +1,8 @@
-import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { sitDown } from '../support/desk.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const ADMIN_TOKEN = 'a'.repeat(32)
 /** None of them needs less of DATA_DIR than the others: the journal lies there in any case. */
 const SURROUNDINGS: Record<string, Record<string, string>> = {
@@ -13,14 +11,8 @@ const SURROUNDINGS: Record<string, Record<string, string>> = {
   'a database elsewhere': { ADMIN_TOKEN, DATABASE_URL: 'mysql://nobody@127.0.0.1:9/none' },
 }
 
-function run(command: string, dataDir: string, env: Record<string, string> = {}) {
-  return spawnSync(process.execPath, [MAIN, command], {
-    encoding: 'utf8',
-    env: { PATH: process.env['PATH'], PORT: '0', DATA_DIR: dataDir, ...env },
-    timeout: 60_000,
-    killSignal: 'SIGKILL',
-  })
-}
+const run = (t: Test, command: string, env: Record<string, string>) =>
+  sitDown(t).run([command], '', { PORT: '0', ...env })
 
 function unusable(t: Test): string[] {
   const dir = t.testdir({ file: '', closed: {} })
@@ -31,26 +23,26 @@ function unusable(t: Test): string[] {
 }
 
 t.test('serve ends at once with one line that names the setting', async (t) => {
-  for (const dataDir of unusable(t)) {
+  for (const DATA_DIR of unusable(t)) {
     for (const [name, env] of Object.entries(SURROUNDINGS)) {
-      const { status, stderr } = run('serve', dataDir, env)
-      t.equal(status, 1, `${dataDir}, with ${name}`)
-      t.match(stderr, /^token-broker: DATA_DIR must be [^\n]+ \([A-Z]+\)\n$/)
-      t.notOk(stderr.includes(dataDir), 'without the value')
+      const { code, err } = await run(t, 'serve', { DATA_DIR, ...env })
+      t.equal(code, 1, `${DATA_DIR}, with ${name}`)
+      t.match(err, /^token-broker: DATA_DIR must be [^\n]+ \([A-Z]+\)\n$/)
+      t.notOk(err.includes(DATA_DIR), 'without the value')
     }
   }
 })
 
 t.test('so does a command that opens its database there', async (t) => {
-  for (const dataDir of unusable(t)) {
-    const { status, stderr } = run('keys', dataDir)
-    t.equal(status, 1, dataDir)
-    t.match(stderr, /^token-broker: DATA_DIR must be [^\n]+ \([A-Z]+\)\n$/)
+  for (const DATA_DIR of unusable(t)) {
+    const { code, err } = await run(t, 'keys', { DATA_DIR })
+    t.equal(code, 1, DATA_DIR)
+    t.match(err, /^token-broker: DATA_DIR must be [^\n]+ \([A-Z]+\)\n$/)
   }
 })
 
 t.test('a folder that is not there yet is made, with its parents, for its owner only', async (t) => {
   const dir = t.testdir()
-  t.equal(run('keys', join(dir, 'parent/data')).status, 0)
+  t.equal((await run(t, 'keys', { DATA_DIR: join(dir, 'parent/data') })).code, 0)
   for (const made of ['parent', 'parent/data']) t.equal(statSync(join(dir, made)).mode & 0o777, 0o700)
 })

@@ -1,10 +1,11 @@
 import t from 'tap'
-import { apiErrorBody, BrokerError, ERRORS, type ErrorCode, toBrokerError } from '../../src/base/errors.ts'
+import { apiErrorBody, BrokerError, ERRORS, type ErrorCode } from '../../src/base/errors.ts'
+import { toBrokerError } from '../../src/base/thrown.ts'
 import { errorHeaders, openAiError } from '../../src/gateway/openai-error.ts'
 
 const CODES = Object.keys(ERRORS) as ErrorCode[]
 
-/** interface.md §4–§6, word for word. */
+/** docs/api.md, word for word. */
 const PROMISED: [code: ErrorCode, status: number, chinese?: string][] = [
   ['invalid_api_key', 401],
   ['credential_reauth_required', 401, '认证失败，请重新登录'],
@@ -54,7 +55,7 @@ t.test('only the two failures that the interface calls 500 are 500', async (t) =
 t.test('both renderers show code and reason, and never the detail', async (t) => {
   for (const code of CODES) {
     const error = new BrokerError(code, { detail: 'private-detail', reason: 'field x is odd' })
-    const api = apiErrorBody(error)
+    const api = apiErrorBody(error, 'en')
     t.same(Object.keys(api), ['detail', 'code', 'message'])
     t.equal(api.code, code)
     t.match(api.detail, /\p{Script=Han}.*：field x is odd$/u)
@@ -91,5 +92,5 @@ t.test('whatever else is thrown becomes one of them', async (t) => {
   t.equal(of({ statusCode: 400, message: 'Unexpected token' }), 'malformed_request')
   t.equal(of(new Error('at /home/secret')), 'internal_error')
   t.equal(of('a string'), 'internal_error')
-  t.notMatch(JSON.stringify(apiErrorBody(toBrokerError(new Error('at /home/secret')))), 'secret')
+  t.notMatch(JSON.stringify(apiErrorBody(toBrokerError(new Error('at /home/secret')), 'en')), 'secret')
 })

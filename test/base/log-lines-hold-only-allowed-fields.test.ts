@@ -1,7 +1,7 @@
 import t from 'tap'
 import { BrokerError } from '../../src/base/errors.ts'
+import type { LogLevel } from '../../src/base/log.ts'
 import { createLog } from '../../src/base/log.ts'
-import type { LogLevel } from '../../src/base/settings.ts'
 
 const CANARY = 'sk-tb-canary-0123456789'
 

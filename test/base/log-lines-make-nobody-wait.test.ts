@@ -2,9 +2,9 @@ import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { constants, openSync, readSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { LineWriter } from '../../src/base/line-writer.ts'
+import { MAIN } from '../support/desk.ts'
 import { freePort } from '../support/free-port.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
@@ -41,8 +41,7 @@ t.test('a full disk costs lines only', async () => {
 
 t.test('a broker whose log goes nowhere serves, and ends when it is told to', async (t) => {
   const port = await freePort()
-  const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-  const broker = spawn(process.execPath, [main, 'serve'], {
+  const broker = spawn(process.execPath, [MAIN, 'serve'], {
     stdio: ['ignore', openSync('/dev/full', 'w'), 'ignore'],
     env: {
       NODE_ENV: 'production',
@@ -58,7 +57,7 @@ t.test('a broker whose log goes nowhere serves, and ends when it is told to', as
       ({ ok }) => ok,
       () => false,
     )
-  await waitUntil(isReady, 20_000)
+  await waitUntil(isReady)
   const answer = await fetch(`http://127.0.0.1:${port}/v1/models`)
   t.equal(answer.status, 401)
   broker.kill('SIGINT')

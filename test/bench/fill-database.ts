@@ -3,15 +3,18 @@
  * through the API, and its rows are copied by SQL, so that new columns come along by themselves.
  */
 import { createHash, randomUUID } from 'node:crypto'
+import type { Environment } from '../../src/base/environment.ts'
 import { type Database, openDatabase } from '../../src/storage/database.ts'
-import { startBroker } from './broker.ts'
+import { SEALS } from '../support/tables.ts'
+import { connect, startBroker } from './broker.ts'
 import type { Lab } from './lab.ts'
 
 /** SQLite takes 32,766 values a statement. */
 const ROWS_A_STATEMENT = 500
 
 export interface FilledDatabase {
-  readonly dataDir: string
+  /** Of the broker whose it was. */
+  readonly env: Environment
   /** Broker keys, in no particular order. */
   readonly keys: readonly string[]
 }
@@ -22,14 +25,14 @@ export async function fillDatabase(
   size: number,
 ): Promise<FilledDatabase> {
   const broker = await startBroker(lab, { providers })
-  const keys = [await broker.connect('bench')]
-  await broker.stop()
+  const keys = [await connect(broker, 'bench')]
+  await broker.end() // while its files are small enough to be searched
   const database = openDatabase({ mysqlUrl: undefined, dataDir: broker.dataDir })
   while (keys.length < size) {
     keys.push(...(await copyPair(database, keys.length, Math.min(ROWS_A_STATEMENT, size - keys.length))))
   }
   await database.close()
-  return { dataDir: broker.dataDir, keys }
+  return { env: broker.env, keys }
 }
 
 async function copyPair(database: Database, from: number, count: number): Promise<string[]> {
@@ -55,6 +58,8 @@ async function copyPair(database: Database, from: number, count: number): Promis
         pairs.map(({ id, name }) => ({
           ...config,
           oauth_metadata: config.oauth_metadata as string | null,
+          ...SEALS.config({ ...config, id }),
+          ...SEALS.oauth({ ...config, id }),
           id,
           name,
           active_name: name,

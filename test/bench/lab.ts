@@ -15,10 +15,16 @@ export interface Lab {
   readonly seconds: number
   readonly hasWrk: boolean
   readonly hasNginx: boolean
+  /** Whose broker is measured, if not this checkout's. */
+  readonly checkout: string | undefined
+  /** A checkout whose broker stands beside it, to be compared with; the peers that are slow to start stay away. */
+  readonly before: string | undefined
   /** Which measurements the host disturbed; they are made again. */
   readonly disturbance: Disturbance
   /** Progress, on stderr. */
   say(text: string): void
+  /** Called at the gate's end, last come first. */
+  teardown(work: () => unknown): void
 }
 
 /** What one gate found: a row of the table. */
@@ -42,15 +48,22 @@ export interface Gate {
   run(lab: Lab): Promise<Findings>
 }
 
-export function openLab(options: { rounds: number; seconds: number }): Lab & { close(): void } {
+export function openLab(
+  options: Pick<Lab, 'rounds' | 'seconds' | 'checkout' | 'before'>,
+): Lab & { endGate(): Promise<void>; close(): void } {
   const dir = mkdtempSync(join(tmpdir(), 'token-broker-bench-'))
   const say = (text: string) =>
     void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`)
+  const endings: (() => unknown)[] = []
   return {
     ...options,
     dir,
     disturbance: new Disturbance(say),
     say,
+    teardown: (work) => void endings.push(work),
+    async endGate() {
+      for (let end = endings.pop(); end; end = endings.pop()) await end()
+    },
     hasWrk: versionOf('wrk', '-v') !== undefined,
     hasNginx: versionOf('nginx', '-v') !== undefined,
     close: () => rmSync(dir, { recursive: true, force: true }),

@@ -8,8 +8,9 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Lab, PeerFailed } from './lab.ts'
 import { CALL_PATH } from './messages.ts'
-import type { Peer } from './peers.ts'
+import { type Peer, verify } from './peers.ts'
 import { cpuSeconds, runScript } from './processes.ts'
+import { inRounds, type Rounds } from './rounds.ts'
 import type { OpenLoopOptions, OpenLoopResult } from './scripts/open-loop-client.ts'
 import { median } from './statistics.ts'
 
@@ -133,4 +134,19 @@ async function autocannon(peer: Peer, seconds: number): Promise<Counted> {
     badStatus: non2xx,
     socketErrors: errors + timeouts,
   }
+}
+
+/** Calls a second of each, warmed up, round by round. */
+export async function throughputs(
+  lab: Lab,
+  gate: string,
+  peers: readonly Peer[],
+): Promise<Rounds<LoadResult>> {
+  for (const peer of peers) {
+    await verify(peer)
+    lab.say(`${gate} warming up ${peer.name}`)
+    await load(lab, peer, 2 * lab.seconds)
+  }
+  const measure = (peer: Peer) => load(lab, peer, lab.seconds)
+  return inRounds(lab, gate, peers, measure, ({ perSecond }) => `${Math.round(perSecond)}/s`)
 }

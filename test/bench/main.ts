@@ -3,12 +3,16 @@
  *
  *   --only P1,P3   these gates        --rounds N   per gate (default 7)
  *   --quick        3 rounds of 1 s    --seconds N  per round (default 3)
+ *   --before DIR   P1 and P2 beside the broker of another checkout, which is built
+ *   --of DIR       that checkout's broker instead of this one's
  *
- * Exit code 1 if a gate is missed or a peer failed. A full run also writes docs/performance.md.
+ * Exit code 1 if a gate is missed or a peer failed. A full run also writes docs/performance-measured.md.
  */
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { addedLatency } from './gates/added-latency.ts'
 import { fastStreams } from './gates/fast-streams.ts'
+import { hopelessLogins } from './gates/hopeless-logins.ts'
 import { largeBodies } from './gates/large-bodies.ts'
 import { manyConfigs } from './gates/many-configs.ts'
 import { rotatingTokens } from './gates/rotating-tokens.ts'
@@ -30,6 +34,7 @@ const GATES: readonly Gate[] = [
   workers,
   startUp,
   largeBodies,
+  hopelessLogins,
 ]
 
 const { values } = parseArgs({
@@ -38,12 +43,16 @@ const { values } = parseArgs({
     rounds: { type: 'string' },
     seconds: { type: 'string' },
     quick: { type: 'boolean', default: false },
+    before: { type: 'string' },
+    of: { type: 'string' },
   },
 })
 const chosen = choose(values.only)
 const lab = openLab({
   rounds: Number(values.rounds ?? (values.quick ? 3 : 7)),
   seconds: Number(values.seconds ?? (values.quick ? 1 : 3)),
+  checkout: values.of && resolve(values.of),
+  before: values.before && resolve(values.before),
 })
 process.on('SIGINT', () => process.exit(130))
 if (!lab.hasWrk) lab.say('no wrk here: the load comes from autocannon')
@@ -54,11 +63,13 @@ let hasBrokenDown = false
 for (const gate of chosen) {
   lab.say(`${gate.id} ${gate.title}`)
   results.push({ gate, findings: await findingsOf(gate, lab) })
+  await lab.endGate()
   await stopAll()
 }
 process.stdout.write(`${renderPage(lab, results)}\n`)
-if (chosen.length === GATES.length && !values.quick) writePage(renderPage(lab, results))
-else lab.say('docs/performance.md is left as it is: this was not a full run')
+const isOurs = values.before === undefined && values.of === undefined
+if (chosen.length === GATES.length && !values.quick && isOurs) writePage(renderPage(lab, results))
+else lab.say('docs/performance-measured.md is left as it is: this was not a full run')
 if (hasBrokenDown) lab.say(`what the peers logged is in ${lab.dir}`)
 else lab.close()
 const isStrict = process.env['CI'] === 'true'

@@ -6,8 +6,9 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, openSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { BrokerProcess } from '../support/broker-process.ts'
 import { freePort } from '../support/free-port.ts'
-import { type BrokerProcess, plainProvider, startBroker } from './broker.ts'
+import { connect, plainProvider, startBroker } from './broker.ts'
 import { type Lab, PeerFailed } from './lab.ts'
 import { ANSWER, CALL_PATH, QUESTION } from './messages.ts'
 import { start, startScript, untilAnswers } from './processes.ts'
@@ -54,12 +55,19 @@ export async function bareRelay(upstream: string): Promise<Peer> {
 
 export async function broker(lab: Lab, upstream: string): Promise<Peer> {
   const running = await startBroker(lab, { providers: plainProvider(upstream) })
-  return brokerPeer(running, await running.connect('bench'))
+  return brokerPeer(running, await connect(running, 'bench'))
 }
 
-export function brokerPeer(running: BrokerProcess, key: string): Peer {
+/** What stands beside the broker where two checkouts are compared. */
+export async function before(lab: Lab, upstream: string): Promise<Peer[]> {
+  if (lab.before === undefined) return []
+  const running = await startBroker(lab, { providers: plainProvider(upstream), checkout: lab.before })
+  return [brokerPeer(running, await connect(running, 'bench'), 'before')]
+}
+
+export function brokerPeer(running: BrokerProcess, key: string, name = 'broker'): Peer {
   const { origin, pid } = running
-  return { name: 'broker', origin, headers: { authorization: `Bearer ${key}` }, body: QUESTION, pid }
+  return { name, origin, headers: { authorization: `Bearer ${key}` }, body: QUESTION, pid }
 }
 
 /** Portkey's gateway from the npm registry, kept for the next run; without its console (`--headless`). */

@@ -145,13 +145,3 @@ export function cpuSeconds(pid: number): number | undefined {
     return undefined
   }
 }
-
-/** Processes that this one started and that still run. */
-export function childrenOf(pid: number): number[] {
-  try {
-    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')
-    return text.trim().split(' ').filter(Boolean).map(Number)
-  } catch {
-    return []
-  }
-}

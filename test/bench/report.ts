@@ -1,5 +1,5 @@
 /**
- * The one table: on stdout, and between two marker comments of docs/performance.md.
+ * The one table: on stdout, and between two marker comments of docs/performance-measured.md.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -10,7 +10,7 @@ import { PORTKEY_VERSION } from './peers.ts'
 
 const BEGIN = '<!-- bench:begin -->'
 const END = '<!-- bench:end -->'
-const PAGE = fileURLToPath(new URL('../../docs/performance.md', import.meta.url))
+const PAGE = fileURLToPath(new URL('../../docs/performance-measured.md', import.meta.url))
 
 export interface Result {
   readonly gate: Gate
@@ -42,7 +42,7 @@ export function writePage(content: string): void {
   const page = readFileSync(PAGE, 'utf8')
   const begin = page.indexOf(BEGIN)
   const end = page.indexOf(END)
-  if (begin === -1 || end < begin) throw new Error(`docs/performance.md has no ${BEGIN} … ${END}`)
+  if (begin === -1 || end < begin) throw new Error(`docs/performance-measured.md has no ${BEGIN} … ${END}`)
   writeFileSync(PAGE, `${page.slice(0, begin + BEGIN.length)}\n${content}\n${page.slice(end)}`)
 }
 

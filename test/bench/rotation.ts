@@ -5,8 +5,10 @@
  * revokes the family, and its model endpoint refuses every access token that is not alive.
  */
 
+import { must } from '../support/broker.ts'
+import type { BrokerProcess } from '../support/broker-process.ts'
 import { freePort } from '../support/free-port.ts'
-import { type BrokerProcess, startBroker } from './broker.ts'
+import { connect, startBroker } from './broker.ts'
 import type { Lab } from './lab.ts'
 import { brokerPeer, type Peer } from './peers.ts'
 import { startScript } from './processes.ts'
@@ -50,14 +52,14 @@ export async function startRotation(lab: Lab, env: Readonly<Record<string, strin
     env,
     providers: { rotating: provider(rotatingServer), steady: provider(steadyServer) },
   })
-  const connect = async (name: string, server: string): Promise<Peer> => {
+  const connectAt = async (name: string, server: string): Promise<Peer> => {
     const oauth_session_id = await login(broker, name, server)
-    const key = await broker.connect(name, { oauth_session_id, models: [{ model_id: MODEL }] })
+    const key = await connect(broker, name, { oauth_session_id, models: [{ model_id: MODEL }] })
     return { ...brokerPeer(broker, key), name, body: BODY }
   }
   return {
-    rotating: await connect('rotating', rotatingServer),
-    steady: await connect('steady', steadyServer),
+    rotating: await connectAt('rotating', rotatingServer),
+    steady: await connectAt('steady', steadyServer),
     broker,
     counts: async () => (await (await fetch(`${rotatingServer}/control/counts`)).json()) as Counts,
   }
@@ -79,15 +81,15 @@ function provider(server: string): object {
 
 /** @returns the id of a finished device session */
 async function login(broker: BrokerProcess, name: string, server: string): Promise<string> {
-  const session = await broker.api('POST', `/api/${name}/oauth/device-code`, {})
+  const session = await must(broker.admin('POST', `/api/${name}/oauth/device-code`, {}))
   await fetch(`${server}/control/approve`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ user_code: session['user_code'] }),
+    body: JSON.stringify({ user_code: session.user_code }),
   })
-  const status = `/api/${name}/oauth/status?session_id=${session['session_id']}`
-  while ((await broker.api('GET', status))['status'] !== 'success') {
+  const status = `/api/${name}/oauth/status?session_id=${session.session_id}`
+  while ((await must(broker.admin('GET', status))).status !== 'success') {
     await new Promise((resolve) => setTimeout(resolve, 200))
   }
-  return String(session['session_id'])
+  return session.session_id
 }

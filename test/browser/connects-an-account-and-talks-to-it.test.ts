@@ -1,11 +1,7 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import t, { type Test } from 'tap'
+import t from 'tap'
+import { startProcess } from '../support/broker-process.ts'
 import { decide, go, openTab, signIn, visit, withBrowser } from './fixtures/browser.ts'
-
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
 withBrowser(t, 'from an empty console through the sandbox to a streamed answer', async (t) => {
   const { broker, page, problems } = await visit(t)
@@ -47,33 +43,18 @@ withBrowser(t, 'from an empty console through the sandbox to a streamed answer',
   await page.locator('.facts-line').nth(2).waitFor()
 
   await go({ broker, page }, '#/usage')
-  // By day, model and key: what was sent, and one look at the list of models.
-  await page.getByRole('img', { name: /^Requests: 4$/ }).waitFor()
-  for (const row of [/^sandbox-model\s*3\s*\d+ in · \d+ out$/, /^playground \(temporary\)\s*4\s*\d+ in/])
+  // By day, model and key.
+  await page.getByRole('img', { name: /^Requests: 3$/ }).waitFor()
+  for (const row of [/^sandbox-model\s*3\s*\d+ in · \d+ out$/, /^playground \(temporary\)\s*3\s*\d+ in/])
     await page.locator('.usage li').filter({ hasText: row }).waitFor()
   t.same(problems, [])
 })
 
-/** What `npm start` runs, in an empty place; resolves with what it prints for a new user. */
-async function start(t: Test): Promise<{ address: string; tokenFile: string }> {
-  const env = { PATH: process.env['PATH'], DATA_DIR: t.testdir(), PORT: '0' }
-  const child = spawn(process.execPath, [MAIN, 'serve'], { env, stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(async () => {
-    child.kill('SIGINT')
-    await once(child, 'exit')
-  })
-  let printed = ''
-  return new Promise((resolve) => {
-    child.stdout.setEncoding('utf8').on('data', (chunk) => {
-      printed += chunk
-      const [, address, tokenFile] = /Console +(\S+) +\(admin token: (.+)\)/.exec(printed) ?? []
-      if (address && tokenFile) resolve({ address, tokenFile })
-    })
-  })
-}
-
 withBrowser(t, 'a new user needs four clicks at most from `npm start` to an answer', async (t) => {
-  const { address, tokenFile } = await start(t)
+  const broker = await startProcess(t, { env: { ADMIN_TOKEN: undefined } })
+  await broker.practiceKey()
+  const address = await broker.untilSaid(/Console +(\S+)/)
+  const tokenFile = await broker.untilSaid(/admin token: (.+)\)/)
   const { page, problems } = await openTab(t)
   await page.goto(address)
   await page.keyboard.type(readFileSync(tokenFile, 'utf8').trim()) // the field has the focus
@@ -100,11 +81,12 @@ withBrowser(t, 'an API key is tested before it is stored, and what is wrong is s
   await page.getByRole('button', { name: 'Test' }).click()
   await page.locator('.note.bad', { hasText: 'cannot be reached' }).waitFor()
   await page.getByRole('button', { name: 'Connect' }).click()
-  await page.getByRole('heading', { name: 'openai is connected.', exact: true }).waitFor()
+  await page.getByRole('heading', { name: 'openai is stored, but does not work yet.' }).waitFor()
   await go({ broker, page }, '#/connect/openai')
   await page.reload()
   await page.getByLabel('Base URL').fill('https://127.0.0.1:1/v1')
   await page.getByLabel('API key').fill('sk-0123456789')
+  await page.getByLabel('Name').fill('openai')
   await page.getByRole('button', { name: 'Connect' }).click()
   await page.getByRole('alert').filter({ hasText: 'already in use' }).waitFor()
   t.same(problems, [])

@@ -47,7 +47,31 @@ const VIEWS: readonly View[] = [
       await visit.page.locator('.checks').waitFor()
     },
   },
+  {
+    name: 'account-form',
+    show: async (visit, configId) => {
+      await go(visit, `#/configs/${configId}`)
+      await press(visit.page, 'Change')
+      await visit.page.locator('config-form').waitFor()
+    },
+  },
   { name: 'keys', show: (visit) => go(visit, '#/keys') },
+  {
+    name: 'key-change',
+    show: async (visit) => {
+      await go(visit, '#/keys')
+      await press(visit.page, 'Change: Web shop')
+      await visit.page.locator('.choices-list').waitFor()
+    },
+  },
+  {
+    name: 'key-rotation',
+    show: async (visit) => {
+      await go(visit, '#/keys')
+      await press(visit.page, 'Rotate: Web shop')
+      await visit.page.getByRole('dialog').waitFor()
+    },
+  },
   {
     name: 'key-form',
     show: async (visit) => {
@@ -148,7 +172,7 @@ withBrowser(t, 'empty, broken and Chinese views are as accessible', async (t) =>
     t.match(english, /[\u4e00-\u9fff]/, `${hash} speaks Chinese`)
   }
   await page.route('**/api/keys', (route) =>
-    route.fulfill({ status: 503, json: { detail: '数据库暂时不可用', code: 'x' } }),
+    route.fulfill({ status: 503, json: { message: '数据库暂时不可用', code: 'x' } }),
   )
   await go(here, '#/keys')
   await page.getByRole('alert').filter({ hasText: '数据库暂时不可用' }).waitFor()
@@ -164,7 +188,7 @@ const EMPTY = {
   '#/playground': 'No model to talk to yet',
   '#/keys': 'No keys yet',
   '#/usage': 'Nothing was used in this span',
-  '#/audit': 'Nothing has happened yet.',
+  '#/audit': 'Signed in',
   '#/connect': 'Log in with a code',
   '#/configs/unknown': 'There is no such model config',
   '#/overview': 'Connect your first account',

@@ -44,7 +44,7 @@ withBrowser(t, 'nor can a user code, a link or an error of a server', async (t) 
   broker.sandbox.faults.next('device_code', { status: 200, body: answer })
   await signIn(here)
   await go(here, '#/connect/sandbox')
-  await page.route('**/oauth/device-code', (route) =>
+  await page.route('**/oauth/device-code?*', (route) =>
     route.fulfill({ json: { ...answer, session_id: 's', interval: 5 } }),
   )
   await page.getByRole('button', { name: 'Get a code' }).click()

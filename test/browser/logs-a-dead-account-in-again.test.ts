@@ -13,13 +13,13 @@ withBrowser(t, 'a dead credential shows up by itself, and one login heals it', a
   const { configId, key } = await broker.connect('Research')
   await page.addInitScript(WITHOUT_TICKING)
   await signIn(here)
-  await page.getByText('Everything is connected. Nothing needs you.').waitFor()
+  await page.getByText('Nothing needs you.').waitFor()
   const arrived = await page.evaluate<number>('performance.timeOrigin')
 
   // What follows happens without a reload, and told by the stream of changes alone.
   await broker.sandbox.revokeFamilies()
   await broker.admin('POST', `/api/models/configs/${configId}/refresh`)
-  await page.getByText('1 account needs a person').waitFor()
+  await page.getByText('1 account needs a login').waitFor()
   await page.locator('.row .badge.bad', { hasText: 'Login needed' }).waitFor()
 
   await page.getByRole('link', { name: 'Log in again: Research' }).click()
@@ -28,7 +28,7 @@ withBrowser(t, 'a dead credential shows up by itself, and one login heals it', a
   await page.locator('.heading .badge.good', { hasText: 'Active' }).waitFor()
   await page.locator('.audit li', { hasText: 'Connected again' }).waitFor()
   await page.getByRole('link', { name: 'Overview' }).first().click()
-  await page.getByText('Everything is connected. Nothing needs you.').waitFor()
+  await page.getByText('Nothing needs you.').waitFor()
   t.equal(await page.evaluate<number>('performance.timeOrigin'), arrived, 'the page was never loaded again')
 
   const answer = await fetch(`${broker.origin}/v1/chat/completions`, {

@@ -51,7 +51,7 @@ t.test('assets come compressed and are kept, the page is not', async (t) => {
 
 t.test('where nothing was built, the page says what to run', async (t) => {
   const fastify = Fastify()
-  await fastify.register((scope) => consoleRoutes(scope, { built: `${t.testdir()}/` }))
+  await fastify.register((scope) => consoleRoutes(scope, '', { built: `${t.testdir()}/` }))
   const answer = await fastify.inject('/')
   t.equal(answer.statusCode, 503)
   t.match(answer.body, /npm run build/)

@@ -8,7 +8,14 @@ import { sickServer } from './gates/f6-sick-server.ts'
 import { clientsLeave } from './gates/f8-clients-leave.ts'
 import { idleReaders } from './gates/f9-idle-readers.ts'
 import { upstreamResets } from './gates/f10-upstream-resets.ts'
+import { rollingRestart } from './gates/f11-rolling-restart.ts'
+import { keyRotation } from './gates/f12-key-rotation.ts'
+import { journalUnwritable } from './gates/f13-journal-unwritable.ts'
 import { noisyNeighbours } from './gates/f14-noisy-neighbours.ts'
+import { switchover } from './gates/f16-switchover.ts'
+import { rowGoesBack } from './gates/f17-row-goes-back.ts'
+import { autumnHour } from './gates/f18-autumn-hour.ts'
+import { lockElsewhere } from './gates/f19-lock-elsewhere.ts'
 import type { Gate } from './lab.ts'
 
 export const GATES: readonly Gate[] = [
@@ -21,5 +28,12 @@ export const GATES: readonly Gate[] = [
   clientsLeave,
   idleReaders,
   upstreamResets,
+  rollingRestart,
+  keyRotation,
+  journalUnwritable,
   noisyNeighbours,
+  switchover,
+  rowGoesBack,
+  autumnHour,
+  lockElsewhere,
 ]

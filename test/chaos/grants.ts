@@ -73,6 +73,11 @@ export function newestFingerprint(refreshToken: string): string {
   return fingerprint(newest.get(familyOf(refreshToken)) ?? refreshToken)
 }
 
+/** Whether a request was for this login. */
+export function isOf({ sent }: Grant, { refresh_token }: { readonly refresh_token: string }): boolean {
+  return familyOf(sent) === familyOf(refresh_token)
+}
+
 function familyOf(refreshToken: string): string {
   return refreshToken.slice(0, FAMILY_CHARACTERS)
 }

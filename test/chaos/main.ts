@@ -4,7 +4,7 @@
  *   --only F1,F2   these gates        --seed N   another order of events
  *   --short        few rounds
  *
- * Exit code 1 if a gate is missed. A full run also writes docs/refresh.md.
+ * Exit code 1 if a gate is missed. A full run also writes docs/refresh-machine.md.
  */
 import { parseArgs } from 'node:util'
 import { GATES } from './gates.ts'
@@ -31,7 +31,7 @@ await stopSharedServer()
 const report = renderReport(results, seed)
 process.stdout.write(`${report}\n`)
 if (chosen.length === GATES.length && !values.short) writeReport(report)
-else process.stderr.write('docs/refresh.md is left as it is: this was not a full run\n')
+else process.stderr.write('docs/refresh-machine.md is left as it is: this was not a full run\n')
 process.exit(results.every(({ rows }) => rows.every(({ reached }) => reached)) ? 0 : 1)
 
 function choose(only: string | undefined) {

@@ -1,5 +1,5 @@
 /**
- * The one table: on stdout, and between two marker comments of docs/refresh.md.
+ * The one table: on stdout, and between two marker comments of docs/refresh-machine.md.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
@@ -8,7 +8,7 @@ import type { Result } from './lab.ts'
 
 const BEGIN = '<!-- chaos:begin -->'
 const END = '<!-- chaos:end -->'
-const PAGE = fileURLToPath(new URL('../../docs/refresh.md', import.meta.url))
+const PAGE = fileURLToPath(new URL('../../docs/refresh-machine.md', import.meta.url))
 
 export function renderReport(results: readonly Result[], seed: number): string {
   const lines = ['| gate | fault | figure | worst case | required | reached |', '|---|---|---|---|---|---|']
@@ -32,6 +32,6 @@ export function writeReport(report: string): void {
   const page = existsSync(PAGE) ? readFileSync(PAGE, 'utf8') : `${BEGIN}\n${END}\n`
   const begin = page.indexOf(BEGIN)
   const end = page.indexOf(END)
-  if (begin === -1 || end < begin) throw new Error(`docs/refresh.md has no ${BEGIN} … ${END}`)
+  if (begin === -1 || end < begin) throw new Error(`docs/refresh-machine.md has no ${BEGIN} … ${END}`)
   writeFileSync(PAGE, `${page.slice(0, begin + BEGIN.length)}\n${report}\n${page.slice(end)}`)
 }

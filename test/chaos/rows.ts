@@ -1,7 +1,9 @@
 /**
  * The rows behind the brokers' backs: read to judge them, changed to bring credentials into a state at will.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Selectable } from 'kysely'
 import { noteChange } from '../../src/storage/changes.ts'
 import type { Database } from '../../src/storage/database.ts'
 import type { ModelConfigRow } from '../../src/storage/tables.ts'
@@ -23,6 +25,8 @@ export type Row = Pick<
   | 'last_error'
 >
 
+type Snapshot = readonly Selectable<ModelConfigRow>[]
+
 const POLL_MS = 20
 
 export class Rows {
@@ -42,11 +46,33 @@ export class Rows {
     )
   }
 
-  /** Brokers hear of it within a second, or when asked whether they are ready. */
+  /** Brokers hear of it within a second: see `Broker.hears`. */
   async write(ids: readonly string[], values: Partial<Row>): Promise<void> {
     await this.#database.transaction(async (trx) => {
       await trx.updateTable('model_configs').set(values).where('id', 'in', ids).execute()
       await noteChange(trx)
+    })
+  }
+
+  /** The rows word for word, for {@link restore}. */
+  async snapshot(ids: readonly string[]): Promise<Snapshot> {
+    return this.#database.run((db) =>
+      db.selectFrom('model_configs').selectAll().where('id', 'in', ids).execute(),
+    )
+  }
+
+  /** What a restored backup or an older replica does: nobody is told. */
+  async restore(rows: Snapshot): Promise<void> {
+    await this.#database.transaction(async (trx) => {
+      for (const row of rows) {
+        const metadata = row.oauth_metadata
+        const oauth_metadata = typeof metadata === 'string' ? metadata : JSON.stringify(metadata)
+        await trx
+          .updateTable('model_configs')
+          .set({ ...row, oauth_metadata })
+          .where('id', '=', row.id)
+          .execute()
+      }
     })
   }
 
@@ -64,6 +90,21 @@ export class Rows {
   ): Promise<boolean> {
     const isNewest = (row: Row) => row.oauth_refresh_fingerprint === newestFingerprint(refresh_token)
     return (await this.until(id, isNewest, withinMs)) !== undefined
+  }
+
+  /** Whether a row that holds the newest refresh token of this login gets another one, within `withinMs`. */
+  async isOverwritten(
+    id: string,
+    { refresh_token }: Pick<Login, 'refresh_token'>,
+    withinMs: number,
+  ): Promise<boolean> {
+    let hasHeld = false
+    const isLost = ({ oauth_refresh_fingerprint }: Row) => {
+      const holds = oauth_refresh_fingerprint === newestFingerprint(refresh_token)
+      hasHeld ||= holds
+      return hasHeld && !holds
+    }
+    return (await this.until(id, isLost, withinMs)) !== undefined
   }
 
   /** Milliseconds until a row is as wanted, or undefined if it is not within `withinMs`. The database may be away. */

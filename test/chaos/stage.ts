@@ -3,13 +3,17 @@
  */
 import { execFile } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
+import { mkdtempSync } from 'node:fs'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createConnection } from 'mysql2/promise'
 import { Secret } from '../../src/base/secret.ts'
 import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts'
 import { type Database, openDatabase } from '../../src/storage/database.ts'
+import { createConfigAndKey, must } from '../support/broker.ts'
 import { type MysqlServer, startMysql } from '../support/mysql-server.ts'
-import { type Broker, COMPILED, ENCRYPTION_KEY, MAIN, startBroker } from './broker.ts'
+import { searchDataDir, searchRows } from '../support/secret-search.ts'
+import { type Broker, COMPILED, ENCRYPTION_KEY, MAIN, SQLITE, startBroker } from './broker.ts'
 import { noteLogin } from './grants.ts'
 import type { Lab } from './lab.ts'
 import { Rows } from './rows.ts'
@@ -42,7 +46,7 @@ export async function stopSharedServer(): Promise<void> {
 /** One to stop, kill and start again. */
 export async function ownServer(lab: Lab): Promise<MysqlServer> {
   const server = await startServer()
-  lab.atEnd(() => server.stop())
+  lab.teardown(() => server.stop())
   return server
 }
 
@@ -50,6 +54,21 @@ export interface Schema {
   /** DATABASE_URL, without a proxy. */
   readonly url: string
   readonly rows: Rows
+  /** For whole tables at once. */
+  readonly database: Database
+  /** Where SQLite's file is, for brokers to share; undefined where each has a folder of its own. */
+  readonly dataDir?: string | undefined
+}
+
+/** On either database, for faults that have nothing to do with a server. */
+export async function openSchemaOf(lab: Lab, kind: 'MySQL' | 'SQLite'): Promise<Schema> {
+  if (kind === 'MySQL') return openSchema(lab, await sharedServer())
+  const dataDir = mkdtempSync(join(lab.dir, 'sqlite-'))
+  await createKey(dataDir, SQLITE)
+  const database = openDatabase({ dataDir, mysqlUrl: undefined })
+  lab.teardown(() => database.close())
+  lab.teardown(() => searchDataDir(dataDir)) // before that, and when the brokers are gone
+  return { url: SQLITE, rows: new Rows(database), database, dataDir }
 }
 
 /**
@@ -62,27 +81,36 @@ export async function openSchema(lab: Lab, server: MysqlServer): Promise<Schema>
   await connection.query(`create database ${name}`)
   await connection.end()
   const url = server.url + name
-  await createKey(lab, url)
+  await createKey(lab.dir, url)
   const database: Database = openDatabase({ dataDir: lab.dir, mysqlUrl: new Secret(url) })
-  lab.atEnd(() => database.close())
-  return { url, rows: new Rows(database) }
+  lab.teardown(() => database.close())
+  lab.teardown(() => searchRows(database, lab.dir)) // before that, and when the brokers are gone
+  return { url, rows: new Rows(database), database }
 }
 
 /** A command brings the tables up to date before it does its work. */
-async function createKey(lab: Lab, url: string): Promise<void> {
+async function createKey(dataDir: string, url: string): Promise<void> {
+  await runCommand(['keys', 'create', 'nobody'], { DATABASE_URL: url, DATA_DIR: dataDir })
+}
+
+/** As an operator calls it, beside brokers that run. @returns stdout @throws unless it ends with code 0 */
+export async function runCommand(
+  words: readonly string[],
+  settings: Readonly<Record<string, string>>,
+): Promise<string> {
   const env = {
     ...process.env,
-    DATABASE_URL: url,
-    DATA_DIR: lab.dir,
     TOKEN_ENCRYPTION_KEY: ENCRYPTION_KEY,
     NODE_COMPILE_CACHE: COMPILED,
+    ...settings,
   }
-  await promisify(execFile)(process.execPath, [MAIN, 'keys', 'create', 'nobody'], { env })
+  const { stdout } = await promisify(execFile)(process.execPath, [MAIN, ...words], { env })
+  return stdout
 }
 
 export async function openSandbox(lab: Lab, accessTokenSeconds = 7_200): Promise<Sandbox> {
   const sandbox = await startSandbox({ control: true, accessTokenSeconds })
-  lab.atEnd(() => sandbox.close())
+  lab.teardown(() => sandbox.close())
   return sandbox
 }
 
@@ -109,7 +137,7 @@ export async function openInFrontOf<Upstream extends OwnUpstream>(
   { model, nodeArgs = [] }: { readonly model: string; readonly nodeArgs?: readonly string[] },
 ): Promise<Scene<Upstream>> {
   const upstream = await startUpstream()
-  lab.atEnd(() => upstream.close())
+  lab.teardown(() => upstream.close())
   const sandbox = await openSandbox(lab)
   const schema = await openSchema(lab, await sharedServer())
   const broker = await startBroker(lab, {
@@ -119,11 +147,10 @@ export async function openInFrontOf<Upstream extends OwnUpstream>(
     nodeArgs,
   })
   const config = { name: 'own', provider: 'own', models: [{ model_id: model }], api_key: 'sk-own' }
-  const { id } = await must(broker.admin('POST', 'models/configs', config))
+  const { id } = await must(broker.admin('POST', '/api/models/configs', config))
   const createKey = async (fields: object = {}) => {
     const named = { name: 'own', model_config_ids: [id], ...fields }
-    const { key } = await must(broker.admin('POST', 'keys', named))
-    return String(key)
+    return (await must(broker.admin('POST', '/api/keys', named))).key
   }
   return { lab, broker, upstream, sandbox, schema, createKey }
 }
@@ -162,48 +189,40 @@ async function postForm(url: string, form: Record<string, string>): Promise<Reco
   return answer
 }
 
-export interface Connected {
+/** A config with a login of its own. */
+export interface LoggedIn {
   readonly id: string
   readonly name: string
   readonly login: Login
 }
 
-let connected = 0
+export interface LoggedInWithKey extends LoggedIn {
+  /** For this config alone. */
+  readonly key: string
+}
 
-/** A config with a fresh login. @param told what the broker is told of it instead of the truth */
+let made = 0
+
+/** @param told what the broker is told of the login instead of the truth */
 export async function connectWithoutKey(
   broker: Broker,
   sandbox: Sandbox,
   told: Partial<Login> = {},
-): Promise<Connected> {
-  connected += 1
-  const name = `chaos-${connected}`
+): Promise<LoggedIn> {
   const login = await logIn(sandbox)
-  const config = await must(
-    broker.admin('POST', 'models/configs', {
-      ...{ name, provider: 'chaos', models: [{ model_id: 'sandbox-model' }] },
-      oauth_token: { ...login, ...told },
-    }),
-  )
-  return { id: String(config['id']), name, login }
+  const fields = fieldsOf({ ...login, ...told })
+  const { id } = await must(broker.admin('POST', '/api/models/configs', fields))
+  return { id, name: fields.name, login }
 }
 
-/** A config with a fresh login, and a broker key for it alone. */
-export async function connect(
-  broker: Broker,
-  sandbox: Sandbox,
-): Promise<Connected & { readonly key: string }> {
-  const config = await connectWithoutKey(broker, sandbox)
-  const fields = { name: config.name, model_config_ids: [config.id] }
-  const { key } = await must(broker.admin('POST', 'keys', fields))
-  return { ...config, key: String(key) }
+export async function connect(broker: Broker, sandbox: Sandbox): Promise<LoggedInWithKey> {
+  const login = await logIn(sandbox)
+  const fields = fieldsOf(login)
+  const { configId, key } = await createConfigAndKey(broker, fields)
+  return { id: configId, name: fields.name, login, key }
 }
 
-export type ConnectedWithKey = Awaited<ReturnType<typeof connect>>
-
-/** The answer's body, if it is a good one. */
-export async function must(call: ReturnType<Broker['admin']>): Promise<Readonly<Record<string, unknown>>> {
-  const { status, body } = await call
-  if (status >= 300) throw new Error(`${status} ${JSON.stringify(body)}`)
-  return body
+function fieldsOf(oauth_token: Login) {
+  made += 1
+  return { name: `chaos-${made}`, provider: 'chaos', models: [{ model_id: 'sandbox-model' }], oauth_token }
 }

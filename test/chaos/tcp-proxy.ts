@@ -15,7 +15,10 @@ export interface Link {
   isForgotten: boolean
 }
 
-/** Sees chunks on their way; what it returns is waited for. `false`: the chunk is lost, and the connection too. */
+/**
+ * Sees chunks on their way; what it returns is waited for. `false`: the chunk is lost, and the connection too.
+ * A buffer: the other side never sees the chunk, and this is what it is answered with.
+ */
 export interface Tap {
   toServer?(chunk: Buffer, link: Link): unknown
   toClient?(chunk: Buffer, link: Link): unknown
@@ -100,7 +103,12 @@ export class TcpProxy {
     try {
       for await (const chunk of from) {
         await this.#passable(link)
-        if ((await look(chunk)) === false) throw new Error('lost on the way')
+        const seen = await look(chunk)
+        if (seen === false) throw new Error('lost on the way')
+        if (Buffer.isBuffer(seen)) {
+          from.write(seen)
+          continue
+        }
         if (this.latencyMs > 0) await sleep(this.latencyMs)
         await this.#passable(link)
         if (to.writable && !to.write(chunk)) await Promise.race([once(to, 'drain'), once(to, 'close')])

@@ -1,20 +1,11 @@
 /** The command line, as processes of its own, against the sandbox in the place of Qwen. */
-import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { type Sandbox, type SandboxOptions, startSandbox } from '../../src/sandbox/sandbox.ts'
 import { generateFernetKey } from '../../src/vault/fernet.ts'
-
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-
-interface Ran {
-  readonly code: number | null
-  readonly out: string
-  readonly err: string
-}
+import { type Ran, sitDown as sitDownAt } from '../support/desk.ts'
+import { watch } from '../support/secret-search.ts'
 
 interface Desk {
   readonly sandbox: Sandbox
@@ -25,15 +16,10 @@ interface Desk {
 }
 
 async function sitDown(t: Test, options: SandboxOptions = {}): Promise<Desk> {
-  const home = mkdtempSync(join(tmpdir(), 'token-broker-home-'))
-  const sandbox = await startSandbox(options)
-  t.teardown(async () => {
-    await sandbox.close()
-    rmSync(home, { recursive: true, force: true })
-  })
-  const config = join(home, 'config.yaml')
-  writeFileSync(
-    config,
+  const sandbox = await startSandbox({ onSecret: watch, ...options })
+  t.teardown(() => sandbox.close())
+  const desk = sitDownAt(
+    t,
     `allow_insecure_loopback: true
 providers:
   qwen:
@@ -44,26 +30,8 @@ providers:
     upstream: { base_url: "${sandbox.origin}/v1", models: [sandbox-model] }
 `,
   )
-  const run: Desk['run'] = (args, env = {}, onOutput) =>
-    new Promise((resolve) => {
-      const child = spawn(process.execPath, [MAIN, ...args], {
-        env: {
-          PATH: process.env['PATH'],
-          HOME: home,
-          DATA_DIR: join(home, 'data'),
-          CONFIG_FILE: config,
-          ...env,
-        },
-      })
-      let out = ''
-      let err = ''
-      child.stdout.on('data', (chunk) => {
-        out += chunk
-        onOutput?.(out)
-      })
-      child.stderr.on('data', (chunk) => (err += chunk))
-      child.on('close', (code) => resolve({ code, out, err }))
-    })
+  const { home } = desk
+  const run: Desk['run'] = (args, env, onOutput) => desk.run(args, '', env, onOutput)
   return { sandbox, home, file: join(home, '.one_dragon_alpha', 'qwen_oauth_creds.json'), run }
 }
 
@@ -80,7 +48,7 @@ async function logIn(desk: Desk, decision: 'approve' | 'deny' = 'approve'): Prom
 
 t.test('login, status, token, logout', async (t) => {
   const desk = await sitDown(t)
-  t.match(await desk.run(['token']), { code: 3, err: /请重新登录/ })
+  t.match(await desk.run(['token'], { LANG: 'zh_CN.UTF-8' }), { code: 3, err: /请重新登录/ })
   t.match(await desk.run(['status', '--json']), { code: 0, out: /"logged_in":false/ })
 
   const login = await logIn(desk)
@@ -122,12 +90,12 @@ t.test('two processes that find a token due refresh it once', async (t) => {
 
 t.test('denial and a dead login are told as such', async (t) => {
   const desk = await sitDown(t)
-  t.match(await logIn(desk, 'deny'), { code: 1, err: /用户拒绝授权/ })
+  t.match(await logIn(desk, 'deny'), { code: 1, err: /The user refused the authorization/ })
   await logIn(desk)
   await desk.sandbox.revokeFamilies()
   const file = JSON.parse(readFileSync(desk.file, 'utf8'))
   writeFileSync(desk.file, JSON.stringify({ ...file, expires_at: 1 }), { mode: 0o600 })
-  t.match(await desk.run(['token']), { code: 3, err: /请重新登录/ })
+  t.match(await desk.run(['token'], { LANG: 'zh_CN.UTF-8' }), { code: 3, err: /请重新登录/ })
   t.match(await desk.run(['status', '--json']), { out: /"logged_in":false/ }, 'and the file is cleared')
 })
 
@@ -147,7 +115,7 @@ t.test('the official client’s file becomes a config, and doctor looks at it', 
   desk.sandbox.faults.next('upstream', { status: 403, body: { error: { code: 'quota_exceeded' } } })
   t.match(await desk.run(['doctor', 'mine']), {
     code: 1,
-    out: /✗ mine: The quota is used up · 额度已用尽\n[\s\S]*✗ completion: 403 [\s\S]*→ Wait, or use another config\n {2}→ 请等待额度恢复/,
+    out: /✗ mine: The quota is used up\n[\s\S]*✗ completion: 403 [\s\S]*→ Wait, or use another config\n/,
   })
   t.match(await desk.run(['import', creds, '--name', 'mine']), { code: 1, err: /already in use/ })
   t.match(await desk.run(['import', join(desk.home, 'none')]), { code: 2, err: /ENOENT/ })

@@ -3,15 +3,13 @@
  * sandbox behind it. Fetched into a cache of this machine; not dependencies of the project.
  */
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { freePort } from '../support/free-port.ts'
+import { startProcess } from '../support/broker-process.ts'
 
 const PACKAGES = ['ai', '@ai-sdk/openai-compatible', '@langchain/openai', '@qwen-code/qwen-code']
 const CACHE = join(tmpdir(), 'token-broker-clients')
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const TIMEOUT_MS = 60_000
 
 /** Each prints what it got; the sandbox's answer quotes the question. */
@@ -38,10 +36,11 @@ const SCRIPTS: Readonly<Record<string, string>> = {
 
 async function main(): Promise<number> {
   fetchPackages()
-  const broker = await startBroker()
+  const endings: (() => unknown)[] = []
+  const broker = await startProcess({ teardown: (end) => void endings.push(end) })
   const env = {
     OPENAI_BASE_URL: `${broker.origin}/v1`,
-    OPENAI_API_KEY: broker.key,
+    OPENAI_API_KEY: await broker.practiceKey(),
     OPENAI_MODEL: 'sandbox-model',
   }
   const results: [string, boolean][] = []
@@ -63,12 +62,12 @@ async function main(): Promise<number> {
       '-o',
       'stream-json',
     ]
-    const output = await run(join(CACHE, 'node_modules/.bin/qwen'), args, { ...env, HOME: broker.dataDir })
+    const output = await run(join(CACHE, 'node_modules/.bin/qwen'), args, { ...env, HOME: CACHE })
     // An agent: the sandbox answers its first question by calling one of the tools it offers.
     results.push(['qwen-code', /"tool_use"|from the sandbox/.test(output)])
     if (!results.at(-1)?.[1]) process.stdout.write(output)
   } finally {
-    await broker.stop()
+    for (const end of endings) await end()
   }
   for (const [name, isGood] of results) process.stdout.write(`${isGood ? 'ok' : 'not ok'} - ${name}\n`)
   const failed = results.filter(([, isGood]) => !isGood).length
@@ -85,29 +84,6 @@ function fetchPackages(): void {
     cwd: CACHE,
     stdio: ['ignore', 'ignore', 'inherit'],
   })
-}
-
-async function startBroker() {
-  const dataDir = mkdtempSync(join(tmpdir(), 'token-broker-clients-data-'))
-  const origin = `http://127.0.0.1:${await freePort()}`
-  const child = spawn(process.execPath, [MAIN, 'serve'], {
-    env: { PATH: process.env['PATH'], DATA_DIR: dataDir, PORT: new URL(origin).port, LOG_LEVEL: 'warn' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const key = await new Promise<string>((resolve) => {
-    let output = ''
-    child.stdout.on('data', (chunk) => {
-      output += chunk
-      const found = /sk-tb-[\w-]{43}/.exec(output)
-      if (found) resolve(found[0])
-    })
-  })
-  const stop = async () => {
-    child.kill('SIGINT')
-    await new Promise((resolve) => child.once('exit', resolve))
-    rmSync(dataDir, { recursive: true, force: true })
-  }
-  return { origin, key, dataDir, stop }
 }
 
 /** What it printed, whether it ended well or not. */

@@ -1,20 +1,25 @@
 /** The journal: written before and after a refresh token is spent, read by whoever comes next. */
+import { randomUUID } from 'node:crypto'
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { loadConfig } from '../../src/base/config.ts'
 import { createLog } from '../../src/base/log.ts'
 import { Secret } from '../../src/base/secret.ts'
-import { readSettings } from '../../src/base/settings.ts'
-import { Journal, type JournalEntry } from '../../src/credential/journal.ts'
+import { Journal } from '../../src/credential/journal.ts'
+import type { JournalEntry } from '../../src/credential/journal-reader.ts'
+import { NO_PROXY } from '../../src/http1/egress-proxy.ts'
 import { AuthorizationServer } from '../../src/oauth/authorization-server.ts'
 import { refreshToken } from '../../src/oauth/refresh-token-grant.ts'
 import { joinParts } from '../../src/parts.ts'
+import { loadConfig } from '../../src/settings/config.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { createLoginAgent } from '../../src/upstream/agent.ts'
 import { generateFernetKey } from '../../src/vault/fernet.ts'
 import { KeyRing } from '../../src/vault/key-ring.ts'
 import { type Broker, call, startBroker } from '../support/broker.ts'
 import { onEachDatabase } from '../support/databases.ts'
+import { openTables } from '../support/tables.ts'
 
 function folder(t: Test): string {
   const dir = mkdtempSync(join(tmpdir(), 'token-broker-journal-'))
@@ -27,6 +32,7 @@ const ring = new KeyRing([new Secret(generateFernetKey())])
 const entry = (attemptId: string, fromVersion = 1): JournalEntry => ({
   attemptId,
   configId: 'config',
+  loginAt: 0,
   fromVersion,
   tokens: {
     accessToken: `access-${attemptId}-canary`,
@@ -78,19 +84,6 @@ t.test('nothing in it can be read without the key', async (t) => {
   t.notMatch(readFileSync(join(dir, 'journal', file), 'utf8'), /canary|config|kept/)
 })
 
-t.test('it starts anew when nothing is open, and ends with its process if nothing is left', async (t) => {
-  const dir = folder(t)
-  const journal = new Journal(dir, ring)
-  for (let i = 0; i < 2_000; i += 1) {
-    journal.keep(entry(String(i)))
-    journal.done(String(i))
-  }
-  const [file = ''] = readdirSync(join(dir, 'journal'))
-  t.ok(readFileSync(join(dir, 'journal', file)).length < 1_100_000)
-  journal.close()
-  t.same(readdirSync(join(dir, 'journal')), [])
-})
-
 /** What a process leaves that is killed between the answer and the commit: a lease in the row, a journal. */
 async function refreshAndDie(broker: Broker, databaseUrl: string, configId: string): Promise<void> {
   const env = { DATA_DIR: broker.dataDir, DATABASE_URL: databaseUrl }
@@ -98,14 +91,20 @@ async function refreshAndDie(broker: Broker, databaseUrl: string, configId: stri
   const parts = joinParts(config, createLog('silent'))
   const provider = config.providers.get('sandbox')
   const credential = await parts.credentialStore.load(configId)
-  if (!credential?.refreshToken || !provider) throw new Error('nothing to refresh')
-  await parts.credentialStore.claimLease(credential, 'killed', 'killed-attempt')
-  const renewal = await refreshToken(new AuthorizationServer(provider), credential.refreshToken, Date.now)
+  if (!credential?.tokens.refreshToken || !provider) throw new Error('nothing to refresh')
+  const attemptId = randomUUID()
+  await parts.credentialStore.claimLease(credential, 'killed', attemptId)
+  const renewal = await refreshToken(
+    new AuthorizationServer(provider, createLoginAgent(NO_PROXY)),
+    credential.tokens.refreshToken,
+    Date.now,
+  )
   if (renewal.kind !== 'tokens') throw new Error(renewal.why)
-  const { version: fromVersion } = credential
+  const { loginAt, version: fromVersion } = credential
   parts.journal.keep({
-    attemptId: 'killed-attempt',
+    attemptId,
     configId,
+    loginAt,
     fromVersion,
     tokens: renewal.tokens,
     at: Date.now(),
@@ -142,6 +141,36 @@ onEachDatabase(
   },
 )
 
+onEachDatabase(t, 'a row that no key opens holds up neither the start nor the others', async (t, db) => {
+  const first = await startBroker(t, { databaseUrl: db.url })
+  const connected = [await first.connect('broken'), await first.connect('whole')]
+  for (const { configId } of connected) await refreshAndDie(first, db.url, configId)
+  const [broken, whole] = connected.map(({ configId }) => configId)
+  const database = openTables(t, first, db)
+  const foreign = new KeyRing([new Secret(generateFernetKey())]).seal('sealed with a key that is gone')
+  await database.run((kysely) =>
+    kysely
+      .updateTable('model_configs')
+      .set({ oauth_access_token: foreign })
+      .where('id', '=', broken ?? '')
+      .execute(),
+  )
+  const env = { DATA_DIR: first.dataDir }
+  const second = await startBroker(t, { databaseUrl: db.url, shared: first.sandbox, env })
+  const states = await database.run((kysely) =>
+    kysely.selectFrom('model_configs').select(['id', 'oauth_version', 'oauth_state']).execute(),
+  )
+  t.match(
+    states.find(({ id }) => id === whole),
+    { oauth_version: 2, oauth_state: 'active' },
+  )
+  t.match(
+    states.find(({ id }) => id === broken),
+    { oauth_version: 1 },
+  )
+  t.ok(second.log.some((line) => line.includes('cannot be stored yet')))
+})
+
 t.test(
   'while it cannot be written the broker is not ready, refreshes nothing, and answers from its cache',
   async (t) => {
@@ -173,11 +202,16 @@ t.test('asking again reads only what is new, whichever process wrote it', async 
   const [mine, others] = [new Journal(dir, ring), new Journal(dir, ring)]
   const ids = Array.from({ length: 1_000 }, (_, index) => `attempt-${index}`)
   for (const id of ids) others.keep(entry(id))
-  t.equal(mine.pending().length, 1_000)
-  const startedAt = performance.now()
-  for (let asked = 0; asked < 500; asked += 1) mine.pending()
-  const ms = performance.now() - startedAt
-  t.ok(ms < 2_000, `${Math.round(ms)} ms for 500 questions`)
+  const msOf = (work: () => unknown) => {
+    const startedAt = performance.now()
+    work()
+    return performance.now() - startedAt
+  }
+  const all = msOf(() => t.equal(mine.pending().length, 1_000))
+  const again = msOf(() => {
+    for (let asked = 0; asked < 500; asked += 1) mine.pending()
+  })
+  t.ok(again < 100 * all, `${Math.round(again)} ms for 500 questions, ${Math.round(all)} ms for the first`)
 
   others.keep(entry('last'))
   t.equal(mine.pending().length, 1_001)

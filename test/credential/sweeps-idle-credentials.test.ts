@@ -1,10 +1,12 @@
 /** The sweeper: refreshes what nobody asks for, a little early, and once over all replicas. */
 import t, { type Test } from 'tap'
-import { loadConfig } from '../../src/base/config.ts'
+import { DAY } from '../../src/base/clock.ts'
 import { createLog } from '../../src/base/log.ts'
-import { readSettings } from '../../src/base/settings.ts'
-import { isSweepDue, Sweeper } from '../../src/credential/sweeper.ts'
+import { isSweepDue } from '../../src/credential/sweep-moment.ts'
+import { Sweeper } from '../../src/credential/sweeper.ts'
 import { joinParts } from '../../src/parts.ts'
+import { loadConfig } from '../../src/settings/config.ts'
+import { readSettings } from '../../src/settings/settings.ts'
 import { migrate } from '../../src/storage/migrate.ts'
 import { type Broker, startBroker } from '../support/broker.ts'
 import { onEachDatabase } from '../support/databases.ts'
@@ -83,10 +85,24 @@ onEachDatabase(t, 'a refresh token that says when it ends is warned of, once a d
   t.equal((await warnings()).length, 1)
 })
 
+onEachDatabase(t, 'what was told of a credential stays for as long as the audit', async (t, { url }) => {
+  const broker = await startBroker(t, { databaseUrl: url })
+  const { parts, sweeper } = await sweeperBeside(t, broker, url)
+  const old = { id: 'old', type: 'credential.uncertain', config_id: 'c', config_name: 'c', provider: 'p' }
+  const at = Date.now() - 31 * DAY
+  await parts.database.run((db) =>
+    db
+      .insertInto('audit_events')
+      .values({ ...old, reason: null, created_at: at, deliveries: 0, next_delivery_at: null })
+      .execute(),
+  )
+  await sweeper.sweep()
+  t.match(await parts.database.run((db) => db.selectFrom('audit_events').selectAll().execute()), [old])
+})
+
 t.test('each credential has its own moment, never after the inline path begins', async (t) => {
   const expiresAt = 10_000_000
-  const at = (id: string, now: number) =>
-    isSweepDue(credential({ configId: id, expiresAt, refreshedAt: undefined }), now)
+  const at = (id: string, now: number) => isSweepDue(credential({ configId: id, tokens: { expiresAt } }), now)
   const inlineAt = expiresAt - 300_000
   t.equal(at('0000-x', inlineAt), false)
   t.equal(at('0000-x', inlineAt + 1), true)

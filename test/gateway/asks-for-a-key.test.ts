@@ -14,7 +14,7 @@ t.test('without a valid key nothing goes up', async (t) => {
     { authorization: 'Bearer ' },
     { authorization: `Bearer ${wrong}` },
     { authorization: `Bearer ${key}x` },
-    { authorization: `Bearer  ${key}` },
+    { authorization: `Bearer${key}` },
     { authorization: `Bearer ${key}, Bearer ${key}` },
     { authorization: `Basic ${Buffer.from(`x:${key}`).toString('base64')}` },
     { authorization: key },
@@ -24,8 +24,11 @@ t.test('without a valid key nothing goes up', async (t) => {
     { 'x-api-key': wrong },
     { 'x-api-key': '' },
     { cookie: `key=${key}` },
-    // a bearer that is there is the one that counts
+    // two that disagree: which was meant is not for us to guess
     { authorization: `Bearer ${wrong}`, 'x-api-key': key },
+    { authorization: `Bearer ${key}`, 'x-api-key': wrong },
+    { authorization: `Bearer ${key}`, 'api-key': 'x' },
+    { 'x-api-key': key, 'api-key': wrong },
   ]
   for (const headers of bad) {
     const answer = await ask(`${v1}/chat/completions`, { body: BODY, headers })
@@ -39,19 +42,28 @@ t.test('without a valid key nothing goes up', async (t) => {
   t.equal(upstream.calls.length, 0)
 })
 
-t.test('a key may come as bearer, whatever its case, or as x-api-key', async (t) => {
+t.test('a key may come as bearer, whatever its case and white space, as x-api-key or api-key', async (t) => {
   const { key, v1 } = await setUp(t)
   const good: Record<string, string>[] = [
     { authorization: `Bearer ${key}` },
     { authorization: `bearer ${key}` },
     { authorization: `BEARER ${key}` },
+    ...[' ', '  ', '\t', ' \t  '].map((space) => ({ authorization: `Bearer${space}${key}` })),
     { 'x-api-key': key },
+    { 'api-key': key },
     { authorization: 'Basic eDp5', 'x-api-key': key },
+    { authorization: 'Basic eDp5', 'api-key': key },
+    // an SDK that was given no key sends an empty one
+    { authorization: 'Bearer ', 'x-api-key': key },
+    { 'x-api-key': '', 'api-key': key },
+    { authorization: `Bearer  ${key}`, 'x-api-key': key, 'api-key': key },
   ]
   for (const headers of good) {
     const { status } = await ask(`${v1}/chat/completions`, { body: BODY, headers })
     t.equal(status, 200, JSON.stringify(headers))
   }
+  const torn = await ask(`${v1}/models`, { headers: { 'x-api-key': key, 'api-key': 'another' } })
+  t.match(torn.body.toString(), /api-key holds another key than x-api-key/)
   const inQuery = await ask(`${v1}/chat/completions?api_key=${key}`, { body: BODY })
   t.equal(inQuery.status, 401, 'never in the query, which is logged everywhere')
 })

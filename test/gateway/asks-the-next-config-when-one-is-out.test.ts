@@ -48,6 +48,10 @@ t.test('the first config of the key answers while it can', async (t) => {
 const REASONS: [string, number, object, Record<string, string>?][] = [
   ['429', 429, { error: { code: 'rate_limit_exceeded' } }, { 'retry-after': '60' }],
   ['quota at 403', 403, { error: { code: 'insufficient_quota' } }],
+  ['a free quota and nothing else', 403, { error: { code: 'AllocationQuota.FreeTierOnly' } }],
+  ['the same, as its own API has it', 403, { code: 'AllocationQuota.FreeTierOnly', message: 'x' }],
+  ['arrears', 400, { error: { code: 'Arrearage', type: 'Arrearage' } }],
+  ['402', 402, { error: { message: 'Insufficient Balance' } }],
   ['500', 500, { error: {} }],
   ['503', 503, { error: {} }],
   ['a refused key', 401, { error: { code: 'invalid_api_key' } }],
@@ -74,12 +78,12 @@ for (const [name, status, body, headers = {}] of REASONS) {
 
 t.test('other refusals are the client’s own, and passed on', async (t) => {
   const { call, upstreams } = await setUpTrio(t)
-  for (const [status, code] of [
-    [400, 'invalid_parameter_error'],
-    [403, 'forbidden'],
-    [404, 'model_not_found'],
+  for (const [status, code, message] of [
+    [400, 'invalid_parameter_error', 'not a role: "code":"Arrearage"'],
+    [403, 'forbidden', 'you wrote: quota_exceeded, "code": "insufficient_quota"'],
+    [404, 'model_not_found', 'x'],
   ] as const) {
-    upstreams[0].answer((_, response) => json(response, { error: { code } }, status))
+    upstreams[0].answer((_, response) => json(response, { error: { message, code } }, status))
     const answer = await call()
     t.equal(answer.status, status)
     t.equal(JSON.parse(answer.body.toString()).error.code, code, 'with the whole body')
@@ -212,17 +216,17 @@ for (const [name, headers] of HINTS) {
 
 t.test('a resting config lets one probe through when its time is over', async (t) => {
   const cooldowns = new Cooldowns()
-  cooldowns.pause('x', 1_000, 0)
-  t.equal(cooldowns.isAvailable('x', 999), false)
-  t.equal(cooldowns.isAvailable('x', 1_000), true)
-  t.equal(cooldowns.isAvailable('x', 1_000), true, 'a call that goes elsewhere in the end is no probe')
-  cooldowns.trying('x', 1_000)
-  t.equal(cooldowns.isAvailable('x', 1_001), false, 'others wait for the probe')
-  t.equal(cooldowns.isAvailable('x', 31_000), true, 'but not for ever')
-  cooldowns.resume('x')
-  t.equal(cooldowns.isAvailable('x', 31_002), true)
-  cooldowns.pause('y', 30 * 86_400_000, 0)
-  t.equal(cooldowns.isAvailable('y', 600_000), true, 'never days because of one answer')
+  cooldowns.pause('x', undefined, 1_000, 0)
+  t.equal(cooldowns.isAvailable('x', 'k', 999), false)
+  t.equal(cooldowns.isAvailable('x', 'k', 1_000), true)
+  t.equal(cooldowns.isAvailable('x', 'k', 1_000), true, 'a call that goes elsewhere in the end is no probe')
+  cooldowns.trying('x', 'k', 1_000)
+  t.equal(cooldowns.isAvailable('x', 'k', 1_001), false, 'others wait for the probe')
+  t.equal(cooldowns.isAvailable('x', 'k', 31_000), true, 'but not for ever')
+  cooldowns.resume('x', 'k')
+  t.equal(cooldowns.isAvailable('x', 'k', 31_002), true)
+  cooldowns.pause('y', undefined, 30 * 86_400_000, 0)
+  t.equal(cooldowns.isAvailable('y', 'k', 600_000), true, 'never days because of one answer')
 })
 
 t.test('a client that leaves lets go of the answer that was passed over, too', async (t) => {

@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { ask, finish, rawExchange } from './fixtures/client.ts'
-import { json, setUp } from './fixtures/upstream.ts'
+import { addConfig, addKey, json, setUp } from './fixtures/upstream.ts'
 
 const MIB = 1024 * 1024
 
@@ -39,7 +39,9 @@ t.test('a body that is no JSON goes up as it is: upstream says what is wrong', a
 })
 
 t.test('JSON up to 20 MiB is taken, one byte more is refused, however it is announced', async (t) => {
-  const { upstream, key, v1 } = await setUp(t)
+  const { broker, upstream, key, configId, v1 } = await setUp(t)
+  const second = await addConfig(broker, { name: 'second', models: ['model-b'] })
+  const ofTwo = await addKey(broker, { model_config_ids: [configId, second] }) // whose config the model decides
   let arrived = 0
   upstream.answer(async (request, response) => {
     arrived = 0
@@ -60,7 +62,7 @@ t.test('JSON up to 20 MiB is taken, one byte more is refused, however it is anno
       headers: {
         ...headers,
         ...more,
-        authorization: `Bearer ${key}`,
+        authorization: `Bearer ${ofTwo}`,
         ...(length && { 'content-length': length }),
       },
     })

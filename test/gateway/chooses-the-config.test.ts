@@ -1,26 +1,22 @@
 import t from 'tap'
 import { BrokerError } from '../../src/base/errors.ts'
 import { chooseRoutes } from '../../src/gateway/routing.ts'
-import type { ModelConfig } from '../../src/model-config/model-configs.ts'
+import type { ModelConfig } from '../../src/model-config/config-index.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { ask } from './fixtures/client.ts'
+import { configOf, indexOf } from './fixtures/configs.ts'
 import { addConfig, addKey, json, readAll, setUp } from './fixtures/upstream.ts'
 
-function config(name: string, models: string[], more: Partial<ModelConfig> = {}): ModelConfig {
-  const listed = models.map((model_id) => ({ model_id, support_vision: false, support_thinking: false }))
-  return { id: name, name, provider: 'strict', models: listed, aliases: {}, isActive: true, ...more }
-}
-
-const A = config('a', ['x', 'y'])
-const B = config('b', ['y', 'z'])
-const OFF = config('off', ['x', 'w'], { isActive: false })
-const NESTED = config('a/deep', ['y'])
-const ALIASED = config('aliased', ['real'], { aliases: { nick: 'real' } })
+const A = configOf('a', ['x', 'y'])
+const B = configOf('b', ['y', 'z'])
+const OFF = configOf('off', ['x', 'w'], { isActive: false })
+const NESTED = configOf('a/deep', ['y'])
+const ALIASED = configOf('aliased', ['real'], { aliases: { nick: 'real' } })
 
 /** `config→model` of each route in order, or the code of the refusal. */
 function routes(configs: ModelConfig[], asked: string | undefined, models: string[] | null = null): string {
   try {
-    return chooseRoutes({ models }, configs, asked)
+    return [...chooseRoutes({ models }, indexOf(configs), asked)]
       .map((route) => `${route.config.name}→${route.model}`)
       .join(' ')
   } catch (error) {
@@ -28,7 +24,7 @@ function routes(configs: ModelConfig[], asked: string | undefined, models: strin
   }
 }
 
-t.test('the table of interface.md §6', async (t) => {
+t.test('the table of docs/api.md, Calls', async (t) => {
   const cases: [why: string, configs: ModelConfig[], asked: string | undefined, expected: string][] = [
     ['named', [A, B], 'b/z', 'b→z'],
     ['named, though another lists it first', [A, B], 'b/y', 'b→y'],
@@ -147,7 +143,7 @@ t.test('no disguise of the model gets a limited key past its limit', async (t) =
     t.ok(status === 404 || status === 400, `${status}: ${JSON.stringify(body).slice(0, 60)}`)
   }
   t.equal(upstream.calls.length, before)
-  t.equal((await ask(`${v1}/files/1`, { key })).status, 200, 'calls without a body are not about models')
+  t.equal((await ask(`${v1}/files/1`, { key })).status, 404, 'a call that names none is not among its own')
 })
 
 t.test('a config that is switched off, on or taken away counts from the next call', async (t) => {
@@ -162,6 +158,17 @@ t.test('a config that is switched off, on or taken away counts from the next cal
   t.equal(await status(), 200)
   await broker.admin('DELETE', `/api/models/configs/${configId}`)
   t.equal(await status(), 404)
+})
+
+t.test('a key over no config has none, whoever called before it', async (t) => {
+  const { broker, v1 } = await setUp(t)
+  const none = await addKey(broker, { model_config_ids: [] })
+  const all = await addKey(broker)
+  const statuses: number[] = []
+  for (const key of [none, all, none]) {
+    statuses.push((await ask(`${v1}/chat/completions`, { key, body: { model: 'model-a' } })).status)
+  }
+  t.same(statuses, [404, 200, 404])
 })
 
 t.test('a changed API key or base URL counts from the next call', async (t) => {

@@ -165,7 +165,7 @@ t.test('the time it takes grows with the body, not with its square', async (t) =
     const startedAt = performance.now()
     findModel(bytes, true)
     const ms = performance.now() - startedAt
-    t.ok(ms < 500, `${name}: ${Math.round(ms)} ms`)
+    t.ok(ms < 10_000, `${name}: ${Math.round(ms)} ms`) // with the square, minutes
   }
 })
 

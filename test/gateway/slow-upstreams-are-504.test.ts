@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { type App, buildApp } from '../../src/app.ts'
+import { buildApp } from '../../src/app.ts'
 import { closeParts, startStorage } from '../../src/background.ts'
-import { loadConfig } from '../../src/base/config.ts'
 import { createLog } from '../../src/base/log.ts'
 import { Secret } from '../../src/base/secret.ts'
-import { readSettings } from '../../src/base/settings.ts'
-import { addressOf, closeHttp, listen } from '../../src/broker.ts'
+import { addressOf, closeHttp, listen } from '../../src/http/listen.ts'
 import { joinParts } from '../../src/parts.ts'
+import { loadConfig } from '../../src/settings/config.ts'
+import { readSettings } from '../../src/settings/settings.ts'
 import { TIMEOUTS, UpstreamPool } from '../../src/upstream/pool.ts'
 import { ADMIN_TOKEN, call } from '../support/broker.ts'
 import { ask } from './fixtures/client.ts'
@@ -24,7 +24,7 @@ async function setUpImpatient(t: Test) {
   const config = loadConfig(readSettings(env), env)
   const upstreams = new UpstreamPool({ ...TIMEOUTS, head: PATIENCE_MS, body: PATIENCE_MS })
   const parts = { ...joinParts(config, createLog('silent')), upstreams }
-  const app: App = await buildApp(parts, new Secret(ADMIN_TOKEN), async () => '')
+  const app = await buildApp(parts, new Secret(ADMIN_TOKEN), async () => '')
   await listen(app, config)
   t.teardown(async () => {
     await closeHttp(app, 0)

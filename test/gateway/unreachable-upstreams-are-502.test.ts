@@ -67,14 +67,14 @@ t.test('an upload that breaks half way is not sent again', async (t) => {
   t.equal(connections(), 1)
 })
 
-t.test('a redirect is handed over, never followed', async (t) => {
+t.test('a redirect elsewhere is an error, never followed', async (t) => {
   const setup = await setUp(t)
   const { url, connections } = await startRude(t, (socket) => socket.end())
   setup.upstream.answer((_, response) => response.writeHead(307, { location: url }).end('moved'))
   const answer = await ask(`${setup.v1}/chat/completions`, { key: setup.key, body: BODY })
-  t.equal(answer.status, 307)
+  t.equal(answer.status, 502)
   t.equal(answer.headers.location, undefined)
-  t.equal(answer.body.toString(), 'moved')
+  t.match(JSON.parse(answer.body.toString()), { error: { code: 'upstream_redirected' } })
   t.equal(connections(), 0)
   t.equal(setup.upstream.calls.length, 1)
 })

@@ -102,7 +102,7 @@ t.test('looking ends when the client leaves, and when the broker stops', async (
   const closing = broker.app.close(60_000).then(() => {
     isClosed = true
   })
-  await waitUntil(() => isClosed, 5_000)
+  await waitUntil(() => isClosed)
   await closing
   t.equal(await open.next(), undefined)
 })

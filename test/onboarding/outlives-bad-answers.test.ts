@@ -15,6 +15,12 @@ const PASSING_TROUBLE: Record<string, Fault> = {
   'a cut connection': { drop: true },
   'a 429 without a word': { status: 429, body: {} },
   'a client error nobody knows': { status: 400, body: { error: 'something_new' } },
+  'a word that would end it, of a server in trouble': { status: 503, body: { error: 'access_denied' } },
+  'a refused client, of a server in trouble': { status: 500, body: { error: 'invalid_client' } },
+  'an error of the server itself': { status: 400, body: { error: { code: 'server_error' } } },
+  'a limit, whatever the word': { status: 429, body: { error: 'invalid_request' } },
+  'pending as an object': { status: 428, body: { error: { code: 'authorization_pending' } } },
+  'a token that is too long': { status: 200, body: { access_token: 'a'.repeat(32_769) } },
   'no answer in time': { hang: true },
 }
 

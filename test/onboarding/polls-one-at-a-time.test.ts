@@ -25,18 +25,21 @@ onEachDatabase(t, 'a poll is made no sooner than the interval after the last one
   let polls = 0
   let polledAt = startedAt
   let tooLate = 0
-  while (polls < 4) {
+  while (polls < 3) {
     const sentAt = Date.now()
     answers.add((await status(`session_id=${session_id}`)).body.status)
     if (broker.sandbox.counts.devicePolls > polls) {
       polls = broker.sandbox.counts.devicePolls
       polledAt = Date.now()
-    } else if (sentAt - polledAt > 500) tooLate += 1
+    } else if (sentAt - polledAt > 1_100) tooLate += 1
   }
   t.equal(tooLate, 0, 'who asks after the interval is answered by a poll')
   t.same([...answers], ['pending'])
   const ms = Date.now() - startedAt
-  t.ok(polls - 1 <= ms / 400, `${polls} polls in ${ms} ms, one in 400 after the first`)
+  t.ok(
+    polls - 1 <= ms / 1_000,
+    `${polls} polls in ${ms} ms, one a second after the first, however short the interval`,
+  )
 })
 
 onEachDatabase(t, 'a poll keeps others off for longer than it may take', async (t, db) => {

@@ -115,3 +115,20 @@ t.test('posts from elsewhere, without proof, or of another form decide nothing',
   }
   t.equal((await decide(sandbox, good, { origin })).status, 200)
 })
+
+t.test("each page is in one language, the reader's", async (t) => {
+  const sandbox = await start(t)
+  const { userCode } = await askDeviceCode(sandbox)
+  for (const path of ['/device', `/device?user_code=${userCode}`, '/device?user_code=unknown']) {
+    const read = async (language: string) => {
+      const response = await fetch(sandbox.origin + path, { headers: { 'accept-language': language } })
+      return (await response.text()).replace(/<style>.*?<\/style>/s, '')
+    }
+    const [english, chinese] = [await read('de,en;q=0.5'), await read('zh-CN,zh;q=0.9,en;q=0.1')]
+    t.match(english, '<html lang="en">')
+    t.notMatch(english, /\p{Script=Han}/u, path)
+    t.match(chinese, '<html lang="zh-CN">')
+    t.match(chinese, /\p{Script=Han}/u)
+    t.notMatch(chinese, /Code shown|Continue|Approve|Deny|unknown\./)
+  }
+})

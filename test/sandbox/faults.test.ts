@@ -99,9 +99,12 @@ t.test('late: handled at once, answered later', async (t) => {
   const { refreshToken } = await logIn(sandbox)
   sandbox.faults.next('refresh', { delayMs: 150 })
   const startedAt = performance.now()
-  const answering = refresh(sandbox, refreshToken)
+  let isAnswered = false
+  const answering = refresh(sandbox, refreshToken).finally(() => {
+    isAnswered = true
+  })
   while (sandbox.counts.refreshGrants === 0) await new Promise((resolve) => setTimeout(resolve, 5))
-  t.ok(performance.now() - startedAt < 140)
+  t.notOk(isAnswered)
   t.equal((await answering).status, 200)
   t.ok(performance.now() - startedAt >= 145)
 })
@@ -147,12 +150,15 @@ t.test('hanging: no answer, until the client leaves', async (t) => {
   const sandbox = await start(t)
   const { accessToken } = await logIn(sandbox)
   sandbox.faults.next('upstream', { hang: true })
-  const signal = AbortSignal.timeout(100)
+  const leaving = new AbortController()
   const call = fetch(`${sandbox.origin}/v1/models`, {
-    signal,
+    signal: leaving.signal,
     headers: { authorization: `Bearer ${accessToken}` },
   })
-  await t.rejects(call, { name: 'TimeoutError' })
+  const left = t.rejects(call, { name: 'AbortError' })
+  while (sandbox.counts.upstreamCalls === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  leaving.abort()
+  await left
   while (sandbox.counts.upstreamCancelled === 0) await new Promise((resolve) => setTimeout(resolve, 5))
   sandbox.faults.next('upstream', { hang: true })
   const hanging = t.rejects(upstreamStatus(sandbox, accessToken))

@@ -1,4 +1,5 @@
 import { requirement } from './requirement.ts'
+import { qwenAtTheSandbox } from './stage.ts'
 
 const EXPIRED = {
   status: 401,
@@ -8,16 +9,7 @@ const EXPIRED = {
 requirement('OAuth token or API key (seed 000)', {
   'an OAuth token goes to its resource_url, /v1 added': async (t, open) => {
     const { broker, logIn, createConfig, createKey, complete } = await open({
-      config: `
-allow_insecure_loopback: true
-providers:
-  qwen:
-    authorization_server:
-      device_authorization_endpoint: '{sandbox}/oauth/device/code'
-      token_endpoint: '{sandbox}/oauth/token'
-      client_id: token-broker-sandbox
-    upstream: { resource_hosts: ['{host}'] }
-`,
+      config: qwenAtTheSandbox({ upstream: { resource_hosts: ['{host}'] } }),
     })
     const { token } = await logIn()
     for (const resource_url of ['', '/', '/v1', '/v1/']) {

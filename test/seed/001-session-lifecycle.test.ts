@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
 import { waitUntil } from '../support/wait-until.ts'
-import { sessionToken, startOpenWebUi } from './open-webui.ts'
+import { sessionsAt, sessionToken, startOpenWebUi } from './open-webui.ts'
 import { type Open, requirement } from './requirement.ts'
 
 const DAY = 86_400_000
@@ -8,13 +8,7 @@ const DAY = 86_400_000
 async function openSession(t: Test, open: Open, daysLeft: number, renewsForDays = 7) {
   const server = await startOpenWebUi(t, renewsForDays)
   const stage = await open({
-    config: `
-allow_insecure_loopback: true
-providers:
-  open-webui:
-    session: { refresh_endpoint: '${server.origin}/api/v1/auths/' }
-    upstream: { base_url: '${server.origin}/api' }
-`,
+    config: sessionsAt(server),
   })
   const token = sessionToken(daysLeft)
   const created = await stage.createConfig({ provider: 'open-webui', oauth_token: { access_token: token } })
@@ -89,7 +83,7 @@ requirement('Token lifecycle (seed 001)', {
     const answer = await call()
     t.equal(answer.status, 200)
     t.same(server.completions, [token], 'the old token serves meanwhile')
-    await waitUntil(async () => (await row()).oauth_version === 2, 15_000)
+    await waitUntil(async () => (await row()).oauth_version === 2)
     const [first, second, third] = server.renewals.map(({ at }) => at)
     const pauses = [Number(second) - Number(first), Number(third) - Number(second)]
     t.ok((pauses[0] ?? 0) >= 1_900 && (pauses[1] ?? 0) >= 3_900, `2 s, then 4 s: ${pauses}`)
@@ -100,7 +94,7 @@ requirement('Token lifecycle (seed 001)', {
     const { server, token, call, item } = await openSession(t, open, 2)
     for (let i = 0; i < 3; i += 1) server.mishaps.push({ status: 200, body: '{"success":false}' })
     t.equal((await call()).status, 200)
-    await waitUntil(async () => (await item()).state === 'cooling_down', 15_000)
+    await waitUntil(async () => (await item()).state === 'cooling_down')
     t.equal((await call()).status, 200)
     t.same([...new Set(server.completions)], [token], 'and nothing is lost')
     t.equal(server.renewals.length, 3)

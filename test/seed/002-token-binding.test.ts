@@ -1,4 +1,5 @@
 import { requirement } from './requirement.ts'
+import { NO_LOGIN } from './stage.ts'
 
 requirement('关联 Token 到模型配置', {
   '创建 Qwen 配置时保存 token': async (t, open) => {
@@ -40,14 +41,7 @@ requirement('关联 Token 到模型配置', {
     const key = await createKey()
     t.equal((await complete(key)).status, 200)
     t.equal((await broker.admin('DELETE', `/api/models/configs/${id}`)).status, 204)
-    t.match(await row(id), {
-      oauth_access_token: null,
-      oauth_refresh_token: null,
-      oauth_token_type: null,
-      oauth_scope: null,
-      oauth_expires_at: null,
-      oauth_metadata: null,
-    })
+    t.match(await row(id), NO_LOGIN)
     t.equal((await broker.admin('GET', `/api/models/configs/${id}`)).status, 404)
     t.match(await complete(key), { status: 404, body: { error: { code: 'model_not_found' } } })
     t.equal((await createConfig({})).status, 201, 'the name is free again')

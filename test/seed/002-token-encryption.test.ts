@@ -1,11 +1,7 @@
-import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import type { Test } from 'tap'
-import { BUILT_IN_ENCRYPTION_KEY } from '../../src/base/settings.ts'
+import { BUILT_IN_ENCRYPTION_KEY } from '../../src/base/encryption-keys.ts'
 import { FernetKey, generateFernetKey } from '../../src/vault/fernet.ts'
+import { startProcess } from '../support/broker-process.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { type Open, requirement } from './requirement.ts'
 import { ENCRYPTION_KEY } from './stage.ts'
@@ -22,23 +18,6 @@ function isSealed(t: Test, sealed: string | null, plain: string): void {
   t.notOk(sealed?.includes(plain))
   t.equal(new FernetKey(ENCRYPTION_KEY).decrypt(sealed ?? ''), plain)
   t.equal(new FernetKey(generateFernetKey()).decrypt(sealed ?? ''), undefined, 'no other key opens it')
-}
-
-/** Starts the real thing and waits for a log line. */
-async function firstLine(t: Test, env: Record<string, string>, holds: string): Promise<string> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'token-broker-test-'))
-  const child = spawn(process.execPath, ['src/cli/main.ts', 'serve'], {
-    env: { PATH: process.env['PATH'] ?? '', DATA_DIR: dataDir, PORT: '0', ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const exit = new Promise((resolve) => child.once('exit', resolve))
-  t.teardown(async () => {
-    child.kill('SIGKILL')
-    await exit
-    rmSync(dataDir, { recursive: true, force: true })
-  })
-  for await (const line of createInterface({ input: child.stdout })) if (line.includes(holds)) return line
-  throw new Error(`it ended without a line about ${holds}`)
 }
 
 requirement('Token 加密存储', {
@@ -78,7 +57,8 @@ requirement('Token 加密存储', {
   },
 
   'TOKEN_ENCRYPTION_KEY 未配置时使用默认值': async (t, _open, { url }) => {
-    const line = await firstLine(t, { DATABASE_URL: url }, 'TOKEN_ENCRYPTION_KEY')
+    const broker = await startProcess(t, { env: { DATABASE_URL: url } })
+    const line = await broker.untilSaid(/^(.*TOKEN_ENCRYPTION_KEY.*)$/m)
     t.match(JSON.parse(line), { level: 'warn', setting: 'TOKEN_ENCRYPTION_KEY' })
     t.notOk(line.includes(BUILT_IN_ENCRYPTION_KEY))
     const key = new FernetKey(BUILT_IN_ENCRYPTION_KEY)

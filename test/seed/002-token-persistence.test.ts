@@ -10,6 +10,7 @@ import {
 } from '../../src/credential/persistence/database-token-persistence.ts'
 import { TokenPersistence } from '../../src/credential/persistence/token-persistence.ts'
 import { QwenTokenManager } from '../../src/credential/qwen-token-manager.ts'
+import { RowSeals } from '../../src/credential/row-seals.ts'
 import { KeyRing } from '../../src/vault/key-ring.ts'
 import { provider } from '../credential/fixtures/credential.ts'
 import { requirement } from './requirement.ts'
@@ -42,13 +43,15 @@ requirement('Token 持久化方式', {
     const { logIn, createConfig, row, tables } = await open()
     const { session_id, token } = await logIn()
     const { id } = (await createConfig({ oauth_session_id: session_id })).body
+    const ring = new KeyRing([new Secret(ENCRYPTION_KEY)])
     const persistence = openTokenPersistence(
       tables,
-      new KeyRing([new Secret(ENCRYPTION_KEY)]),
+      ring,
+      new RowSeals(ring),
       new Map([['qwen', { ...provider(), name: 'qwen' }]]),
     )
     t.ok(persistence instanceof (kind === 'MySQL' ? MySQLTokenPersistence : SQLiteTokenPersistence))
-    t.match(await persistence.forConfig(id).load(), {
+    t.match((await persistence.load(id))?.tokens, {
       accessToken: token.access_token,
       refreshToken: token.refresh_token,
       expiresAt: token.expires_at,

@@ -1,7 +1,7 @@
 import { FernetKey } from '../../src/vault/fernet.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { type Open, requirement } from './requirement.ts'
-import { ENCRYPTION_KEY } from './stage.ts'
+import { ENCRYPTION_KEY, NO_LOGIN } from './stage.ts'
 
 const key = new FernetKey(ENCRYPTION_KEY)
 
@@ -45,14 +45,7 @@ requirement('Token 刷新', {
       const answer = await call()
       t.equal(answer.status, 401)
       t.match(answer.body.error, { code: 'credential_reauth_required', message: /请重新登录/ })
-      t.match(await row(id), {
-        oauth_access_token: null,
-        oauth_refresh_token: null,
-        oauth_token_type: null,
-        oauth_scope: null,
-        oauth_expires_at: null,
-        oauth_metadata: null,
-      })
+      t.match(await row(id), NO_LOGIN)
       const { session_id } = await logIn()
       const path = `/api/models/configs/${id}`
       t.equal((await broker.admin('PUT', path, { oauth_session_id: session_id })).status, 200)

@@ -2,25 +2,38 @@
  * A broker whose provider `qwen` is the shipped file, with the sandbox in the place of chat.qwen.ai.
  */
 import type { Test } from 'tap'
+import { Secret } from '../../src/base/secret.ts'
+import { RowSeals } from '../../src/credential/row-seals.ts'
+import { DeviceSessionStore, rowIdOf } from '../../src/onboarding/device-session-store.ts'
 import type { Database } from '../../src/storage/database.ts'
 import type { DeviceSessionRow, ModelConfigRow, Tables } from '../../src/storage/tables.ts'
+import { KeyRing } from '../../src/vault/key-ring.ts'
 import { type Answer, type Broker, type BrokerOptions, call, startBroker } from '../support/broker.ts'
 import type { TestDatabase } from '../support/databases.ts'
 import { openTables } from '../support/tables.ts'
 
 export const ENCRYPTION_KEY = 'c2VlZC10ZXN0cy1zZWFsLXdpdGgtdGhpcy1rZXkhISE='
 
-const qwenAtTheSandbox = (refresh: object) => `
-allow_insecure_loopback: true
-providers:
-  qwen:
-    authorization_server:
-      device_authorization_endpoint: '{sandbox}/oauth/device/code'
-      token_endpoint: '{sandbox}/oauth/token'
-      client_id: token-broker-sandbox
-    upstream: { base_url: '{sandbox}/v1' }
-    refresh: ${JSON.stringify(refresh)}
-`
+/** CONFIG_FILE. @param fields of the provider file beside its authorization server */
+export function qwenAtTheSandbox(fields: object): string {
+  const authorization_server = {
+    device_authorization_endpoint: '{sandbox}/oauth/device/code',
+    token_endpoint: '{sandbox}/oauth/token',
+    client_id: 'token-broker-sandbox',
+  }
+  const providers = { qwen: { authorization_server, ...fields } }
+  return JSON.stringify({ allow_insecure_loopback: true, providers }) // JSON is YAML
+}
+
+/** A row without a login. */
+export const NO_LOGIN = {
+  oauth_access_token: null,
+  oauth_refresh_token: null,
+  oauth_token_type: null,
+  oauth_scope: null,
+  oauth_expires_at: null,
+  oauth_metadata: null,
+}
 
 export interface StageOptions extends BrokerOptions {
   /** `refresh:` of the provider file, over the shipped one; callers wait however slow the machine is. */
@@ -42,8 +55,9 @@ export interface Stage {
   replica(env?: Record<string, string>): Promise<Broker>
   row(id: string): Promise<ModelConfigRow>
   setRow(id: string, values: Partial<ModelConfigRow>): Promise<void>
-  session(id: string): Promise<DeviceSessionRow | undefined>
-  setSession(id: string, values: Partial<DeviceSessionRow>): Promise<void>
+  session(sessionId: string): Promise<DeviceSessionRow | undefined>
+  /** Sealed anew, as the broker would. */
+  setSession(sessionId: string, values: Partial<DeviceSessionRow>): Promise<void>
 }
 
 export interface Token {
@@ -62,7 +76,10 @@ export async function openStage(
 ): Promise<Stage> {
   const brokerOptions: BrokerOptions = {
     databaseUrl: kind.url,
-    config: qwenAtTheSandbox({ wait_seconds: 10, ...refresh }),
+    config: qwenAtTheSandbox({
+      upstream: { base_url: '{sandbox}/v1' },
+      refresh: { wait_seconds: 10, ...refresh },
+    }),
     ...options,
     env: { TOKEN_ENCRYPTION_KEY: ENCRYPTION_KEY, ...options.env },
   }
@@ -71,6 +88,11 @@ export async function openStage(
   const api = `${broker.origin}/api/qwen/oauth`
   const deviceCode = () => call(`${api}/device-code`, 'POST', {})
   const status = (query: string) => call(`${api}/status?${query}`, 'GET')
+  const ring = new KeyRing([new Secret(ENCRYPTION_KEY)])
+  const session = (sessionId: string) =>
+    tables.run((db) =>
+      db.selectFrom('device_sessions').selectAll().where('id', '=', rowIdOf(sessionId)).executeTakeFirst(),
+    )
   return {
     broker,
     tables,
@@ -108,12 +130,17 @@ export async function openStage(
       const columns = values as Partial<Tables['model_configs']> & { oauth_metadata?: string | null }
       await tables.run((db) => db.updateTable('model_configs').set(columns).where('id', '=', id).execute())
     },
-    session: (id) =>
-      tables.run((db) =>
-        db.selectFrom('device_sessions').selectAll().where('id', '=', id).executeTakeFirst(),
-      ),
-    setSession: async (id, values) => {
-      await tables.run((db) => db.updateTable('device_sessions').set(values).where('id', '=', id).execute())
+    session,
+    setSession: async (sessionId, values) => {
+      const row = { ...(await session(sessionId)), ...values } as DeviceSessionRow
+      const { session_seal } = new DeviceSessionStore(tables, ring, new RowSeals(ring)).seal(row)
+      await tables.run((db) =>
+        db
+          .updateTable('device_sessions')
+          .set({ ...values, session_seal })
+          .where('id', '=', row.id)
+          .execute(),
+      )
     },
   }
 }

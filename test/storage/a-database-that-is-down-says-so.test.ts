@@ -60,7 +60,12 @@ t.test('SQLite is locked by somebody else', async (t) => {
   other.close()
 })
 
-t.test('what is wrong with a query is not blamed on the database', async (t) => {
+t.test('a table that is not there, too; our own mistakes stay what they are', async (t) => {
   const database = open(t, { kind: 'SQLite', url: 'sqlite:' }, t.testdir())
-  await t.rejects(ask(database), { code: 'SQLITE_ERROR' })
+  await unavailable(t, ask(database))
+  const mistake = new TypeError('of ours')
+  await t.rejects(
+    database.run(async () => Promise.reject(mistake)),
+    mistake,
+  )
 })

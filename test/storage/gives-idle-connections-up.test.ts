@@ -6,6 +6,7 @@ import { sql } from 'kysely'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import t from 'tap'
 import { onMysql } from '../support/databases.ts'
+import { waitUntil } from '../support/wait-until.ts'
 import { open } from './fixtures/open.ts'
 
 onMysql(t, 'idle connections', async (t, where) => {
@@ -23,11 +24,12 @@ onMysql(t, 'idle connections', async (t, where) => {
 
   await Promise.all(Array.from({ length: 20 }, ask))
   t.equal(await connections(), 10)
-  for (let second = 0; second < 8; second += 1) {
+  await waitUntil(async () => {
     await sleep(800)
     await ask()
-  }
-  t.equal(await connections(), 1, 'the one that is in use stays')
+    return (await connections()) === 1
+  })
+  t.pass('the one that is in use stays')
 })
 
 t.test('a database that was opened, never asked and closed does not keep the process', async (t) => {
@@ -36,6 +38,6 @@ t.test('a database that was opened, never asked and closed does not keep the pro
     import { openDatabase } from '${source('storage/database')}'
     import { Secret } from '${source('base/secret')}'
     await openDatabase({ mysqlUrl: new Secret('mysql://me@127.0.0.1:1/name'), dataDir: '' }).close()`
-  await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script], { timeout: 10_000 })
+  await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script], { timeout: 120_000 })
   t.pass('it ended by itself')
 })

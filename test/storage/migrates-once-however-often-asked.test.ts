@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { MIGRATIONS, migrate } from '../../src/storage/migrate.ts'
-import { onEachDatabase, type TestDatabase } from '../support/databases.ts'
+import { TcpProxy } from '../chaos/tcp-proxy.ts'
+import { onEachDatabase, onOwnMysql, type TestDatabase } from '../support/databases.ts'
 import { open } from './fixtures/open.ts'
 
 const SCRIPT = fileURLToPath(new URL('fixtures/migrate-in-a-process.ts', import.meta.url))
@@ -40,3 +42,30 @@ onEachDatabase(t, 'of processes that start at once one migrates and all come up'
   t.equal(done.filter((names) => names.length === 0).length, REPLICAS - 1)
   t.same(await migrate(open(t, where, dir)), [])
 })
+
+/** Longer than any other statement may take. */
+const LONG_MS = 6_000
+
+onOwnMysql(
+  t,
+  'a large table may take its time, and who starts meanwhile waits',
+  [],
+  async (t, { schema }) => {
+    const url = await schema()
+    const proxy = await TcpProxy.to(url)
+    t.teardown(() => proxy.close())
+    const changing = Promise.withResolvers<void>()
+    proxy.tap = {
+      async toServer(chunk) {
+        if (!chunk.includes('create table `usage_')) return
+        changing.resolve()
+        await sleep(LONG_MS)
+      },
+    }
+    const first = migrate(open(t, { kind: 'MySQL', url: proxy.via(url) }, t.testdir()))
+    await changing.promise
+    const second = migrate(open(t, { kind: 'MySQL', url }, t.testdir()))
+    t.same(await first, Object.keys(MIGRATIONS))
+    t.same(await second, [])
+  },
+)

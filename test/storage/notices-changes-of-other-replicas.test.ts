@@ -1,8 +1,9 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { createLog } from '../../src/base/log.ts'
 import { ChangeWatcher, noteChange } from '../../src/storage/changes.ts'
+import type { Database } from '../../src/storage/database.ts'
 import { migrate } from '../../src/storage/migrate.ts'
-import { onEachDatabase } from '../support/databases.ts'
+import { onEachDatabase, type TestDatabase } from '../support/databases.ts'
 import { configRow, open } from './fixtures/open.ts'
 
 const log = createLog('silent')
@@ -64,6 +65,155 @@ onEachDatabase(t, 'it listens for changes, not for looks', async (t, where) => {
   t.equal(watcher.seen, 2)
 })
 
+onEachDatabase(t, 'what an overtaken look saw is neither a change nor a step back', async (t, where) => {
+  const database = open(t, where, t.testdir())
+  await migrate(database)
+  const late = Promise.withResolvers<void>()
+  const delays = [undefined, late.promise]
+  const run: Database['run'] = async (work) => {
+    const delay = delays.shift()
+    const answer = await database.run(work)
+    await delay
+    return answer
+  }
+  const watcher = new ChangeWatcher({ ...database, run, nowMs: database.nowMs }, log)
+  const heard: string[] = []
+  watcher.onChange(() => heard.push('changed'))
+  watcher.onWentBack(() => heard.push('went back'))
+  await watcher.look()
+
+  const overtaken = watcher.look()
+  await database.transaction(noteChange)
+  await watcher.look()
+  late.resolve()
+  await overtaken
+  await watcher.look()
+  t.strictSame(heard, ['changed'])
+})
+
+/** What a watcher hears in one look: ids, 'anything', or nothing. */
+async function heardBy(watcher: ChangeWatcher, look = () => watcher.look()): Promise<string[]> {
+  const heard: string[] = []
+  watcher.onChange((changed) => void heard.push(changed ? changed.map(({ id }) => id).join(' ') : 'anything'))
+  await look()
+  return heard
+}
+
+/** Numbers and ids as they are in the log. */
+function logOf(database: Database) {
+  return database.run((db) => db.selectFrom('change_log').selectAll().orderBy('number').execute())
+}
+
+async function watched(t: Test, where: TestDatabase) {
+  const database = open(t, where, t.testdir())
+  await migrate(database)
+  const watcher = new ChangeWatcher(database, log)
+  await watcher.look()
+  const change = (...ids: string[]) =>
+    database.transaction((trx) => noteChange(trx, ids.length > 0 ? ids.map(keyOf) : undefined))
+  return { database, watcher, change }
+}
+
+function keyOf(id: string) {
+  return { kind: 'key' as const, id }
+}
+
+onEachDatabase(t, 'what changed is known by id, and nothing else is forgotten', async (t, where) => {
+  const { watcher, change } = await watched(t, where)
+  const { seen } = watcher
+  await change('a')
+  await change('b', 'c')
+  t.same(await heardBy(watcher), ['a b c'])
+  t.same(
+    ['a', 'b', 'c', 'd'].map((id) => watcher.hasChanged(id, seen)),
+    [true, true, true, false],
+  )
+  t.notOk(watcher.hasChanged('a', watcher.seen), 'what is read from now on is new')
+  t.same(watcher.changedSince(seen, 'key'), ['c', 'b', 'a'])
+  t.same(watcher.changedSince(seen, 'config'), [])
+  t.same(await heardBy(watcher), [], 'and heard of once')
+})
+
+onEachDatabase(
+  t,
+  'a replica of an earlier release, which raises the counter alone, changes anything',
+  async (t, where) => {
+    const { watcher, change } = await watched(t, where)
+    const { seen } = watcher
+    await change('a')
+    await change()
+    await change('b')
+    t.same(await heardBy(watcher), ['anything'])
+    t.ok(watcher.hasChanged('d', seen))
+    t.equal(watcher.changedSince(seen, 'key'), undefined)
+    await change('c')
+    t.same(await heardBy(watcher), ['c'])
+  },
+)
+
+onEachDatabase(t, 'another history, though it has come as far, is noticed', async (t, where) => {
+  const { database, watcher, change } = await watched(t, where)
+  const backTo = (number: number) =>
+    database.transaction(async (trx) => {
+      await trx.updateTable('change_counter').set({ value: number }).execute()
+      await trx.deleteFrom('change_log').where('number', '>', number).execute()
+    })
+  await change('a')
+  await change('b')
+  t.same(await heardBy(watcher), ['a b'])
+  await backTo(1)
+  await change('c')
+  t.same(await heardBy(watcher), ['anything'], 'as far')
+  await backTo(1)
+  await change('c')
+  await change('d')
+  t.same(await heardBy(watcher), ['anything'], 'further')
+  await change('e')
+  t.same(await heardBy(watcher), ['e'])
+})
+
+onEachDatabase(t, 'changes that are made at once are all heard of, each by its number', async (t, where) => {
+  const { database, watcher, change } = await watched(t, where)
+  const ids = Array.from({ length: 40 }, (_, n) => `id-${n}`)
+  const heard = await heardBy(watcher, async () => {
+    let isDone = false
+    const changing = Promise.all(ids.map((id) => change(id))).then(() => {
+      isDone = true
+    })
+    while (!isDone) {
+      await watcher.look()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await changing
+    await watcher.look()
+  })
+  t.same(heard.join(' ').split(' ').sort(), [...ids].sort())
+  t.same(
+    (await logOf(database)).map(({ number }) => number),
+    ids.map((_, place) => place + 1),
+  )
+})
+
+onEachDatabase(
+  t,
+  'the log keeps the last ten thousand changes, and who is further behind forgets everything',
+  async (t, where) => {
+    const { database, watcher, change } = await watched(t, where)
+    await change('first')
+    await database.transaction(async (trx) => {
+      await trx.updateTable('change_counter').set({ value: 10_098 }).execute()
+    })
+    await change('before')
+    t.equal((await logOf(database)).length, 2)
+    await change('last')
+    t.same(
+      (await logOf(database)).map(({ row_id }) => row_id),
+      ['before', 'last'],
+    )
+    t.same(await heardBy(watcher), ['anything'])
+  },
+)
+
 onEachDatabase(t, "its clock is the database's", async (t, where) => {
   const database = open(t, where, t.testdir())
   await migrate(database)
@@ -88,4 +238,11 @@ t.test('a database that is down does not stop it', async (t) => {
   await database.transaction(noteChange)
   await heard
   t.equal(watcher.seen, 1)
+})
+
+t.test('the time that it tells is in whole milliseconds', async (t) => {
+  const run = async () => [{ value: 1, now: Date.now() + 0.5 }]
+  const watcher = new ChangeWatcher({ run } as unknown as Database, log)
+  await watcher.look()
+  t.ok(Number.isInteger(watcher.clock()))
 })

@@ -5,12 +5,24 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { loadConfig } from '../../src/base/config.ts'
+import type { Environment } from '../../src/base/environment.ts'
 import { createLog } from '../../src/base/log.ts'
 import { Secret } from '../../src/base/secret.ts'
-import { type Environment, readSettings } from '../../src/base/settings.ts'
 import { type Broker as RunningBroker, startBroker as start } from '../../src/broker.ts'
 import { type Sandbox, type SandboxOptions, startSandbox } from '../../src/sandbox/sandbox.ts'
+import { loadConfig } from '../../src/settings/config.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { DescribedAnswers } from './described-answers.ts'
+import {
+  isBroker,
+  lookBeforeEnd,
+  searchAnswer,
+  searchAnswersOf,
+  searchWhatIsLeft,
+  watch,
+  watchCall,
+  watchConfig,
+} from './secret-search.ts'
 
 export interface BrokerOptions {
   /** DATABASE_URL; default SQLite in a fresh directory. */
@@ -52,9 +64,13 @@ export interface Connected {
 
 export const ADMIN_TOKEN = 'admin-token-for-tests-0123456789abcdef'
 
-export async function startBroker(t: Test, options: BrokerOptions = {}): Promise<Broker> {
+/** What all of them say of their answers. */
+let described: DescribedAnswers | undefined
+
+export async function startBroker(t: Pick<Test, 'teardown'>, options: BrokerOptions = {}): Promise<Broker> {
   const dataDir = mkdtempSync(join(tmpdir(), 'token-broker-test-'))
-  const sandbox = options.shared ?? (await startSandbox({ control: true, ...options.sandbox }))
+  const sandbox =
+    options.shared ?? (await startSandbox({ control: true, onSecret: watch, ...options.sandbox }))
   const env: Record<string, string | undefined> = {
     DATA_DIR: dataDir,
     PORT: '0',
@@ -72,38 +88,92 @@ export async function startBroker(t: Test, options: BrokerOptions = {}): Promise
   const log: string[] = []
   const settings = readSettings(env)
   const config = loadConfig(settings, env, { sandboxOrigin: sandbox.origin })
+  watchConfig(config)
+  const adminToken = env['ADMIN_TOKEN'] ?? ADMIN_TOKEN
+  watch('admin token', adminToken)
   const destination = { write: (line: string) => void log.push(line) }
-  const app = await start(config, new Secret(ADMIN_TOKEN), createLog('trace', destination))
+  const app = await start(config, new Secret(adminToken), createLog('trace', destination))
   const origin = app.address
+  searchAnswersOf(origin)
+  described ??= await readDescription(origin)
 
   let isClosed = false
   const close = async () => {
     if (isClosed) return
     isClosed = true
+    const findings = await lookBeforeEnd(origin, config.dataDir, adminToken)
     await app.close(0)
     if (!options.shared) await sandbox.close()
-    rmSync(dataDir, { recursive: true, force: true })
+    try {
+      await searchWhatIsLeft(config, log, findings)
+    } finally {
+      rmSync(dataDir, { recursive: true, force: true })
+    }
   }
   t.teardown(close)
   const admin = (method: string, path: string, body?: unknown) =>
-    call(origin + path, method, body, ADMIN_TOKEN)
-  const broker = { origin, app, sandbox, adminToken: ADMIN_TOKEN, dataDir, log, admin, close }
+    call(origin + path, method, body, adminToken)
+  const broker = { origin, app, sandbox, adminToken, dataDir, log, admin, close }
   return { ...broker, connect: (name, fields) => connect(broker, name, fields) }
 }
 
-/** A JSON call; the answer's body parsed where it is JSON. */
+async function readDescription(origin: string): Promise<DescribedAnswers> {
+  const answer = await fetch(`${origin}/openapi.json`, { headers: { connection: 'close' } })
+  return new DescribedAnswers((await answer.json()) as ConstructorParameters<typeof DescribedAnswers>[0])
+}
+
+/**
+ * A JSON call; the answer's body parsed where it is JSON. A broker's is searched for secrets, and compared with what its
+ * description says.
+ */
 export async function call(url: string, method: string, body?: unknown, token?: string): Promise<Answer> {
+  const asked = new URL(url)
+  watchCall(asked, method, body, token)
   const response = await fetch(url, {
     method,
-    headers: {
-      ...(token !== undefined && { authorization: `Bearer ${token}` }),
-      ...(body !== undefined && { 'content-type': 'application/json' }),
-    },
+    headers: headersOf(body, token),
     ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   })
-  const text = await response.text()
-  const isJson = response.headers.get('content-type')?.includes('json')
-  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
+  return answerOf({ method, url: asked }, response.status, response.headers, await response.text())
+}
+
+/** Of a JSON call. */
+export function headersOf(body: unknown, token: string | undefined): Record<string, string> {
+  return {
+    ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    ...(body !== undefined && { 'content-type': 'application/json' }),
+  }
+}
+
+/** @throws LeakError if it is a broker's and shows a secret */
+export function answerOf(
+  { method, url }: { readonly method: string; readonly url: URL },
+  status: number,
+  headers: Headers,
+  text: string,
+): Answer {
+  searchAnswer(url, headers, text)
+  const isJson = headers.get('content-type')?.includes('json')
+  const answer = { status, headers, body: isJson ? JSON.parse(text) : text }
+  if (isBroker(url)) described?.check(method, url.pathname, answer)
+  return answer
+}
+
+/** The body of a good answer. @throws Error with the whole of any other */
+export async function must(calling: Promise<Answer>): Promise<Answer['body']> {
+  const { status, body } = await calling
+  if (status >= 300) throw new Error(`${status} ${JSON.stringify(body)}`)
+  return body
+}
+
+/** A config, and a key for it alone. */
+export async function createConfigAndKey(
+  { admin }: Pick<Broker, 'admin'>,
+  config: { readonly name: string; readonly [field: string]: unknown },
+): Promise<Connected> {
+  const { id } = await must(admin('POST', '/api/models/configs', config))
+  const { key } = await must(admin('POST', '/api/keys', { name: config.name, model_config_ids: [id] }))
+  return { configId: id, key }
 }
 
 /** The id of a finished device session. */
@@ -122,14 +192,11 @@ async function connect(
   name = 'practice',
   fields: Record<string, unknown> = {},
 ): Promise<Connected> {
-  const config = await broker.admin('POST', '/api/models/configs', {
+  return createConfigAndKey(broker, {
     name,
     provider: 'sandbox',
     models: [{ model_id: 'sandbox-model' }, { model_id: 'sandbox-embedding' }],
     oauth_session_id: await login(broker),
     ...fields,
   })
-  if (config.status !== 201) throw new Error(`config: ${JSON.stringify(config.body)}`)
-  const key = await broker.admin('POST', '/api/keys', { name, model_config_ids: [config.body.id] })
-  return { configId: config.body.id, key: key.body.key }
 }

@@ -4,6 +4,8 @@
 import { randomBytes } from 'node:crypto'
 import { createConnection } from 'mysql2/promise'
 import type { Test } from 'tap'
+import { type MysqlServer, startMysql } from './mysql-server.ts'
+import { testWhere } from './test-where.ts'
 
 export type DatabaseKind = 'SQLite' | 'MySQL'
 
@@ -13,6 +15,7 @@ export interface TestDatabase {
   readonly url: string
 }
 
+const NO_SERVER = 'not tested: neither mariadbd nor mysqld here'
 const MISSING = 'no MySQL or MariaDB here: set MYSQL_TEST_URL, or install mariadb-server'
 
 /** `t.test(name on SQLite)` and `t.test(name on MySQL)`; without a server the latter is skipped, by name. */
@@ -32,12 +35,36 @@ export function onMysql(
   body: (t: Test, database: TestDatabase) => Promise<void>,
 ): void {
   const server = process.env['MYSQL_TEST_URL']
-  if (!server && process.env['CI'] === 'true') {
-    t.test(`${name} (MySQL)`, async (t) => t.fail(MISSING))
-    return
-  }
-  t.test(`${name} (MySQL)`, { skip: server ? false : MISSING }, async (t) => {
-    await body(t, await emptyMysql(t))
+  testWhere(t, { name: `${name} (MySQL)`, missing: server ? undefined : MISSING }, async (t) =>
+    body(t, await emptyMysql(t)),
+  )
+}
+
+export interface OwnMysql {
+  readonly server: MysqlServer
+  /** Value for DATABASE_URL: an empty schema on it. */
+  schema(): Promise<string>
+}
+
+/** With a server of the test's own, for what a shared one must not suffer. */
+export function onOwnMysql(
+  t: Test,
+  name: string,
+  settings: Parameters<typeof startMysql>,
+  body: (t: Test, own: OwnMysql) => Promise<void>,
+): void {
+  t.test(name, async (t) => {
+    const server = await startMysql(...settings)
+    if (!server) return process.env['CI'] === 'true' ? t.fail(NO_SERVER) : t.comment(NO_SERVER)
+    t.teardown(() => server.stop())
+    const schema = async () => {
+      const connection = await createConnection(server.url)
+      const name = `tb_${randomBytes(6).toString('hex')}`
+      await connection.query(`create database ${name}`)
+      await connection.end()
+      return server.url + name
+    }
+    return body(t, { server, schema })
   })
 }
 

@@ -1,7 +1,7 @@
 /**
  * A MariaDB or MySQL server of our own: a fresh data directory, a free port, nothing shared with the machine's.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, type ExecFileSyncOptions, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,16 +15,19 @@ export interface MysqlServer {
   readonly process: ChildProcess
   /** At once and without a farewell, also while it is stopped by a signal. Resolves when it is gone. */
   kill(): Promise<void>
-  /** After a kill: on the same data and port. Resolves when it answers. */
-  restart(): Promise<void>
+  /** After a kill: on the same data and port. Resolves when it answers. @param timeZone another one from now on */
+  restart(timeZone?: string): Promise<void>
   /** For good; removes its data. */
   stop(): Promise<void>
 }
 
-const START_TIMEOUT_MS = 60_000
+const START_TIMEOUT_MS = 300_000
 
-/** Undefined if the machine has neither `mariadbd` nor `mysqld`. */
-export async function startMysql(): Promise<MysqlServer | undefined> {
+/** Undefined if the machine has neither `mariadbd` nor `mysqld`. @param settings further flags of the server, `timeZone` as TZ has it */
+export async function startMysql(
+  settings: readonly string[] = [],
+  timeZone?: string,
+): Promise<MysqlServer | undefined> {
   const binary = ['mariadbd', 'mysqld'].map(whereIs).find((path) => path !== undefined)
   if (!binary) return undefined
   const dir = mkdtempSync(join(tmpdir(), 'token-broker-mysql-'))
@@ -35,15 +38,17 @@ export async function startMysql(): Promise<MysqlServer | undefined> {
     `--datadir=${dir}/data`,
     `--socket=${dir}/socket`,
     `--pid-file=${dir}/pid`,
-    `--tmpdir=${dir}`, // a server that starts clears the temporary tables of others out of a shared one
+    `--tmpdir=${dir}`, // see initialize
     '--bind-address=127.0.0.1',
     `--port=${port}`,
     '--innodb-flush-log-at-trx-commit=2',
     '--max-connections=500',
     ...asRoot(),
+    ...settings,
   ]
   const url = `mysql://root@127.0.0.1:${port}/`
-  let child = spawn(binary, flags, { stdio: 'ignore' })
+  let env = { ...process.env, ...(timeZone !== undefined && { TZ: timeZone }) }
+  let child = spawn(binary, flags, { stdio: 'ignore', env })
   await answers(url)
   return {
     url,
@@ -51,10 +56,11 @@ export async function startMysql(): Promise<MysqlServer | undefined> {
       return child
     },
     kill: () => end(child),
-    async restart() {
+    async restart(newZone) {
+      if (newZone !== undefined) env = { ...env, TZ: newZone }
       // While nobody listened, somebody's outgoing connection may have been given the port.
       await answers(url, () => {
-        if (isGone(child)) child = spawn(binary, flags, { stdio: 'ignore' })
+        if (isGone(child)) child = spawn(binary, flags, { stdio: 'ignore', env })
       })
     },
     async stop() {
@@ -76,7 +82,12 @@ function isGone({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null
 }
 
+/** In a temporary folder of its own, for each server that starts removes the temporary tables it finds: those of others, too. */
 function initialize(binary: string, dir: string): void {
+  const options: ExecFileSyncOptions = {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, TMPDIR: dir },
+  }
   const install = whereIs('mariadb-install-db')
   if (binary.endsWith('mariadbd') && install) {
     const flags = [
@@ -85,12 +96,11 @@ function initialize(binary: string, dir: string): void {
       '--skip-test-db',
       ...asRoot(),
     ]
-    execFileSync(install, ['--no-defaults', ...flags], { stdio: 'ignore' })
+    execFileSync(install, ['--no-defaults', ...flags], options)
     return
   }
-  execFileSync(binary, ['--no-defaults', '--initialize-insecure', `--datadir=${dir}/data`, ...asRoot()], {
-    stdio: 'ignore',
-  })
+  const flags = ['--initialize-insecure', `--datadir=${dir}/data`, ...asRoot()]
+  execFileSync(binary, ['--no-defaults', ...flags], options)
 }
 
 /** Both servers refuse to run as root unless told so. */

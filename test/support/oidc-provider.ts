@@ -5,14 +5,18 @@
  * It ignores PKCE on the device flow; the sandbox is the strict one there.
  */
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createHttps } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { errors, Provider } from 'oidc-provider'
 import type { Test } from 'tap'
+import type { KeyPair } from './certificates.ts'
 import { submitForms } from './form-browser.ts'
 
 export interface IndependentServer {
   readonly issuer: string
+  /** Of the https server that `secure` asked for. */
+  readonly securePort: number | undefined
   readonly counts: {
     /** Refresh tokens traded for new ones. */
     rotations: number
@@ -38,17 +42,19 @@ export const SIGNING_CLIENT = 'signing-client'
 export const SIGNING_KEY = generateKeyPairSync('rsa', { modulusLength: 2048 })
 export const SCOPE = 'openid model.completion'
 
+interface Options {
+  readonly accessTokenSeconds?: number
+  /** Https, under a name that the caller leads to `securePort`; the issuer's path is the realm. */
+  readonly secure?: { readonly issuer: string; readonly pair: KeyPair }
+}
+
 export async function startIndependentServer(
   t: Test,
-  { accessTokenSeconds = 60 } = {},
+  { accessTokenSeconds = 60, secure }: Options = {},
 ): Promise<IndependentServer> {
   const http = createServer()
-  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => {
-    http.closeAllConnections()
-    http.close()
-  })
-  const issuer = `http://127.0.0.1:${(http.address() as AddressInfo).port}`
+  const inside = `http://127.0.0.1:${await listen(t, http)}`
+  const issuer = secure?.issuer ?? inside
   const records = new Records()
   const provider = new Provider(issuer, configuration(records, accessTokenSeconds))
   const counts = { rotations: 0, reuses: 0, clientCredentials: 0 }
@@ -66,11 +72,24 @@ export async function startIndependentServer(
   provider.on('grant.error', (_, { error_detail }) => {
     counts.reuses += error_detail?.includes('already used') ? 1 : 0
   })
-  http.on('request', provider.callback())
+  const answer = provider.callback()
+  const { pathname } = new URL(issuer)
+  http.on('request', answer)
+  const outside =
+    secure &&
+    createHttps(
+      secure.pair,
+      (request: IncomingMessage & { originalUrl?: string }, response: ServerResponse) => {
+        request.originalUrl = request.url ?? '' // where it finds out what it is mounted at
+        request.url = request.originalUrl.replace(pathname, '')
+        answer(request, response)
+      },
+    )
+  const securePort = outside && (await listen(t, outside))
 
   const introspect: IndependentServer['introspect'] = async (token) => {
     const secret = Buffer.from(`${CONFIDENTIAL_CLIENT}:${CONFIDENTIAL_SECRET}`).toString('base64')
-    const response = await fetch(`${issuer}/token/introspection`, {
+    const response = await fetch(`${inside}/token/introspection`, {
       method: 'POST',
       headers: { authorization: `Basic ${secret}` },
       body: new URLSearchParams({ token }),
@@ -79,6 +98,7 @@ export async function startIndependentServer(
   }
   return {
     issuer,
+    securePort,
     counts,
     approve: async (uri) => {
       const page = await submitForms(uri, { login: 'somebody', password: 'anything' })
@@ -87,6 +107,16 @@ export async function startIndependentServer(
     revokeGrants: () => records.clear(),
     introspect,
   }
+}
+
+/** @returns the port */
+async function listen(t: Test, server: Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return (server.address() as AddressInfo).port
 }
 
 function configuration(records: Records, accessTokenSeconds: number): object {

@@ -1,7 +1,7 @@
 /**
- * For what happens soon, though nobody says when.
+ * For what happens soon, though nobody says when; on a machine with much else to do it may take minutes.
  */
-export async function waitUntil(isSo: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+export async function waitUntil(isSo: () => boolean | Promise<boolean>, withinMs = 200_000): Promise<void> {
   const giveUpAt = Date.now() + withinMs
   while (!(await isSo())) {
     if (Date.now() > giveUpAt) throw new Error('waited in vain')

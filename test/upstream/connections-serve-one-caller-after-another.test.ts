@@ -7,8 +7,9 @@ import { finished } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getCACertificates, setDefaultCACertificates, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
+import type { Timeouts } from '../../src/http1/pool.ts'
 import type { UpstreamCall } from '../../src/upstream/call.ts'
-import { TIMEOUTS, type Timeouts, UpstreamPool } from '../../src/upstream/pool.ts'
+import { TIMEOUTS, UpstreamPool } from '../../src/upstream/pool.ts'
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
 

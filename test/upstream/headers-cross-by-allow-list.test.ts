@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { type HeaderList, requestHeaders, responseHeaders } from '../../src/upstream/headers.ts'
+import type { HeaderList } from '../../src/http1/header-list.ts'
+import { requestHeaders, responseHeaders } from '../../src/upstream/headers.ts'
 
 function toList(object: Readonly<Record<string, string | string[]>>): HeaderList {
   return Object.entries(object).flatMap(([name, value]) => [value].flat().flatMap((one) => [name, one]))
@@ -50,6 +51,7 @@ const ALWAYS_UP = {
   'openai-beta': 'assistants=v2',
   range: 'bytes=0-1',
   traceparent: '00-1-2-01',
+  'x-client-request-id': 'c-1',
 }
 
 t.test('only listed headers go up, the token last', async (t) => {
@@ -78,6 +80,11 @@ t.test('only listed headers come back', async (t) => {
     'x-ratelimit-limit-requests': '60',
     'openai-processing-ms': '12',
     'x-dashscope-request-id': 'r-1',
+    'request-id': 'r-2',
+    link: '</v2>; rel="successor-version"',
+    deprecation: '@1688169599',
+    sunset: 'Sun, 30 Jun 2030 23:59:59 GMT',
+    'server-timing': 'db;dur=53',
   }
   const stays = {
     'set-cookie': ['a=1'],
@@ -104,7 +111,8 @@ t.test('only listed headers come back', async (t) => {
 t.test('no name beyond the lists crosses, however it is made', async (t) => {
   const name = fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/)
   const known = new Set([...Object.keys(ALWAYS_UP), 'anthropic-beta', 'anthropic-version', 'if-none-match'])
-  for (const more of ['openai-project', 'tracestate', 'user-agent', 'authorization']) known.add(more)
+  for (const more of ['openai-project', 'tracestate', 'user-agent', 'authorization', 'x-client-request-id'])
+    known.add(more)
   const run = fc.check(
     fc.property(fc.dictionary(name, fc.string()), (client) => {
       const sent = requestHeaders(client, {}, 'at-upstream').filter((_, index) => index % 2 === 0)

@@ -21,6 +21,7 @@ t.test('/v1 is replaced by the path of the base URL, the rest stays byte for byt
     ['/v1/', '/v1', '/v1/'],
     ["/v1/files/file-a.b_c~d!$&'()*+,;=:@%20", '/v1', "/v1/files/file-a.b_c~d!$&'()*+,;=:@%20"],
     ['/v1/models/org%3Amodel', '/v1', '/v1/models/org%3Amodel'],
+    ['/v1/models/org%2Fmodel', '/v1', '/v1/models/org%2Fmodel'],
     ['/v1/files?after=a%2Fb&limit=2&x=..&y=//z', '/v1', '/v1/files?after=a%2Fb&limit=2&x=..&y=//z'],
     ['/v1?a', '/v1', '/v1?a'],
     ['/v1/a?', '/v1', '/v1/a?'],
@@ -58,9 +59,10 @@ t.test('what could lead elsewhere is refused', async (t) => {
     '/v1/.%2e/admin',
     '/v1/%2e',
     '/v1/%252e%252e/admin',
-    // slashes and backslashes in disguise
+    // dot segments between slashes in disguise, and backslashes
     '/v1/..%2fadmin',
-    '/v1/a%2Fb',
+    '/v1/a%2F..%2fb',
+    '/v1/a%2f%2e',
     '/v1/..\\admin',
     '/v1\\..\\admin',
     '/v1/%5c..%5cadmin',

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { BrokerError } from '../../src/base/errors.ts'
-import { toProvider } from '../../src/base/provider.ts'
-import type { ProviderFile } from '../../src/base/provider-file.ts'
+import { toProvider } from '../../src/provider/provider.ts'
+import type { ProviderFile } from '../../src/provider/provider-file.ts'
 import { upstreamTarget } from '../../src/upstream/resource-url.ts'
 
 const surroundings = { file: 'qwen.yaml', env: {}, sandboxOrigin: undefined }
@@ -178,4 +178,46 @@ t.test('http is for loopback hosts of the list, where the file allows it', async
   }
   const strict = provider({ resource_hosts: ['127.0.0.1:4000'] })
   t.ok(isRefused('http://127.0.0.1:4000', strict), 'not without the flag')
+})
+
+t.test('plain http reaches the very hosts that the provider file names, and no others', async (t) => {
+  const named = ['vllm:8000', '10.0.0.5:11434', '[fd00::1]:80', 'plain.lan:80', 'my_model:8000']
+  const lan = provider({
+    base_url: 'http://vllm:8000/v1',
+    allow_http_hosts: named,
+    resource_hosts: ['vllm:8000', 'other:8000'],
+  })
+  t.equal(urlOf(undefined, lan), 'http://vllm:8000/v1')
+  t.equal(urlOf('http://vllm:8000', lan), 'http://vllm:8000/v1')
+  for (const host of [
+    '10.0.0.5:11434',
+    '[fd00::1]',
+    'plain.lan',
+    'plain.lan:80',
+    'VLLM:8000',
+    'my_model:8000',
+  ])
+    t.equal(
+      urlOf(undefined, lan, `http://${host}/v1`),
+      `http://${host.toLowerCase().replace(/:80$/, '')}/v1`,
+      host,
+    )
+  const others = ['vllm', 'vllm:8001', 'a.vllm:8000', 'vllm.evil.example:8000', '10.0.0.5', '10.0.0.6:11434']
+  for (const host of [
+    ...others,
+    'plain.lan:8080',
+    '[fd00::2]',
+    'me@vllm:8000',
+    'vllm:8000@evil.example',
+    '127.0.0.1',
+  ])
+    t.throws(
+      () => upstreamTarget(lan, undefined, `http://${host}/v1`),
+      { code: 'upstream_not_allowed' },
+      host,
+    )
+  t.ok(isRefused('http://other:8000', lan), 'a resource host is not for plain http')
+  t.ok(isRefused('http://10.0.0.5:11434', lan), 'and a host for plain http is no resource host')
+  t.ok(isRefused('http://portal.qwen.ai'), 'where the file names none')
+  t.throws(() => provider({ base_url: 'http://vllm:8001', allow_http_hosts: named }), /must be https/)
 })

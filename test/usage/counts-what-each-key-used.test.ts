@@ -1,8 +1,13 @@
+import { setImmediate } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import * as zlib from 'node:zlib'
 import t from 'tap'
 import { ask } from '../gateway/fixtures/client.ts'
-import { setUp } from '../gateway/fixtures/upstream.ts'
+import { addConfig, addKey, json, setUp } from '../gateway/fixtures/upstream.ts'
 import { startBroker } from '../support/broker.ts'
 import { onEachDatabase } from '../support/databases.ts'
+import { waitUntil } from '../support/wait-until.ts'
+import { ANSWERS } from './fixtures/answers.ts'
 
 const DAY_MS = 86_400_000
 
@@ -88,13 +93,79 @@ t.test('an answer passes unchanged while its tokens are read', async (t) => {
   t.match(usage.body.items, [{ group: 'model-a', prompt_tokens: 4 }])
 })
 
-t.test('a refused call with a made-up model name does not fill the books with names', async (t) => {
-  const { broker, upstream, key, v1 } = await setUp(t)
-  upstream.answer((_, response) => response.writeHead(404, { 'content-type': 'application/json' }).end('{}'))
-  for (const model of ['made-up-1', 'made-up-2'])
+t.test('whatever the dialect and the coding, and the bytes stay as they are', async (t) => {
+  const { broker, upstream, v1, configId } = await setUp(t)
+  const packers = {
+    identity: async (bytes: Buffer) => bytes,
+    gzip: promisify(zlib.gzip),
+    br: promisify(zlib.brotliCompress),
+    zstd: promisify(zlib.zstdCompress),
+    deflate: promisify(zlib.deflate),
+  }
+  for (const [coding, pack] of Object.entries(packers)) {
+    const key = await addKey(broker, { name: coding, model_config_ids: [configId] })
+    for (const answer of ANSWERS) {
+      const bytes = await pack(Buffer.from(answer.body))
+      upstream.answer(async (_, response) => {
+        const encoding = coding === 'identity' ? {} : { 'content-encoding': coding }
+        response.writeHead(200, { 'content-type': answer.contentType, ...encoding })
+        for (let at = 0; at < bytes.length; at += 7_001) {
+          response.write(bytes.subarray(at, at + 7_001))
+          await setImmediate()
+        }
+        response.end()
+      })
+      const { body } = await ask(`${v1}/x`, { key, body: { model: 'model-a' } })
+      t.ok(body.equals(bytes), `${answer.name}, ${coding}`)
+    }
+  }
+  const sum = (which: 'prompt' | 'completion') =>
+    ANSWERS.reduce((all, { tokenCounts }) => all + tokenCounts[which], 0)
+  const rows = async () =>
+    (await broker.admin('GET', '/api/usage?group_by=key')).body.items as Record<string, unknown>[]
+  await waitUntil(async () => (await rows()).every(({ requests }) => requests === ANSWERS.length))
+  for (const row of await rows())
+    t.match(row, { prompt_tokens: sum('prompt'), completion_tokens: sum('completion') }, String(row['name']))
+})
+
+t.test('names that clients make up are counted as one, answered or refused', async (t) => {
+  const { broker, upstream, v1 } = await setUp(t)
+  const aliases = { 'gpt-4o': 'model-x', nice: 'model-b' }
+  const id = await addConfig(broker, { name: 'second', models: ['model-b', 'toString'], aliases })
+  const key = await addKey(broker, { model_config_ids: [id] })
+  const say = async (model: string | undefined, status: number) => {
+    upstream.answer((_, response) =>
+      json(response, { usage: { prompt_tokens: 1, completion_tokens: 1 } }, status),
+    )
     await ask(`${v1}/chat/completions`, { key, body: { model } })
-  const usage = await broker.admin('GET', '/api/usage?group_by=model')
-  t.match(usage.body.items, [{ group: '', requests: 2, errors: 2 }])
+  }
+  for (let i = 0; i < 300; i += 1) await say(`${i % 2 ? 'second/' : ''}made-up-${i}`, i % 3 ? 200 : 404)
+  for (const model of [
+    'model-b',
+    'second/model-b',
+    'nice',
+    'gpt-4o',
+    'toString',
+    'constructor',
+    '',
+    undefined,
+  ])
+    await say(model, 200)
+  const { items } = (await broker.admin('GET', '/api/usage?group_by=model')).body
+  const requests = items.map(({ group, requests, errors }: Record<string, unknown>) => [
+    group,
+    requests,
+    errors,
+  ])
+  t.same(requests, [
+    ['', 1, 0],
+    ['*', 302, 100],
+    ['model-b', 3, 0],
+    ['model-x', 1, 0],
+    ['toString', 1, 0],
+  ])
+  const metrics = await broker.admin('GET', '/metrics')
+  t.notMatch(metrics.body, /made-up|model-b/)
 })
 
 t.test('a call that never reached upstream is an error of its config', async (t) => {

@@ -7,7 +7,13 @@ import { onEachDatabase } from '../support/databases.ts'
 import { openTables } from '../support/tables.ts'
 
 const HOUR_MS = 3_600_000
-const use = { keyId: 'k', configId: 'c', model: 'm', isError: false, tokens: { prompt: 2, completion: 3 } }
+const use = {
+  keyId: 'k',
+  configId: 'c',
+  model: 'm',
+  isError: false,
+  tokenCounts: { prompt: 2, completion: 3 },
+}
 
 onEachDatabase(
   t,

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import t, { type Test } from 'tap'
 import { FernetKey, generateFernetKey } from '../../src/vault/fernet.ts'
+import { testWhere } from '../support/test-where.ts'
 
 /** Debian's package belongs to Debian's Python; another one may come first on the PATH. */
 const PYTHON = ['/usr/bin/python3', 'python3'].find((binary) => python(binary, 'import cryptography').ok)
@@ -26,8 +27,7 @@ function inPython(expression: string, key: string, values: readonly string[]): s
 }
 
 function withPython(name: string, body: (t: Test) => void): void {
-  if (PYTHON === undefined && process.env['CI'] === 'true') t.test(name, async (t) => t.fail(MISSING))
-  else t.test(name, { skip: PYTHON === undefined ? MISSING : false }, async (t) => body(t))
+  testWhere(t, { name, missing: PYTHON === undefined ? MISSING : undefined }, body)
 }
 
 withPython('Python opens what we sealed', (t) => {

@@ -1,120 +1,83 @@
 /** `WORKERS=2`: real processes; refreshes run in the primary, and a worker that dies is replaced. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { ADMIN_TOKEN, call } from '../support/broker.ts'
-import { freePort } from '../support/free-port.ts'
+import { call } from '../support/broker.ts'
+import { startProcess } from '../support/broker-process.ts'
+import { childrenOf } from '../support/processes.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-
-interface Running {
-  readonly process: ChildProcess
-  readonly origin: string
-  readonly key: string
-  /** Everything printed so far. */
-  readonly output: () => string
+async function startTwo(t: Test, SHUTDOWN_GRACE_SECONDS = '5') {
+  const broker = await startProcess(t, { env: { WORKERS: '2', SHUTDOWN_GRACE_SECONDS } })
+  const key = await broker.practiceKey()
+  const chat = async () => (await broker.complete(key)).status
+  /** Calls at once. @returns their statuses, each once */
+  const chats = async (count: number) => new Set(await Promise.all(Array.from({ length: count }, chat)))
+  return { broker, key, chat, chats }
 }
-
-async function startProcess(t: Test, env: Record<string, string>): Promise<Running> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'token-broker-workers-'))
-  const port = await freePort()
-  let output = ''
-  const child = spawn(process.execPath, [MAIN, 'serve'], {
-    env: {
-      ...process.env,
-      DATA_DIR: dataDir,
-      PORT: String(port),
-      ADMIN_TOKEN,
-      SHUTDOWN_GRACE_SECONDS: '5',
-      ...env,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  child.stdout.on('data', (chunk) => (output += chunk))
-  child.stderr.on('data', (chunk) => (output += chunk))
-  t.teardown(async () => {
-    if (child.exitCode === null) {
-      child.kill('SIGINT')
-      await new Promise((resolve) => child.once('exit', resolve))
-    }
-    rmSync(dataDir, { recursive: true, force: true })
-  })
-  const key = await until(() => /sk-tb-[\w-]{43}/.exec(output)?.[0])
-  return { process: child, origin: `http://127.0.0.1:${port}`, key, output: () => output }
-}
-
-async function until<T>(look: () => T | undefined): Promise<T> {
-  for (let i = 0; i < 600; i += 1) {
-    const found = look()
-    if (found !== undefined) return found
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
-  throw new Error('it did not happen')
-}
-
-const chat = (running: Running) =>
-  call(
-    `${running.origin}/v1/chat/completions`,
-    'POST',
-    { model: 'sandbox-model', messages: [{ role: 'user', content: 'hi' }] },
-    running.key,
-  )
 
 t.test('one refresh serves all workers, counters are added up, and a dead worker is replaced', async (t) => {
-  const running = await startProcess(t, { WORKERS: '2' })
-  const admin = (method: string, path: string) => call(running.origin + path, method, undefined, ADMIN_TOKEN)
-  const statuses = await Promise.all(Array.from({ length: 20 }, async () => (await chat(running)).status))
-  t.same(new Set(statuses), new Set([200]))
+  const { broker, chat, chats } = await startTwo(t)
+  const { admin } = broker
+  t.same(await chats(20), new Set([200]))
 
   const [config] = (await admin('GET', '/api/models/configs')).body.items
   const refreshed = await Promise.all(
     Array.from({ length: 4 }, () => admin('POST', `/api/models/configs/${config.id}/refresh`)),
   )
   t.same(new Set(refreshed.map(({ status }) => status)), new Set([200]))
-  t.equal((await chat(running)).status, 200, 'with the new token')
-  const metrics = (await admin('GET', '/metrics')).body
-  t.match(metrics, /token_broker_answers_total\{status="2xx"\} 21/)
-  t.match(metrics, /token_broker_refreshes_total\{outcome="renewed"\} \d/)
+  t.equal(await chat(), 200, 'with the new token')
+  // A refresh is counted when it is stored, a little later than it is of use.
+  const renewed = /token_broker_refreshes_total\{outcome="renewed"\} \d/
+  await waitUntil(async () => renewed.test((await admin('GET', '/metrics')).body))
+  t.match((await admin('GET', '/metrics')).body, /token_broker_answers_total\{status="2xx"\} 21/)
 
-  const children = await childrenOf(running.process.pid ?? 0)
+  const children = childrenOf(broker.pid)
   t.equal(children.length, 2)
   process.kill(children[0] ?? 0, 'SIGKILL')
-  await until(() => (running.output().includes('a worker ended') ? true : undefined))
-  for (let i = 0; i < 10; i += 1) t.equal((await chat(running)).status, 200, 'the other one serves on')
+  await broker.untilSaid(/a worker ended/)
+  for (let i = 0; i < 10; i += 1) t.equal(await chat(), 200, 'the other one serves on')
+})
+
+t.test('a worker that is stopped is replaced, and one that is busy for two seconds is not', async (t) => {
+  const { broker, chats } = await startTwo(t)
+  const [stopped = 0, other = 0] = childrenOf(broker.pid)
+  for (const worker of [stopped, other]) {
+    process.kill(worker, 'SIGSTOP')
+    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    process.kill(worker, 'SIGCONT')
+  }
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  t.same(new Set(childrenOf(broker.pid)), new Set([stopped, other]), 'a short halt is forgiven')
+
+  // Five seconds, on a machine as busy as this one is.
+  let ticks = 0
+  const ticking = setInterval(() => {
+    ticks += 1
+  }, 500)
+  t.teardown(() => clearInterval(ticking))
+  process.kill(stopped, 'SIGSTOP')
+  await broker.untilSaid(/a worker stands still/)
+  await broker.untilSaid(/"msg":"a worker ended; starting another/)
+  t.ok(ticks <= 20, `${ticks / 2} s`)
+  await waitUntil(() => childrenOf(broker.pid).length === 2)
+  const workers = childrenOf(broker.pid)
+  t.ok(workers.includes(other) && !workers.includes(stopped))
+  t.same(await chats(20), new Set([200]))
 })
 
 t.test('SIGTERM: not ready at once, a stream that runs is finished, and the exit code is 0', async (t) => {
-  const running = await startProcess(t, { WORKERS: '2', SHUTDOWN_GRACE_SECONDS: '3' })
-  const response = await fetch(`${running.origin}/v1/chat/completions`, {
+  const { broker, key } = await startTwo(t, '60')
+  const response = await fetch(`${broker.origin}/v1/chat/completions`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${running.key}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
     body: JSON.stringify({
       model: 'sandbox-model',
       stream: true,
       messages: [{ role: 'user', content: 'a long answer '.repeat(40) }],
     }),
   })
-  running.process.kill('SIGTERM')
-  await new Promise((resolve) => setTimeout(resolve, 200))
-  t.equal((await call(`${running.origin}/health/ready`, 'GET')).status, 503)
+  const code = broker.terminate()
+  await waitUntil(async () => !(await broker.isReady()))
+  t.equal((await call(`${broker.origin}/health/ready`, 'GET')).status, 503)
   t.match(await response.text(), /data: \[DONE\]\n\n$/)
-  const code = await new Promise((resolve) => running.process.once('exit', resolve))
-  t.equal(code, 0)
+  t.equal(await code, 0)
 })
-
-async function childrenOf(pid: number): Promise<number[]> {
-  const { readdirSync, readFileSync } = await import('node:fs')
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((name) => {
-      try {
-        return readFileSync(`/proc/${name}/stat`, 'utf8').split(') ')[1]?.split(' ')[1] === String(pid)
-      } catch {
-        return false
-      }
-    })
-    .map(Number)
-}

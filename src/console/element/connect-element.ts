@@ -5,9 +5,11 @@
  * itself; `expose-token` puts the token into `connected`. Events: `started`, `connected`, `failed`.
  */
 import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit'
-import { type DeviceCode, followLogin, type Problem, requestCode } from './device-login.ts'
+import type { DeviceCode } from '../../onboarding/answers.ts'
+import { followLogin, type Problem, requestCode } from './device-login.ts'
 import { ELEMENT_STYLE } from './element-style.ts'
 import { type ElementText, type Language, languageOf, say } from './element-texts.ts'
+import { problemText } from './problem-text.ts'
 import { qrCode } from './qr-code.ts'
 
 type Stage =
@@ -15,7 +17,9 @@ type Stage =
   | { readonly kind: 'waiting'; readonly code: DeviceCode; readonly endsAt: number }
   | { readonly kind: 'failed'; readonly problem: Problem }
 
-const OWN_ORIGIN = new URL(import.meta.url).origin
+const here = import.meta.url
+/** The broker's address, with the path it is below; inside the console the script is in `assets/`. */
+const OWN_BROKER = here.replace(/(?:assets\/)?[^/]*$/, '')
 const COPIED_MS = 2_000
 
 export class TokenBrokerConnect extends LitElement {
@@ -43,7 +47,7 @@ export class TokenBrokerConnect extends LitElement {
   constructor() {
     super()
     this.provider = ''
-    this.broker = OWN_ORIGIN
+    this.broker = OWN_BROKER
     this.name = ''
     this.auto = false
     this.exposeToken = false
@@ -173,7 +177,7 @@ export class TokenBrokerConnect extends LitElement {
   }
 
   #renderFailed(problem: Problem): TemplateResult {
-    const [title, text] = this.#reasonOf(problem)
+    const [title, text] = problemText(problem, this.#language)
     return html`<div class="result">
       ${mark('bad', 'M6 6 18 18M18 6 6 18')}
       <div>
@@ -186,33 +190,12 @@ export class TokenBrokerConnect extends LitElement {
     </div>`
   }
 
-  #reasonOf({ code, message, detail, retryAfterSeconds = 60 }: Problem): [string, string] {
-    if (code === 'access_denied') {
-      return [
-        this.#say('You refused the approval'),
-        this.#say('Nothing was connected. You can start again any time.'),
-      ]
-    }
-    if (code === 'authorization_timeout') {
-      return [this.#say('The code has expired'), this.#say('It was not approved in time. Get a new one.')]
-    }
-    if (code === 'rate_limit_exceeded') {
-      return [
-        this.#say('Too many tries'),
-        this.#say('Please wait {seconds} s, then try again.', { seconds: retryAfterSeconds }),
-      ]
-    }
-    const text = this.#language === 'zh' ? detail : message
-    const unreachable = 'The broker cannot be reached. Check the connection and try again.'
-    return [this.#say('That did not work'), text || this.#say(unreachable)]
-  }
-
   #announcement(): string {
     const { stage } = this
     if (stage.kind === 'waiting')
       return `${this.#say('Your code')}: ${stage.code.user_code}. ${this.#say('Waiting for your approval')}`
     if (stage.kind === 'connected') return this.#say('{name} is connected.', { name: this.#label })
-    if (stage.kind === 'failed') return this.#reasonOf(stage.problem).join('. ')
+    if (stage.kind === 'failed') return problemText(stage.problem, this.#language).join('. ')
     return stage.kind === 'starting' ? this.#say('Getting a code …') : ''
   }
 

@@ -1,22 +1,16 @@
 /**
- * A device login as a page sees it: ask for a code, then follow it to its end (interface.md §4).
+ * A device login as a page sees it: ask for a code, then follow it to its end (docs/api.md, Onboarding).
  *
  * Follows `/events`; where a proxy swallows them or the connection fails for good, polls `/status` at the pace the
  * broker asks for. Knows nothing of what is shown.
  */
-export interface DeviceCode {
-  readonly session_id: string
-  readonly user_code: string
-  readonly verification_uri: string
-  readonly verification_uri_complete: string
-  readonly expires_in: number
-}
+import type { DeviceCode, LoginStatus } from '../../onboarding/answers.ts'
 
 export type LoginEnd =
   | { readonly kind: 'connected'; readonly token: unknown }
   | { readonly kind: 'failed'; readonly problem: Problem }
 
-/** An error body of the broker; `unreachable` where there was none. */
+/** An error body of the broker, `message` in English and `detail` in Chinese; `unreachable` where there was none. */
 export interface Problem {
   readonly code: string
   readonly message: string
@@ -24,15 +18,15 @@ export interface Problem {
   readonly retryAfterSeconds?: number
 }
 
-type Status = { status: 'pending'; retry_after: number } | { status: 'success'; token: unknown }
-
+/** Whatever the browser prefers: the element has a language of its own, and may change it. */
+const ENGLISH = 'lang=en'
 const SILENCE_MS = 12_000
 const RETRY_MS = 4_000
 const UNREACHABLE: Problem = { code: 'unreachable', message: '', detail: '' }
 
 export async function requestCode(base: string, signal: AbortSignal): Promise<DeviceCode | Problem> {
   try {
-    const response = await fetch(`${base}/device-code`, {
+    const response = await fetch(`${base}/device-code?${ENGLISH}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: '{}',
@@ -50,7 +44,7 @@ export async function requestCode(base: string, signal: AbortSignal): Promise<De
 
 /** @param signal ends it; then the promise never resolves */
 export async function followLogin(base: string, code: DeviceCode, signal: AbortSignal): Promise<LoginEnd> {
-  const query = `?session_id=${encodeURIComponent(code.session_id)}`
+  const query = `?session_id=${encodeURIComponent(code.session_id)}&${ENGLISH}`
   return (
     (await listen(`${base}/events${query}`, signal)) ??
     (await poll(`${base}/status${query}`, Date.now() + (code.expires_in + 60) * 1000, signal))
@@ -74,7 +68,7 @@ function listen(url: string, signal: AbortSignal): Promise<LoginEnd | undefined>
     source.addEventListener('message', ({ data }) => {
       // Once something came, the way is open: from now on only the browser's own reconnecting counts.
       clearTimeout(silence)
-      const status = JSON.parse(data) as Status
+      const status = JSON.parse(data) as LoginStatus
       if (status.status === 'success') end({ kind: 'connected', token: status.token })
     })
     source.addEventListener('error', (event) => {
@@ -100,10 +94,11 @@ async function poll(url: string, giveUpAt: number, signal: AbortSignal): Promise
 async function look(url: string, signal: AbortSignal): Promise<LoginEnd | number> {
   try {
     const response = await fetch(url, { credentials: 'omit', signal })
-    if (response.status >= 500 || response.status === 429) return RETRY_MS
+    const isRefused = response.status === 502 // the authorization server refuses this login for good
+    if ((response.status >= 500 && !isRefused) || response.status === 429) return RETRY_MS
     const body = await response.json()
     if (!response.ok) return { kind: 'failed', problem: body as Problem }
-    const status = body as Status
+    const status = body as LoginStatus
     return status.status === 'success' ? { kind: 'connected', token: status.token } : status.retry_after
   } catch {
     return RETRY_MS

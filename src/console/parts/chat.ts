@@ -1,6 +1,8 @@
 /**
  * One streamed completion through the broker itself, as an app would ask for it.
  */
+import { addressOf } from '../root.ts'
+
 export interface ToolCall {
   id: string
   name: string
@@ -68,7 +70,7 @@ export async function streamChat(
   signal: AbortSignal,
 ): Promise<ChatFacts> {
   const startedAt = performance.now()
-  const response = await fetch('/v1/chat/completions', {
+  const response = await fetch(addressOf('/v1/chat/completions'), {
     method: 'POST',
     headers: { authorization: `Bearer ${request.key}`, 'content-type': 'application/json' },
     credentials: 'omit',

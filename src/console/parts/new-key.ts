@@ -1,15 +1,18 @@
 /** `<new-key>`: a key, shown this once, with what to paste where. */
-import { html, type TemplateResult } from 'lit'
+import { html, nothing, type TemplateResult } from 'lit'
 import { t } from '../texts.ts'
 import './copy-button.ts'
 import { icon } from './icons.ts'
 import type { OwnKey } from './own-keys.ts'
 import { snippetsFor } from './snippets.ts'
+import { dateTime } from './time.ts'
 import { View } from './view.ts'
 
 class NewKey extends View {
-  static override properties = { made: {}, tab: { state: true } }
+  static override properties = { made: {}, until: {}, tab: { state: true } }
   declare made: OwnKey & { readonly model?: string }
+  /** Epoch ms to which the key works whose place it takes; undefined: there is none. */
+  declare until: number | undefined
   declare protected tab: number
 
   constructor() {
@@ -27,6 +30,7 @@ class NewKey extends View {
     return html`<section class="card new-key">
       <h2 tabindex="-1">${icon('key')}${t('Your new key: {name}', { name: this.made.name })}</h2>
       <p>${t('Copy it now. It is stored as a digest only and cannot be shown again.')}</p>
+      ${this.until === undefined ? nothing : html`<p>${t('The one before works until {time}.', { time: dateTime(this.until) })}</p>`}
       <div class="secret"><code>${this.made.key}</code><copy-button .text=${this.made.key} .label=${t('Copy the key')}></copy-button></div>
       <div role="tablist" aria-label=${t('How to use it')} @keydown=${this.#move}>${snippets.map(
         (

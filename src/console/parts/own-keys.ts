@@ -3,15 +3,12 @@
  *
  * In memory only; a reload forgets them.
  */
+
+import type { ApiKeyList, NewApiKey } from '../../admin/answers.ts'
 import { api, get, post } from '../api.ts'
 import { read, write } from '../settings.ts'
-import type { ApiKey } from '../types.ts'
 
-export interface OwnKey {
-  readonly id: string
-  readonly name: string
-  readonly key: string
-}
+export type OwnKey = Pick<NewApiKey, 'id' | 'name' | 'key'>
 
 const TEMPORARY_NAME = 'playground (temporary)'
 const TEMPORARY_ID = 'token-broker.temporary-key'
@@ -22,12 +19,17 @@ let temporary: Promise<OwnKey> | undefined
 let temporaryEndsAt = 0
 
 /** @throws ApiError */
-export async function createKey(fields: {
-  name: string
-  [field: string]: unknown
-}): Promise<ApiKey & OwnKey> {
-  const made = await post<ApiKey & OwnKey>('/api/keys', fields)
+export async function createKey(fields: { name: string; [field: string]: unknown }): Promise<NewApiKey> {
+  const made = await post<NewApiKey>('/api/keys', fields)
   ownKeys.unshift({ id: made.id, name: made.name, key: made.key })
+  return made
+}
+
+/** @throws ApiError */
+export async function rotateKey(id: string, overlapSeconds: number): Promise<NewApiKey> {
+  const made = await post<NewApiKey>(`/api/keys/${id}/rotate`, { overlap_seconds: overlapSeconds })
+  forgetKey(id)
+  ownKeys.unshift({ id, name: made.name, key: made.key })
   return made
 }
 
@@ -55,7 +57,7 @@ export function temporaryKey(): Promise<OwnKey> {
 async function replaceLast({ id: newest }: OwnKey): Promise<void> {
   const last = read(TEMPORARY_ID)
   write(TEMPORARY_ID, newest)
-  const { items } = await get<{ items: ApiKey[] }>('/api/keys')
+  const { items } = await get<ApiKeyList>('/api/keys')
   const old = items.filter(
     ({ id, name, expires_at }) =>
       name === TEMPORARY_NAME && (id === last || (expires_at ?? Infinity) < Date.now()),

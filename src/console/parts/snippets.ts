@@ -1,11 +1,13 @@
 /** How to use a key, ready to paste. */
+import { addressOf } from '../root.ts'
+
 export interface Snippet {
   readonly name: string
   readonly code: string
 }
 
 export function snippetsFor(key: string, model: string): readonly Snippet[] {
-  const base = `${location.origin}/v1`
+  const base = addressOf('/v1')
   return [
     {
       name: 'curl',

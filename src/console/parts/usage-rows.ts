@@ -1,5 +1,5 @@
 /** Usage rows as bars and sums. */
-import type { UsageRow } from '../types.ts'
+import type { UsageRow } from '../../admin/answers.ts'
 import type { Bar } from './chart.ts'
 import { DAY, dayAndMonth, hourOfDay } from './time.ts'
 

@@ -2,8 +2,12 @@
 import { html, nothing, type TemplateResult } from 'lit'
 import { api, get, post } from '../api.ts'
 import { Action } from '../parts/action.ts'
+import '../parts/config-form.ts'
+import type { AuditPage, UsageAnswer } from '../../admin/answers.ts'
+import type { Diagnosis, ModelConfigItem } from '../../admin/config-answers.ts'
 import { auditList } from '../parts/audit-list.ts'
 import { chart } from '../parts/chart.ts'
+import { diagnose, renderDiagnosis } from '../parts/diagnosis.ts'
 import { Confirmation } from '../parts/dialog.ts'
 import { field, secret } from '../parts/field.ts'
 import { icon } from '../parts/icons.ts'
@@ -12,17 +16,7 @@ import { expiryBar, stateBadge } from '../parts/state.ts'
 import { dateTime, relative } from '../parts/time.ts'
 import { hourlyBars, lastDay } from '../parts/usage-rows.ts'
 import { View } from '../parts/view.ts'
-import { language } from '../settings.ts'
 import { type Text, t } from '../texts.ts'
-import type { AuditEvent, Diagnosis, ModelConfig, Page, UsageRow } from '../types.ts'
-
-const CHECKS: Readonly<Record<string, Text>> = {
-  login: 'Login',
-  expiry: 'Expiry',
-  refresh: 'Refresh',
-  host: 'Address',
-  completion: 'One token',
-}
 
 class ConfigView extends View {
   static override properties = {
@@ -30,19 +24,22 @@ class ConfigView extends View {
     relogin: { type: Boolean },
     diagnosis: { state: true },
     said: { state: true },
+    edited: { state: true },
   }
   declare configId: string
   declare relogin: boolean
   declare protected diagnosis: Diagnosis | undefined
   declare protected said: string
+  /** The account as it was when its form was opened. */
+  declare protected edited: ModelConfigItem | undefined
   readonly #action = new Action(this)
   readonly #deletion = new Confirmation()
-  readonly #config = new Loader(this, () => get<ModelConfig>(`/api/models/configs/${this.configId}`))
+  readonly #config = new Loader(this, () => get<ModelConfigItem>(`/api/models/configs/${this.configId}`))
   readonly #usage = new Loader(this, () =>
-    get<{ items: UsageRow[] }>(`/api/usage?group_by=hour&from=${lastDay()}&config_id=${this.configId}`),
+    get<UsageAnswer>(`/api/usage?group_by=hour&from=${lastDay()}&config_id=${this.configId}`),
   )
   readonly #audit = new Loader(this, () =>
-    get<Page<AuditEvent>>(`/api/audit?page_size=10&config_id=${this.configId}`),
+    get<AuditPage>(`/api/audit?page_size=10&config_id=${this.configId}`),
   )
 
   constructor() {
@@ -62,21 +59,24 @@ class ConfigView extends View {
       ${this.#config.render((config) => this.#renderConfig(config), 8)}`
   }
 
-  #renderConfig(config: ModelConfig): TemplateResult {
+  #renderConfig(config: ModelConfigItem): TemplateResult {
     const isKey = config.credential.kind === 'api_key'
     return html`
       <div class="heading"><h1 tabindex="-1">${config.name}</h1>${stateBadge(config)}</div>
       <div role="status">${this.said ? html`<p class="note good">${icon('check')}${this.said}</p>` : nothing}</div>
       ${this.#action.renderProblem()}
       ${this.#renderLogin(config)}
+      ${this.edited ? html`<config-form .config=${this.edited} @cancelled=${() => this.#closeForm()} @changed=${() => this.#closeForm(t('Saved.'))}></config-form>` : nothing}
       <section class="card">
         <dl class="facts">
           <div><dt>${t('Provider')}</dt><dd>${config.provider}</dd></div>
           <div><dt>${t('Token')}</dt><dd>${expiryBar(config)}</dd></div>
           <div><dt>${t('Last refresh')}</dt><dd>${config.credential.refreshed_at === null ? '–' : relative(config.credential.refreshed_at)}</dd></div>
           <div><dt>${t('Models')}</dt><dd>${config.models.map(({ model_id }) => model_id).join(', ') || t('Any')}</dd></div>
+          <div><dt>${t('Last accepted')}</dt><dd>${config.credential.accepted_at === null ? t('Not yet') : relative(config.credential.accepted_at)}</dd></div>
           ${fact('Base URL', config.credential.resource_url ?? config.base_url)}
           ${fact('Scope', config.credential.scope)}
+          ${sessionFacts(config.credential.session)}
           ${fact('Fingerprint', config.credential.fingerprint)}
           <div><dt>${t('Created')}</dt><dd>${dateTime(config.created_at)}</dd></div>
         </dl>
@@ -84,11 +84,12 @@ class ConfigView extends View {
           <button @click=${() => void this.#diagnose()}>${t('Test')}</button>
           ${isKey ? nothing : html`<button @click=${() => void this.#refresh()}>${t('Refresh now')}</button>`}
           ${this.relogin ? nothing : html`<a class="button" href="#/configs/${config.id}/login">${t(isKey ? 'Enter the key' : 'Log in again')}</a>`}
+          ${this.edited ? nothing : html`<button @click=${() => this.#edit(config)}>${t('Change')}</button>`}
           <button @click=${() => void this.#setActive(config, !config.is_active)}>${t(config.is_active ? 'Disable' : 'Enable')}</button>
           <button class="danger" @click=${() => void this.#delete(config)}>${t('Delete')}</button>
         </div>
       </section>
-      ${this.#renderDiagnosis()}
+      ${this.diagnosis ? renderDiagnosis(this.diagnosis) : nothing}
       <section class="card"><h2>${t('Last 24 hours')}</h2>
         ${this.#usage.render(({ items }) => chart(hourlyBars(items), t('Requests')), 4)}</section>
       <section class="card"><h2>${t('Audit')}</h2>${this.#audit.render(({ items }) => auditList(items), 3)}</section>
@@ -99,7 +100,7 @@ class ConfigView extends View {
       )}`
   }
 
-  #renderLogin(config: ModelConfig): TemplateResult | typeof nothing {
+  #renderLogin(config: ModelConfigItem): TemplateResult | typeof nothing {
     if (!this.relogin) return nothing
     const { kind } = config.credential
     if (kind === 'device_code') {
@@ -111,27 +112,22 @@ class ConfigView extends View {
       <button class="primary">${t('Save')}</button></form>`
   }
 
-  #renderDiagnosis(): TemplateResult | typeof nothing {
-    const { diagnosis } = this
-    if (!diagnosis) return nothing
-    const isChinese = language() === 'zh'
-    return html`<section class="card" aria-labelledby="diagnosis-title">
-      <h2 id="diagnosis-title" class=${diagnosis.ok ? 'good' : 'bad'}>${icon(diagnosis.ok ? 'check' : 'alert')}${(isChinese && diagnosis.cause_zh) || diagnosis.cause}</h2>
-      ${diagnosis.ok ? nothing : html`<p>${(isChinese && diagnosis.advice_zh) || diagnosis.advice}</p>`}
-      <ul class="rows checks">${diagnosis.checks.map(
-        (
-          check,
-        ) => html`<li><span class="badge ${check.ok ? 'good' : 'bad'}">${icon(check.ok ? 'check' : 'alert')}${t(CHECKS[check.name] ?? 'Check')}</span>
-          <span class="quiet wrap">${check.detail}</span></li>`,
-      )}</ul></section>`
-  }
-
   async #diagnose(): Promise<void> {
     this.said = ''
-    this.diagnosis = await this.#action.run(() =>
-      post<Diagnosis>(`/api/models/configs/${this.configId}/diagnose`),
-    )
+    this.diagnosis = await this.#action.run(() => diagnose(this.configId))
     this.refresh()
+  }
+
+  #edit(config: ModelConfigItem): void {
+    this.said = ''
+    this.edited = config
+  }
+
+  #closeForm(said = ''): void {
+    this.edited = undefined
+    this.said = said
+    this.refresh()
+    void this.updateComplete.then(() => this.querySelector<HTMLElement>('h1')?.focus())
   }
 
   async #refresh(): Promise<void> {
@@ -140,14 +136,14 @@ class ConfigView extends View {
     this.refresh()
   }
 
-  async #setActive(config: ModelConfig, isActive: boolean): Promise<void> {
+  async #setActive(config: ModelConfigItem, isActive: boolean): Promise<void> {
     await this.#action.run(() =>
       api('PATCH', `/api/models/configs/${config.id}/status?is_active=${isActive}`),
     )
     this.refresh()
   }
 
-  async #delete(config: ModelConfig): Promise<void> {
+  async #delete(config: ModelConfigItem): Promise<void> {
     if (!(await this.#deletion.ask())) return
     const isGone = await this.#action.run(async () => {
       await api('DELETE', `/api/models/configs/${config.id}`)
@@ -164,14 +160,20 @@ class ConfigView extends View {
 
   async #change(body: object): Promise<void> {
     const changed = await this.#action.run(() =>
-      api<ModelConfig>('PUT', `/api/models/configs/${this.configId}`, body),
+      api<ModelConfigItem>('PUT', `/api/models/configs/${this.configId}`, body),
     )
     if (!changed) return
-    this.diagnosis = undefined
-    this.said = t('{name} is connected again.', { name: changed.name })
     location.hash = `#/configs/${this.configId}`
-    this.refresh()
+    await this.#diagnose()
+    if (this.diagnosis?.ok) this.said = t('{name} is connected again.', { name: changed.name })
   }
+}
+
+/** Whose web session it is, and since when; when it ends is told of every token. */
+function sessionFacts(session: ModelConfigItem['credential']['session']) {
+  if (!session) return nothing
+  const issued = session.issued_at === null ? null : dateTime(session.issued_at)
+  return html`${fact('User', session.user_id)}${fact('Issued', issued)}`
 }
 
 function fact(name: Text, value: string | null): TemplateResult | typeof nothing {

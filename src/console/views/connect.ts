@@ -1,13 +1,25 @@
 /** From a provider to a connected account. */
 import { html, nothing, type TemplateResult } from 'lit'
+import type {
+  ConnectionTestAnswer,
+  CredentialKind,
+  ModelConfigItem,
+  ProviderItem,
+  Providers,
+} from '../../admin/config-answers.ts'
 import { get, post } from '../api.ts'
+import { AccountName } from '../parts/account-name.ts'
 import { Action } from '../parts/action.ts'
+import { diagnose, outwards } from '../parts/diagnosis.ts'
 import { field, secret } from '../parts/field.ts'
 import { icon } from '../parts/icons.ts'
+import { withListedModels } from '../parts/listed-models.ts'
 import { Loader } from '../parts/loader.ts'
+import { type Made, ONLY_A_LOGIN, renderMade } from '../parts/made-account.ts'
+import { modelsOf } from '../parts/models-text.ts'
+import { renderTemplate } from '../parts/template-card.ts'
 import { View } from '../parts/view.ts'
 import { type Text, t } from '../texts.ts'
-import type { CredentialKind, ModelConfig, Provider } from '../types.ts'
 
 const KINDS: Readonly<Record<CredentialKind, Text>> = {
   device_code: 'Log in with a code',
@@ -16,24 +28,25 @@ const KINDS: Readonly<Record<CredentialKind, Text>> = {
   client_credentials: 'Client credentials',
 }
 
-interface TestAnswer {
-  readonly success: boolean
-  readonly message: string
-  readonly raw_error?: string
+/** Of what the provider's page is for. */
+const HELP: Readonly<Record<CredentialKind, Text>> = {
+  device_code: 'The provider’s page for accounts',
+  api_key: 'Where to get a key',
+  session: 'The page to sign in at',
+  client_credentials: 'Where to register a client',
 }
 
 class ConnectView extends View {
   static override properties = { provider: {}, made: { state: true }, tested: { state: true } }
   declare provider: string
-  declare protected made: ModelConfig | undefined
-  declare protected tested: TestAnswer | undefined
+  declare protected made: Made | undefined
+  declare protected tested: ConnectionTestAnswer | undefined
   /** A finished login that still waits for a name that is free. */
   #sessionId: string | undefined
   readonly #action = new Action(this)
-  readonly #providers = new Loader(
-    this,
-    async () => (await get<{ items: Provider[] }>('/api/providers')).items,
-  )
+  readonly #trial = new Action(this)
+  readonly #name = new AccountName(this)
+  readonly #providers = new Loader(this, () => get<Providers>('/api/providers'))
 
   constructor() {
     super()
@@ -45,6 +58,7 @@ class ConnectView extends View {
     this.made = undefined
     this.tested = undefined
     this.#sessionId = undefined
+    if (this.provider) void this.#name.suggest(this.provider)
   }
 
   protected override render(): TemplateResult {
@@ -53,42 +67,54 @@ class ConnectView extends View {
       : html`<a href="#/overview">${t('Overview')}</a>`
     return html`<p class="crumb">${back}</p>
       <div class="heading"><h1 tabindex="-1">${t('Connect account')}</h1></div>
-      ${this.#providers.render((providers) => {
-        const chosen = providers.find(({ name }) => name === this.provider)
-        if (this.made) return this.#renderMade(this.made)
-        return chosen ? this.#renderForm(chosen) : renderChoice(providers)
-      }, 6)}`
+      ${this.#providers.render((providers) => this.#renderStep(providers), 6)}`
   }
 
-  #renderForm(provider: Provider): TemplateResult {
+  #renderStep({ items, config_file }: Providers): TemplateResult {
+    const { made } = this
+    if (made) return renderMade(made, this.#trial.problem, () => void this.#try(made))
+    const chosen = items.find(({ name }) => name === this.provider)
+    if (!chosen) return renderChoice(items)
+    const { missing_lines } = chosen
+    return missing_lines === null
+      ? this.#renderForm(chosen)
+      : renderTemplate(chosen, missing_lines, config_file, renderHelp(chosen))
+  }
+
+  #renderForm(provider: ProviderItem): TemplateResult {
     const isDevice = provider.credential === 'device_code'
-    const name = html`<input name="name" required maxlength="255" .defaultValue=${provider.name} autocomplete="off" />`
+    const { suggested, isTaken } = this.#name
+    const name = html`<input name="name" required maxlength="255" .defaultValue=${suggested || provider.name} autocomplete="off"
+      aria-invalid=${isTaken} @input=${(event: Event) => this.#name.look((event.target as HTMLInputElement).value.trim())} />`
     const listed = provider.models.join(', ')
     const models = html`<input name="models" .defaultValue=${listed} placeholder=${t('any')} autocomplete="off" spellcheck="false" />`
-    return html`<form class="card form" @submit=${(event: SubmitEvent) => this.#submit(event, provider)}>
+    return html`<form class="card form" @submit=${(event: SubmitEvent) => void this.#submit(event, provider)}>
         <h2>${provider.label}</h2>
+        ${provider.serves_completions ? nothing : html`<p class="quiet">${t(ONLY_A_LOGIN)}</p>`}
+        ${renderHelp(provider)}
         ${this.#action.renderProblem()}
         <div class="columns">
-          ${field(t('Name'), name)}
-          ${field(t('Models'), models, t('separated by commas'))}
+          <div>${field(t('Name'), name)}
+            <div role="status">${isTaken ? html`<p class="note bad">${t('The name is taken. Choose another.')}</p>` : nothing}</div></div>
+          ${provider.serves_completions ? field(t('Models'), models, t('separated by commas')) : nothing}
           ${this.#renderSecretFields(provider)}
         </div>
         ${isDevice && !this.#sessionId ? nothing : this.#renderButtons(provider)}
         ${this.#renderTested()}
       </form>
-      ${isDevice ? this.#renderLogin(provider) : nothing}`
+      ${isDevice && !isTaken ? this.#renderLogin(provider) : nothing}`
   }
 
-  #renderLogin({ name, label }: Provider): TemplateResult {
+  #renderLogin({ name, label }: ProviderItem): TemplateResult {
     return html`<token-broker-connect provider=${name} name=${label} @connected=${this.#connected}></token-broker-connect>`
   }
 
-  #renderSecretFields({ credential, base_url }: Provider): TemplateResult | typeof nothing {
+  #renderSecretFields({ credential, base_url }: ProviderItem): TemplateResult | typeof nothing {
     if (credential === 'session') return field(t('Access token'), secret('access_token'))
     if (credential !== 'api_key') return nothing
     const isNeeded = base_url === null
     const address = html`<input name="base_url" type="url" ?required=${isNeeded} placeholder=${base_url ?? 'https://…/v1'} />`
-    return html`${field(t('Base URL'), address, isNeeded ? '' : t('only if it is another'))}
+    return html`${field(t('Base URL'), address, isNeeded ? '' : t('only where it differs'))}
       ${field(t('API key'), secret('api_key'))}`
   }
 
@@ -98,20 +124,11 @@ class ConnectView extends View {
     return html`<p class="note ${success ? 'good' : 'bad'}" role="status">${message} ${raw_error}</p>`
   }
 
-  #renderButtons(provider: Provider): TemplateResult {
+  #renderButtons(provider: ProviderItem): TemplateResult {
     const test = html`<button type="button" @click=${() => void this.#test(provider)}>${t('Test')}</button>`
     return html`<div class="actions">
       <button class="primary" aria-disabled=${this.#action.isBusy}>${t('Connect')}</button>
       ${provider.credential === 'api_key' ? test : nothing}</div>`
-  }
-
-  #renderMade(config: ModelConfig): TemplateResult {
-    return html`<section class="card empty good">${icon('check')}
-      <h2 tabindex="-1">${t('{name} is connected.', { name: config.name })}</h2>
-      <p>${t('Try it at once, or make a key for an app.')}</p>
-      <div class="actions"><a class="button primary" href="#/playground">${t('Open the playground')}</a>
-        <a class="button" href="#/keys">${t('Create a key')}</a>
-        <a class="button" href="#/configs/${config.id}">${t('Details')}</a></div></section>`
   }
 
   readonly #connected = (event: CustomEvent<{ session_id: string }>) => {
@@ -119,19 +136,19 @@ class ConnectView extends View {
     this.querySelector('form')?.requestSubmit()
   }
 
-  #submit(event: SubmitEvent, provider: Provider): void {
+  async #submit(event: SubmitEvent, provider: ProviderItem): Promise<void> {
     event.preventDefault()
-    if (provider.credential === 'device_code' && !this.#sessionId) {
-      void this.querySelector('token-broker-connect')?.start()
-      return
-    }
-    void this.#create(this.#fields(), provider)
+    const fields = this.#fields()
+    const isLogin = provider.credential === 'device_code' && this.#sessionId === undefined
+    if (isLogin && !(await this.#name.check(fields['name'] ?? ''))) return
+    if (isLogin) void this.querySelector('token-broker-connect')?.start()
+    else void this.#create(fields, provider)
   }
 
-  async #create(fields: Record<string, string>, provider: Provider): Promise<void> {
+  async #create(fields: Record<string, string>, provider: ProviderItem): Promise<void> {
     const { name, base_url, api_key, access_token } = fields
-    this.made = await this.#action.run(() =>
-      post<ModelConfig>('/api/models/configs', {
+    const config = await this.#action.run(() =>
+      post<ModelConfigItem>('/api/models/configs', {
         name,
         provider: provider.name,
         models: modelsOf(fields['models']).map((model_id) => ({ model_id })),
@@ -141,12 +158,26 @@ class ConnectView extends View {
         ...(this.#sessionId !== undefined && { oauth_session_id: this.#sessionId }),
       }),
     )
-    if (!this.made) return
+    if (config) await this.#try({ config, provider, diagnosis: undefined })
+  }
+
+  /** What was stored may be wrong, and says so here or with an app's first call. */
+  async #try(stored: Made): Promise<void> {
+    this.made = { ...stored, diagnosis: undefined }
+    const diagnosis = await this.#trial.run(() => diagnose(stored.config.id))
+    if (this.made?.config !== stored.config) return
+    const lacksModels =
+      diagnosis?.ok && stored.provider.serves_completions && stored.config.models.length === 0
+    // It works without them, too.
+    const config = lacksModels
+      ? await withListedModels(stored.config).catch(() => stored.config)
+      : stored.config
+    this.made = { ...stored, config, diagnosis }
     await this.updateComplete
     this.querySelector<HTMLElement>('.empty h2')?.focus()
   }
 
-  async #test(provider: Provider): Promise<void> {
+  async #test(provider: ProviderItem): Promise<void> {
     const { base_url, api_key, models } = this.#fields()
     const [model_id = provider.models[0]] = modelsOf(models)
     if (!this.querySelector('form')?.reportValidity()) return
@@ -155,7 +186,7 @@ class ConnectView extends View {
       return
     }
     this.tested = await this.#action.run(() =>
-      post<TestAnswer>('/api/models/configs/test-connection', {
+      post<ConnectionTestAnswer>('/api/models/configs/test-connection', {
         base_url: base_url || provider.base_url,
         api_key,
         model_id,
@@ -170,24 +201,29 @@ class ConnectView extends View {
   }
 }
 
-function renderChoice(providers: readonly Provider[]): TemplateResult {
-  const groups = Object.entries(KINDS)
-    .map(([kind, text]) => ({ text, members: providers.filter(({ credential }) => credential === kind) }))
+function renderHelp({ help_url, credential }: ProviderItem): TemplateResult | typeof nothing {
+  return help_url === null ? nothing : html`<p>${outwards(help_url, t(HELP[credential]))}</p>`
+}
+
+function renderChoice(providers: readonly ProviderItem[]): TemplateResult {
+  const ready = providers.filter(({ missing_lines }) => missing_lines === null)
+  const groups = Object.entries(KINDS).map(([kind, text]) => ({
+    text,
+    members: ready.filter(({ credential }) => credential === kind),
+  }))
+  const templates = {
+    text: 'Needs a file first' as const,
+    members: providers.filter(({ missing_lines }) => missing_lines !== null),
+  }
+  return html`${[...groups, templates]
     .filter(({ members }) => members.length > 0)
-  return html`${groups.map(
-    ({ text, members }) => html`<section><h2>${t(text)}</h2>
+    .map(
+      ({ text, members }) => html`<section><h2>${t(text)}</h2>
       <ul class="choices">${members.map(
         ({ name, label }) =>
           html`<li><a class="card" href="#/connect/${encodeURIComponent(name)}"><strong>${label}</strong>${icon('chevron')}</a></li>`,
       )}</ul></section>`,
-  )}`
-}
-
-export function modelsOf(text = ''): string[] {
-  return text
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '')
+    )}`
 }
 
 customElements.define('view-connect', ConnectView)

@@ -1,45 +1,60 @@
-/** Broker keys: make, see, revoke. */
+/** Broker keys: make, see, change, rotate, revoke. */
 import { html, nothing, type TemplateResult } from 'lit'
+import { keyed } from 'lit/directives/keyed.js'
 import { api, get } from '../api.ts'
 import { Action } from '../parts/action.ts'
 import '../parts/key-form.ts'
 import '../parts/new-key.ts'
+import type { ApiKeyItem, ApiKeyList, NewApiKey } from '../../admin/answers.ts'
+import type { ModelConfigPage } from '../../admin/config-answers.ts'
 import { Confirmation } from '../parts/dialog.ts'
+import { field, option } from '../parts/field.ts'
 import { icon } from '../parts/icons.ts'
 import { Loader } from '../parts/loader.ts'
-import { forgetKey, type OwnKey } from '../parts/own-keys.ts'
+import { forgetKey, rotateKey } from '../parts/own-keys.ts'
 import { paging } from '../parts/paging.ts'
 import { count, date, relative } from '../parts/time.ts'
 import { View } from '../parts/view.ts'
-import { t } from '../texts.ts'
-import type { ApiKey, ModelConfig, Page } from '../types.ts'
+import { type Text, t } from '../texts.ts'
 
 const PAGE_SIZE = 25
+const DAY_SECONDS = 86_400
+/** For how many seconds. */
+const OVERLAPS: readonly (readonly [number, Text])[] = [
+  [0, 'not at all'],
+  [3_600, 'an hour'],
+  [DAY_SECONDS, 'a day'],
+  [7 * DAY_SECONDS, 'a week'],
+]
 
 class KeysView extends View {
   static override properties = {
-    isCreating: { state: true },
+    form: { state: true },
+    until: { state: true },
+    rotated: { state: true },
     made: { state: true },
     page: { state: true },
     leaving: { state: true },
   }
-  declare protected isCreating: boolean
-  declare protected made: (ApiKey & OwnKey) | undefined
+  /** The key that is changed, or `new`; undefined: no form is open. */
+  declare protected form: ApiKeyItem | 'new' | undefined
+  /** Epoch ms to which the key works that was rotated. */
+  declare protected until: number | undefined
+  declare protected rotated: ApiKeyItem | undefined
+  declare protected made: (NewApiKey & { readonly model?: string | undefined }) | undefined
   declare protected page: number
-  declare protected leaving: ApiKey | undefined
+  declare protected leaving: ApiKeyItem | undefined
   readonly #action = new Action(this)
   readonly #revocation = new Confirmation()
-  readonly #keys = new Loader(this, async () =>
-    (await get<{ items: ApiKey[] }>('/api/keys')).items.toReversed(),
-  )
+  readonly #rotation = new Confirmation()
+  readonly #keys = new Loader(this, async () => (await get<ApiKeyList>('/api/keys')).items.toReversed())
   readonly #names = new Loader(this, async () => {
-    const { items } = await get<Page<ModelConfig>>('/api/models/configs?page_size=100')
+    const { items } = await get<ModelConfigPage>('/api/models/configs?page_size=100')
     return new Map(items.map(({ id, name }) => [id, name]))
   })
 
   constructor() {
     super()
-    this.isCreating = false
     this.page = 1
   }
 
@@ -51,25 +66,39 @@ class KeysView extends View {
   protected override render(): TemplateResult {
     return html`
       <div class="heading"><h1 tabindex="-1">${t('Keys')}</h1>
-        ${this.isCreating ? nothing : html`<button class="primary" @click=${this.#open}>${icon('plus')}${t('Create key')}</button>`}</div>
-      ${this.made ? html`<new-key .made=${this.made} @done=${() => this.#close()}></new-key>` : nothing}
-      ${this.isCreating ? html`<key-form @cancelled=${() => this.#close()} @made=${this.#show}></key-form>` : nothing}
+        ${this.form ? nothing : html`<button class="primary" @click=${() => this.#open('new')}>${icon('plus')}${t('Create key')}</button>`}</div>
+      ${this.made ? html`<new-key .made=${this.made} .until=${this.until} @done=${() => this.#close()}></new-key>` : nothing}
+      ${this.form ? this.#renderForm(this.form) : nothing}
       ${this.#action.renderProblem()}
       ${this.#keys.render((keys) => (keys.length === 0 ? this.#renderNone() : this.#renderKeys(keys)), 6)}
       ${this.#revocation.render(
         t('Revoke {name}?', { name: this.leaving?.name ?? '' }),
         t('Apps that use this key are refused within seconds. This cannot be undone.'),
         t('Revoke'),
+      )}
+      ${this.#rotation.render(
+        t('Rotate {name}?', { name: this.rotated?.name ?? '' }),
+        t('It gets a new key. The one that apps have now works on for the time you choose.'),
+        t('Rotate'),
+        html`<p>${field(t('The old key works for'), html`<select name="overlap">${OVERLAPS.map(([seconds, text]) => option(seconds, t(text), seconds === DAY_SECONDS))}</select>`)}</p>`,
       )}`
   }
 
+  #renderForm(form: ApiKeyItem | 'new'): TemplateResult {
+    const edited = form === 'new' ? undefined : form
+    return html`${keyed(
+      edited?.id,
+      html`<key-form .edited=${edited} @cancelled=${() => this.#close()} @changed=${() => this.#close()} @made=${this.#show}></key-form>`,
+    )}`
+  }
+
   #renderNone(): TemplateResult {
-    if (this.isCreating) return html``
+    if (this.form) return html``
     return html`<section class="card empty">${icon('key')}<h2>${t('No keys yet')}</h2>
       <p>${t('Every app gets a key of its own, for the accounts and models you choose.')}</p></section>`
   }
 
-  #renderKeys(keys: readonly ApiKey[]): TemplateResult {
+  #renderKeys(keys: readonly ApiKeyItem[]): TemplateResult {
     const shown = keys.slice((this.page - 1) * PAGE_SIZE, this.page * PAGE_SIZE)
     return html`<section class="card"><ul class="rows keys">${shown.map((key) => this.#renderKey(key))}</ul>
       ${paging(this.page, PAGE_SIZE, keys.length, (page) => {
@@ -77,24 +106,30 @@ class KeysView extends View {
       })}</section>`
   }
 
-  #renderKey(key: ApiKey): TemplateResult {
+  #renderKey(key: ApiKeyItem): TemplateResult {
     const isOver = key.expires_at !== null && key.expires_at <= Date.now()
     const limits = [
       this.#scopeOf(key),
       ...(key.models ? [key.models.join(', ')] : []),
       ...(key.requests_per_minute === null ? [] : [t('{n} a minute', { n: count(key.requests_per_minute) })]),
     ]
-    return html`<li><span class="who"><strong>${key.name}</strong><code>${key.prefix}…</code></span>
+    return html`<li><span class="who"><strong title=${key.name}>${key.name}</strong><code>${key.prefix}…</code></span>
       <span class="quiet wrap">${limits.join(' · ')}</span>
       <span class="quiet">${t('Created {time}', { time: date(key.created_at) })}${
         key.expires_at === null
           ? ''
           : ` · ${t(isOver ? 'Expired {time}' : 'Expires {time}', { time: relative(key.expires_at) })}`
-      }</span>
-      <button class="small" aria-label="${t('Revoke')}: ${key.name}" @click=${() => void this.#revoke(key)}>${t('Revoke')}</button></li>`
+      } · ${key.last_used_at === null ? t('Never used') : t('Used {time}', { time: relative(key.last_used_at) })}</span>
+      <span class="buttons">${this.#button(key, 'Change', () => this.#open(key))}
+        ${this.#button(key, 'Rotate', () => void this.#rotate(key))}
+        ${this.#button(key, 'Revoke', () => void this.#revoke(key))}</span></li>`
   }
 
-  #scopeOf({ model_config_ids: ids }: ApiKey): string {
+  #button({ name }: ApiKeyItem, text: Text, does: () => void): TemplateResult {
+    return html`<button class="small" aria-label="${t(text)}: ${name}" @click=${does}>${t(text)}</button>`
+  }
+
+  #scopeOf({ model_config_ids: ids }: ApiKeyItem): string {
     if (ids === null) return t('All accounts')
     const names = ids.map((id) => this.#names.value?.get(id))
     return names.length <= 3 && names.every((name) => name !== undefined)
@@ -102,24 +137,41 @@ class KeysView extends View {
       : t('{n} accounts', { n: ids.length })
   }
 
-  readonly #open = () => {
+  #open(form: ApiKeyItem | 'new'): void {
     this.made = undefined
-    this.isCreating = true
+    this.form = form
+    scrollTo(0, 0)
   }
 
-  readonly #show = ({ detail }: CustomEvent<ApiKey & OwnKey>) => {
-    this.isCreating = false
+  readonly #show = ({ detail }: CustomEvent<NewApiKey>) => {
+    this.form = undefined
     this.made = detail
+    this.until = undefined
     this.refresh()
   }
 
   #close(): void {
-    this.isCreating = false
+    this.form = undefined
     this.made = undefined
+    this.refresh()
     void this.updateComplete.then(() => this.querySelector<HTMLElement>('h1')?.focus())
   }
 
-  async #revoke(key: ApiKey): Promise<void> {
+  async #rotate(key: ApiKeyItem): Promise<void> {
+    this.rotated = key
+    await this.updateComplete
+    if (!(await this.#rotation.ask())) return
+    const overlap = Number(this.querySelector<HTMLSelectElement>('select[name=overlap]')?.value)
+    const made = await this.#action.run(() => rotateKey(key.id, overlap))
+    if (!made) return
+    this.form = undefined
+    this.made = { ...made, ...(made.models && { model: made.models[0] }) }
+    this.until = overlap === 0 ? undefined : Date.now() + overlap * 1000
+    this.refresh()
+    scrollTo(0, 0)
+  }
+
+  async #revoke(key: ApiKeyItem): Promise<void> {
     this.leaving = key
     await this.updateComplete
     if (!(await this.#revocation.ask())) return

@@ -1,6 +1,8 @@
-/** What needs a person, and how every config is. */
+/** Who needs a login, and how every config is. */
 import { html, nothing, type TemplateResult } from 'lit'
-import { get } from '../api.ts'
+import type { UsageAnswer, UsageRow } from '../../admin/answers.ts'
+import type { ModelConfigItem, ModelConfigPage } from '../../admin/config-answers.ts'
+import { get, troubleOfBroker } from '../api.ts'
 import { sparkline } from '../parts/chart.ts'
 import { icon } from '../parts/icons.ts'
 import { Loader } from '../parts/loader.ts'
@@ -10,7 +12,6 @@ import { count, percent, relative } from '../parts/time.ts'
 import { hourlyBars, lastDay, sumOf, type UsageTotals } from '../parts/usage-rows.ts'
 import { View } from '../parts/view.ts'
 import { type Text, t } from '../texts.ts'
-import type { ModelConfig, Page, UsageRow } from '../types.ts'
 
 const PAGE_SIZE = 20
 const SHOWN_URGENT = 5
@@ -18,13 +19,13 @@ const TYPING_MS = 250
 
 const FILTERS = {
   all: ['All', ''],
-  attention: ['Needs a person', '&state=reauth_required,missing&is_active=true'],
+  attention: ['Login needed', '&state=reauth_required,missing&is_active=true'],
   active: ['Enabled', '&is_active=true'],
   disabled: ['Disabled', '&is_active=false'],
 } as const satisfies Record<string, readonly [Text, string]>
 
 interface Listing {
-  readonly configs: Page<ModelConfig>
+  readonly configs: ModelConfigPage
   readonly usage: ReadonlyMap<string, readonly UsageRow[]>
 }
 
@@ -35,13 +36,12 @@ class Overview extends View {
   #query = ''
   #typing: ReturnType<typeof setTimeout> | undefined
   readonly #urgent = new Loader(this, () =>
-    get<Page<ModelConfig>>(`/api/models/configs?page_size=${SHOWN_URGENT}${FILTERS.attention[1]}`),
+    get<ModelConfigPage>(`/api/models/configs?page_size=${SHOWN_URGENT}${FILTERS.attention[1]}`),
   )
-  readonly #all = new Loader(this, () => get<Page<ModelConfig>>('/api/models/configs?page_size=1'))
-  readonly #usage = new Loader(this, () =>
-    get<{ items: UsageRow[] }>(`/api/usage?group_by=hour&from=${lastDay()}`),
-  )
+  readonly #all = new Loader(this, () => get<ModelConfigPage>('/api/models/configs?page_size=1'))
+  readonly #usage = new Loader(this, () => get<UsageAnswer>(`/api/usage?group_by=hour&from=${lastDay()}`))
   readonly #list = new Loader(this, () => this.#loadList())
+  readonly #trouble = new Loader(this, async () => ({ what: await troubleOfBroker() }))
 
   constructor() {
     super()
@@ -50,7 +50,7 @@ class Overview extends View {
   }
 
   protected override refresh(): void {
-    for (const loader of [this.#urgent, this.#all, this.#usage, this.#list]) void loader.load()
+    for (const loader of [this.#urgent, this.#all, this.#usage, this.#list, this.#trouble]) void loader.load()
   }
 
   protected override render(): TemplateResult {
@@ -85,13 +85,16 @@ class Overview extends View {
       </section>`
   }
 
-  #renderUrgent({ total, items }: Page<ModelConfig>): TemplateResult {
-    if (total === 0)
-      return html`<p class="note good">${icon('check')}${t('Everything is connected. Nothing needs you.')}</p>`
+  #renderUrgent({ total, items }: ModelConfigPage): TemplateResult {
+    const trouble = this.#trouble.value?.what
+    if (trouble !== undefined) return renderTrouble(trouble)
+    if (total === 0) return html`<p class="note good">${icon('check')}${t('Nothing needs you.')}</p>`
     return html`<section class="card urgent" aria-labelledby="urgent-title">
-      <h2 id="urgent-title">${icon('alert')}${t('{n} accounts need a person', { n: count(total) })}</h2>
+      <h2 id="urgent-title">${icon('alert')}${t('{n} accounts need a login', { n: count(total) })}</h2>
       <ul class="rows">${items.map(
-        (config) => html`<li><div><a class="name" href="#/configs/${config.id}">${config.name}</a>
+        (
+          config,
+        ) => html`<li><div><a class="name" href="#/configs/${config.id}" title=${config.name}>${config.name}</a>
             <span class="quiet">${config.provider} · ${t(shownState(config).text)}</span></div>
           <a class="button small primary" href="#/configs/${config.id}/login" aria-label="${actionText(config)}: ${config.name}">${actionText(config)}</a></li>`,
       )}</ul>
@@ -117,10 +120,10 @@ class Overview extends View {
       ${paging(this.page, PAGE_SIZE, configs.total, (page) => this.#go(page))}`
   }
 
-  #renderRow(config: ModelConfig, rows: readonly UsageRow[]): TemplateResult {
+  #renderRow(config: ModelConfigItem, rows: readonly UsageRow[]): TemplateResult {
     const { refreshed_at } = config.credential
     return html`<li><a class="row" href="#/configs/${config.id}">
-      <span class="who"><strong>${config.name}</strong><span class="quiet">${config.provider}</span></span>
+      <span class="who"><strong title=${config.name}>${config.name}</strong><span class="quiet">${config.provider}</span></span>
       <span>${stateBadge(config)}</span>
       <span>${expiryBar(config)}</span>
       <span class="quiet refreshed">${refreshed_at === null ? '' : t('Refreshed {time}', { time: relative(refreshed_at) })}</span>
@@ -130,13 +133,13 @@ class Overview extends View {
 
   async #loadList(): Promise<Listing> {
     const query = this.#query === '' ? '' : `&q=${encodeURIComponent(this.#query)}`
-    const configs = await get<Page<ModelConfig>>(
-      `/api/models/configs?page=${this.page}&page_size=${PAGE_SIZE}${query}${FILTERS[this.filter][1]}`,
+    const configs = await get<ModelConfigPage>(
+      `/api/models/configs?sort=-created_at&page=${this.page}&page_size=${PAGE_SIZE}${query}${FILTERS[this.filter][1]}`,
     )
     const usage = new Map<string, UsageRow[]>()
     if (configs.items.length > 0) {
       const ids = configs.items.map(({ id }) => id).join(',')
-      const { items } = await get<{ items: UsageRow[] }>(
+      const { items } = await get<UsageAnswer>(
         `/api/usage?group_by=config&per=hour&from=${lastDay()}&config_id=${ids}`,
       )
       for (const row of items) usage.set(row.group, [...(usage.get(row.group) ?? []), row])
@@ -163,7 +166,20 @@ class Overview extends View {
   }
 }
 
-function actionText({ credential: { next_action } }: ModelConfig): string {
+/** As `/health/ready` names it. */
+const TROUBLES: readonly Text[] = [
+  'the database does not answer',
+  'the database cannot be written',
+  'the journal cannot be written',
+  'TOKEN_ENCRYPTION_KEY does not open the database',
+]
+
+function renderTrouble(trouble: string): TemplateResult {
+  const known = TROUBLES.find((text) => text === trouble)
+  return html`<p class="note bad" role="alert">${icon('alert')}${t('The broker cannot do its work: {problem}', { problem: known ? t(known) : trouble })}</p>`
+}
+
+function actionText({ credential: { next_action } }: ModelConfigItem): string {
   if (next_action === 'set_api_key') return t('Enter the key')
   return next_action === 'restore_provider' ? t('Look') : t('Log in again')
 }

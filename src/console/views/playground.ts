@@ -1,5 +1,6 @@
 /** A conversation with a model through the broker. */
 import { html, nothing, type TemplateResult } from 'lit'
+import type { ModelConfigPage } from '../../admin/config-answers.ts'
 import { get } from '../api.ts'
 import { answerTool, type ChatFacts, type Message, streamChat } from '../parts/chat.ts'
 import { choice, field, option } from '../parts/field.ts'
@@ -8,8 +9,8 @@ import { Loader } from '../parts/loader.ts'
 import { ownKeys, temporaryKey } from '../parts/own-keys.ts'
 import { count } from '../parts/time.ts'
 import { View } from '../parts/view.ts'
+import { addressOf } from '../root.ts'
 import { t } from '../texts.ts'
-import type { ModelConfig, Page } from '../types.ts'
 
 /** Where there is room, the options stand open beside the conversation. */
 const WIDE = matchMedia('(min-width: 62rem)')
@@ -158,7 +159,7 @@ class Playground extends View {
 
   /** What accounts list; where none lists anything, the endpoint is asked, once: that is a call, and counted. */
   async #loadModels(): Promise<string[]> {
-    const { items } = await get<Page<ModelConfig>>('/api/models/configs?page_size=100&is_active=true')
+    const { items } = await get<ModelConfigPage>('/api/models/configs?page_size=100&is_active=true')
     const healthy = items.filter(({ credential }) => credential.next_action === 'none')
     const listed = (healthy.length > 0 ? healthy : items).flatMap(({ name, models }) =>
       models.map(({ model_id }) => `${name}/${model_id}`),
@@ -204,7 +205,7 @@ class Playground extends View {
 
 async function listedByEndpoint(): Promise<string[]> {
   const { key } = await temporaryKey()
-  const response = await fetch('/v1/models', { headers: { authorization: `Bearer ${key}` } })
+  const response = await fetch(addressOf('/v1/models'), { headers: { authorization: `Bearer ${key}` } })
   const { data = [] } = (await response.json()) as { data?: { id: string }[] }
   return data.length > 0 ? data.map(({ id }) => id) : ['']
 }

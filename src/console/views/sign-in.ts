@@ -1,6 +1,6 @@
 /** The admin token, once. */
 import { html, type TemplateResult } from 'lit'
-import { signIn } from '../api.ts'
+import { ApiError, signIn } from '../api.ts'
 import { Action } from '../parts/action.ts'
 import { View } from '../parts/view.ts'
 import { t } from '../texts.ts'
@@ -27,12 +27,18 @@ class SignIn extends View {
     event.preventDefault()
     const token = String(new FormData(event.target as HTMLFormElement).get('token')).trim()
     const isIn = await this.#action.run(async () => {
-      await signIn(token)
+      await signIn(token).catch(inWords)
       return true
     })
     if (isIn) this.dispatchEvent(new Event('signed-in'))
     else this.querySelector<HTMLInputElement>('[name=token]')?.select()
   }
+}
+
+/** The API tells programs to send the token, which whoever sits here just did. */
+function inWords(error: unknown): never {
+  if (!(error instanceof ApiError) || error.code !== 'admin_token_required') throw error
+  throw new ApiError(error.code, error.status, t('That is not the admin token.'))
 }
 
 customElements.define('view-sign-in', SignIn)

@@ -1,5 +1,6 @@
 /** What was used: by day, model, key and account. */
 import { html, type TemplateResult } from 'lit'
+import type { UsageAnswer, UsageRow } from '../../admin/answers.ts'
 import { get } from '../api.ts'
 import { chart, meter } from '../parts/chart.ts'
 import { option } from '../parts/field.ts'
@@ -9,7 +10,6 @@ import { count, percent } from '../parts/time.ts'
 import { dailyBars, hourlyBars, lastDay, requestsOf, sumOf, tokensOf } from '../parts/usage-rows.ts'
 import { View } from '../parts/view.ts'
 import { type Text, t } from '../texts.ts'
-import type { UsageRow } from '../types.ts'
 
 const SPANS = [1, 7, 30, 90] as const
 const GROUPS = ['model', 'key', 'config'] as const
@@ -74,7 +74,7 @@ class UsageView extends View {
     const from = isDay ? String(lastDay()) : (days[0] ?? '')
     const query = `from=${from}&utc_offset=${-new Date().getTimezoneOffset()}`
     const rows = async (group: string) =>
-      (await get<{ items: UsageRow[] }>(`/api/usage?group_by=${group}&${query}`)).items
+      (await get<UsageAnswer>(`/api/usage?group_by=${group}&${query}`)).items
     const [byTime, model, key, config] = await Promise.all([
       rows(isDay ? 'hour' : 'day'),
       ...GROUPS.map(rows),

@@ -1,12 +1,13 @@
 /**
- * Tokens in the OAuth columns of `model_configs`, sealed: what the server uses, always (seed 002).
+ * Tokens in the OAuth columns of `model_configs`, sealed: what the server uses, always (docs/conformance.md).
  *
  * Twins: the same columns and the same compare-and-set on either database.
  */
-import type { Provider } from '../../base/provider.ts'
+import type { Provider } from '../../provider/provider.ts'
 import type { Database } from '../../storage/database.ts'
 import type { KeyRing } from '../../vault/key-ring.ts'
 import { CredentialStore } from '../credential-store.ts'
+import type { RowSeals } from '../row-seals.ts'
 
 export class MySQLTokenPersistence extends CredentialStore {}
 
@@ -14,9 +15,10 @@ export class SQLiteTokenPersistence extends CredentialStore {}
 
 export function openTokenPersistence(
   database: Database,
-  keys: KeyRing,
+  keyRing: KeyRing,
+  seals: RowSeals,
   providers: ReadonlyMap<string, Provider>,
 ): CredentialStore {
   const Twin = database.kind === 'mysql' ? MySQLTokenPersistence : SQLiteTokenPersistence
-  return new Twin(database, keys, providers)
+  return new Twin(database, keyRing, seals, providers)
 }

@@ -1,5 +1,5 @@
 /**
- * Tokens in a JSON file, for the command line and for scripts; the server never touches it (seed 002).
+ * Tokens in a JSON file, for the command line and for scripts; the server never touches it.
  *
  * Written whole to a neighbour and renamed over, 0600, so that a reader sees the old or the new file. `exclusively`
  * keeps two processes from spending one refresh token.
@@ -8,17 +8,24 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { isToken, normalizeTokenType, type TokenSet } from '../../oauth/token-response.ts'
+import { numberOf } from '../../oauth/answer-body.ts'
+import {
+  isRefreshToken,
+  isToken,
+  lifeOfGiven,
+  normalizeTokenType,
+  type TokenSet,
+} from '../../oauth/token-response.ts'
 import { withFileLock } from '../../storage/file-lock.ts'
-import type { Persistence } from './persistence.ts'
 
-export class TokenPersistence implements Persistence {
+export class TokenPersistence {
   readonly file: string
 
   constructor(file: string = defaultFile('qwen')) {
     this.file = file
   }
 
+  /** Undefined while there is no login. */
   async load(): Promise<TokenSet | undefined> {
     let text: string
     try {
@@ -54,7 +61,7 @@ export class TokenPersistence implements Persistence {
   }
 }
 
-/** `~/.one_dragon_alpha/qwen_oauth_creds.json` (interface.md §8); other providers beside it. */
+/** `~/.one_dragon_alpha/qwen_oauth_creds.json` (docs/api.md, Command line); other providers beside it. */
 export function defaultFile(provider: string): string {
   return join(homedir(), '.one_dragon_alpha', `${provider}_oauth_creds.json`)
 }
@@ -64,22 +71,28 @@ export function defaultFile(provider: string): string {
  * @throws SyntaxError if it is neither
  */
 export function parseTokenFile(text: string): TokenSet {
-  const file = JSON.parse(text) as Record<string, unknown>
+  const file = JSON.parse(text.replace(/^\ufeff/, '')) as Record<string, unknown>
   if (typeof file !== 'object' || file === null || !isToken(file['access_token'])) {
     throw new SyntaxError('no access_token in the file')
   }
   const refreshToken = file['refresh_token']
   const expiresAt = file['expires_at'] ?? file['expiry_date']
   const refreshedAt = file['refreshed_at']
-  const resourceUrl = file['resource_url']
+  const { resource_url: resourceUrl, checked_at: checkedAt } = file
   return {
     accessToken: file['access_token'],
-    refreshToken: isToken(refreshToken) ? refreshToken : undefined,
+    refreshToken: isRefreshToken(refreshToken) ? refreshToken : undefined,
     tokenType: normalizeTokenType(file['token_type']),
     scope: typeof file['scope'] === 'string' ? file['scope'] : undefined,
-    expiresAt: typeof expiresAt === 'number' ? expiresAt : undefined,
-    receivedAt: typeof refreshedAt === 'number' ? refreshedAt : undefined,
-    metadata: typeof resourceUrl === 'string' ? { resource_url: resourceUrl } : {},
+    ...lifeOfGiven(
+      file['access_token'],
+      numberOf(expiresAt),
+      typeof refreshedAt === 'number' ? refreshedAt : undefined,
+    ),
+    metadata: {
+      ...(typeof resourceUrl === 'string' && { resource_url: resourceUrl }),
+      ...(typeof checkedAt === 'number' && { checked_at: checkedAt }),
+    },
   }
 }
 
@@ -92,5 +105,6 @@ function toFile(tokens: TokenSet): Record<string, unknown> {
     expires_at: tokens.expiresAt,
     refreshed_at: tokens.receivedAt,
     resource_url: tokens.metadata['resource_url'],
+    checked_at: tokens.metadata['checked_at'],
   }
 }

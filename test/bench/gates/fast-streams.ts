@@ -5,7 +5,7 @@
  * can be read together, every chunk costs its full price, and most of that is the kernel's: this is noted beside.
  */
 import type { Findings, Gate, Lab } from '../lab.ts'
-import { bareProxy, broker, direct, nginxProxy, type Peer } from '../peers.ts'
+import { bareProxy, before, broker, direct, nginxProxy, type Peer } from '../peers.ts'
 import { startScript } from '../processes.ts'
 import { inRounds, type Rounds, ratioRow } from '../rounds.ts'
 import type { SseResult } from '../scripts/sse-client.ts'
@@ -32,6 +32,9 @@ export const fastStreams: Gate = {
       rows: [
         ratioRow('chunks/s, times bare http-proxy', speeds('broker'), speeds('http-proxy'), { least: LEAST }),
         ratioRow('first chunk, times bare http-proxy', firsts('broker'), firsts('http-proxy'), { most: 1 }),
+        ...(lab.before === undefined
+          ? []
+          : [ratioRow('chunks/s, times before', speeds('broker'), speeds('before'), { least: 0.98 })]),
         // Reading throws at the first stream that differs by a byte.
         { what: 'streams that are not byte-exact', figure: '0', required: '0', reached: true },
       ],
@@ -76,6 +79,7 @@ async function peersOf(lab: Lab, upstream: string): Promise<Peer[]> {
     ...(lab.hasNginx ? [await nginxProxy(lab, upstream)] : []),
     await broker(lab, upstream),
     await bareProxy(upstream),
+    ...(await before(lab, upstream)),
   ]
 }
 

@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { residentBytes } from '../../support/resident-bytes.ts'
-import { plainProvider, startBroker } from '../broker.ts'
+import { connect, plainProvider, startBroker } from '../broker.ts'
 import { type Findings, type Gate, type Lab, PeerFailed } from '../lab.ts'
 
 const BYTES = 2 ** 30
@@ -31,7 +31,7 @@ export const largeBodies: Gate = {
     await once(upstream, 'listening')
     const { port } = upstream.address() as AddressInfo
     const running = await startBroker(lab, { providers: plainProvider(`http://127.0.0.1:${port}`) })
-    const key = await running.connect('bench')
+    const key = await connect(running, 'bench')
     const resident = () => residentBytes(running.pid) / MIB
     const idle = resident()
     let peak = idle

@@ -3,8 +3,7 @@
  *
  * Processes of one program differ by more than the gate allows, from start to start: each round has new ones.
  */
-import { join } from 'node:path'
-import { ADMIN_TOKEN, plainProvider, startBroker } from '../broker.ts'
+import { plainProvider, startBroker } from '../broker.ts'
 import { coldLookUps, isIndexed } from '../cold-look-up.ts'
 import { type FilledDatabase, fillDatabase } from '../fill-database.ts'
 import type { Findings, Gate, Lab, Row } from '../lab.ts'
@@ -70,16 +69,16 @@ export const manyConfigs: Gate = {
 async function withBroker<Result>(
   lab: Lab,
   providers: Record<string, object>,
-  { dataDir, keys, name }: Subject,
+  { env, keys, name }: Subject,
   measure: (peer: Peer) => Promise<Result>,
 ): Promise<Result> {
-  const running = await startBroker(lab, { providers, dataDir })
+  const running = await startBroker(lab, { providers, env: { DATA_DIR: env['DATA_DIR'] } })
   try {
     const peer = { ...brokerPeer(running, keys[0] ?? ''), name }
     await verify(peer)
     return await measure(peer)
   } finally {
-    await running.stop()
+    await running.terminate('SIGINT')
   }
 }
 
@@ -104,8 +103,7 @@ async function measureCold(peer: Peer, { keys }: Subject): Promise<number[]> {
   return times
 }
 
-async function coldRow({ dataDir, keys, size }: Subject): Promise<Row> {
-  const env = { DATA_DIR: dataDir, ADMIN_TOKEN, CONFIG_FILE: join(dataDir, 'bench.yaml') }
+async function coldRow({ env, keys, size }: Subject): Promise<Row> {
   const lookUps = await coldLookUps(env, keys.at(-1) ?? '')
   return {
     what: `queries of a cold look-up among ${size}`,

@@ -2,7 +2,7 @@
  * P5: a thousand streams that are open for long, and what each costs in memory.
  */
 import { residentBytes } from '../../support/resident-bytes.ts'
-import { plainProvider, startBroker } from '../broker.ts'
+import { connect, plainProvider, startBroker } from '../broker.ts'
 import type { Findings, Gate, Lab, Row } from '../lab.ts'
 import { brokerPeer } from '../peers.ts'
 import { readStreams } from '../sse-load.ts'
@@ -21,7 +21,7 @@ export const slowStreams: Gate = {
   title: `${STREAMS} open SSE streams, one chunk a second`,
   async run(lab: Lab): Promise<Findings> {
     const running = await startBroker(lab, { providers: plainProvider(await startSseUpstream()) })
-    const peer = brokerPeer(running, await running.connect('bench'))
+    const peer = brokerPeer(running, await connect(running, 'bench'))
     await readStreams(peer, { streams: 1, chunks: 1, pauseMs: 1, passes: 1 })
     await new Promise((resolve) => setTimeout(resolve, IDLE_MS))
     const resident = () => residentBytes(running.pid) / 1024

@@ -2,7 +2,7 @@
  * P8: from spawn to `/health/ready` on a SQLite file that exists already, and what an idle process weighs.
  */
 import { residentBytes } from '../../support/resident-bytes.ts'
-import { plainProvider, startBroker } from '../broker.ts'
+import { connect, plainProvider, startBroker } from '../broker.ts'
 import type { Findings, Gate, Lab, Row } from '../lab.ts'
 import { median } from '../statistics.ts'
 
@@ -18,17 +18,17 @@ export const startUp: Gate = {
   async run(lab: Lab): Promise<Findings> {
     const providers = plainProvider(NO_UPSTREAM)
     const first = await startBroker(lab, { providers })
-    await first.connect('bench')
+    await connect(first, 'bench')
     await new Promise((resolve) => setTimeout(resolve, IDLE_MS)) // until the sandbox has enrolled itself
-    await first.stop()
+    await first.terminate('SIGINT')
     const ready: number[] = []
     const idle: number[] = []
     for (let round = 1; round <= lab.rounds; round += 1) {
-      const running = await startBroker(lab, { providers, dataDir: first.dataDir })
+      const running = await startBroker(lab, { providers, env: { DATA_DIR: first.dataDir } })
       ready.push(running.readyMs)
       await new Promise((resolve) => setTimeout(resolve, IDLE_MS))
       idle.push(residentBytes(running.pid))
-      await running.stop()
+      await running.terminate('SIGINT')
       lab.say(
         `P8 round ${round} of ${lab.rounds}: ${running.readyMs.toFixed(0)} ms, ${megabytes(idle.at(-1) ?? 0)}`,
       )

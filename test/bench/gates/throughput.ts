@@ -2,9 +2,9 @@
  * P1: calls a second of 1 kB each, 32 connections, one process; the full path at default settings.
  */
 import type { Findings, Gate, Lab } from '../lab.ts'
-import { CONNECTIONS, type LoadResult, load } from '../load.ts'
-import { bareProxy, bareRelay, broker, direct, nginxProxy, portkey, verify } from '../peers.ts'
-import { inRounds, type Rounds, ratioRow } from '../rounds.ts'
+import { CONNECTIONS, type LoadResult, throughputs } from '../load.ts'
+import { bareProxy, bareRelay, before, broker, direct, nginxProxy, portkey } from '../peers.ts'
+import { type Rounds, ratioRow } from '../rounds.ts'
 import { median } from '../statistics.ts'
 import { startStaticUpstream } from '../upstreams.ts'
 
@@ -18,27 +18,19 @@ export const throughput: Gate = {
       ...(lab.hasNginx ? [await nginxProxy(lab, upstream)] : []),
       await broker(lab, upstream),
       await bareProxy(upstream),
-      await bareRelay(upstream),
-      await portkey(lab, upstream),
+      ...(lab.before === undefined
+        ? [await bareRelay(upstream), await portkey(lab, upstream)]
+        : await before(lab, upstream)),
     ]
-    for (const peer of peers) {
-      await verify(peer)
-      lab.say(`P1 warming up ${peer.name}`)
-      await load(lab, peer, 2 * lab.seconds)
-    }
-    const rounds = await inRounds(
-      lab,
-      'P1',
-      peers,
-      (peer) => load(lab, peer, lab.seconds),
-      ({ perSecond }) => `${Math.round(perSecond)}/s`,
-    )
+    const rounds = await throughputs(lab, 'P1', peers)
     const speeds = (name: string) => rounds.all(name, ({ perSecond }) => perSecond)
     const ours = speeds('broker')
     return {
       rows: [
         ratioRow('calls/s, times bare http-proxy', ours, speeds('http-proxy'), { least: 2 }),
-        ratioRow('calls/s, times Portkey', ours, speeds('portkey'), { least: 15 }),
+        ...(lab.before === undefined
+          ? [ratioRow('calls/s, times Portkey', ours, speeds('portkey'), { least: 15 })]
+          : [ratioRow('calls/s, times before', ours, speeds('before'), { least: 0.98 })]),
         ratioRow('calls/s, times nginx', ours, speeds('nginx'), { least: 0.25 }),
       ],
       notes: rounds.names().map((name) => describe(rounds, name)),

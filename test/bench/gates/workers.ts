@@ -2,13 +2,13 @@
  * P7: `WORKERS=2` against one process, and one refresh per rotation over all workers.
  */
 import { availableParallelism } from 'node:os'
-import { plainProvider, startBroker } from '../broker.ts'
+import { childrenOf } from '../../support/processes.ts'
+import { connect, plainProvider, startBroker } from '../broker.ts'
 import type { Findings, Gate, Lab, Row } from '../lab.ts'
-import { load, openLoad } from '../load.ts'
-import { brokerPeer, type Peer, verify } from '../peers.ts'
-import { childrenOf } from '../processes.ts'
+import { openLoad, throughputs } from '../load.ts'
+import { brokerPeer, type Peer } from '../peers.ts'
 import { ROTATION_SECONDS, startRotation } from '../rotation.ts'
-import { inRounds, ratioRow } from '../rounds.ts'
+import { ratioRow } from '../rounds.ts'
 import { startStaticUpstream } from '../upstreams.ts'
 
 const WORKERS = 2
@@ -48,19 +48,9 @@ async function speedRow(lab: Lab): Promise<Row> {
   for (const count of [1, WORKERS]) {
     const env = { WORKERS: String(count) }
     const running = await startBroker(lab, { providers: plainProvider(upstream), env })
-    peers.push({ ...brokerPeer(running, await running.connect('bench')), name: `WORKERS=${count}` })
+    peers.push({ ...brokerPeer(running, await connect(running, 'bench')), name: `WORKERS=${count}` })
   }
-  for (const peer of peers) {
-    await verify(peer)
-    await load(lab, peer, 2 * lab.seconds)
-  }
-  const rounds = await inRounds(
-    lab,
-    'P7',
-    peers,
-    (peer) => load(lab, peer, lab.seconds),
-    ({ perSecond }) => `${Math.round(perSecond)}/s`,
-  )
+  const rounds = await throughputs(lab, 'P7', peers)
   const [one, many] = peers.map(({ name }) => rounds.all(name, ({ perSecond }) => perSecond))
   return ratioRow(row.what, many ?? [], one ?? [], { least: LEAST })
 }

@@ -8,8 +8,8 @@ import { type Broker, startBroker } from '../broker.ts'
 import type { Gate, Lab } from '../lab.ts'
 import { type Call, callOnce, failuresOf, isFailed, slowest } from '../load.ts'
 import {
-  type ConnectedWithKey,
   connect,
+  type LoggedInWithKey,
   openSandbox,
   openSchema,
   type Schema,
@@ -17,7 +17,7 @@ import {
 } from '../stage.ts'
 
 const MINUTE_MS = 60_000
-/** Long enough for all brokers to be refreshing at once, if they would. */
+/** From the last call on: long enough for all brokers to be refreshing at once, if they would. */
 const GRANT_MS = 250
 const CLOCKS_MS = [0, 10 * MINUTE_MS, -10 * MINUTE_MS]
 
@@ -31,7 +31,7 @@ interface Scene {
   readonly brokers: readonly Broker[]
   readonly sandbox: Sandbox
   readonly schema: Schema
-  readonly config: ConnectedWithKey
+  readonly config: LoggedInWithKey
 }
 
 interface Round {
@@ -88,22 +88,23 @@ async function play(
   ending: Ending,
   callers: number,
 ): Promise<Round> {
-  // `expires_at` is moved in the row; brokers that are asked whether they are ready see that it changed.
+  const before = sandbox.counts.refreshRequests
+  // Sweepers may be the first to find it due; no answer comes before the callers have come.
+  const haveCome = Promise.withResolvers<void>()
+  for (const { grants } of brokers) grants.onRequest = () => haveCome.promise
+  if (ending === 'ended' || ending === 'refused') await sandbox.revokeAccessTokens()
+  // `expires_at` is moved in the row; brokers hear of it within a second.
   if (ending === 'refused') {
     await schema.rows.write([config.id], { oauth_expires_at: Date.now() + 60 * MINUTE_MS })
   } else {
     const expiresAt = Date.now() + EXPIRES_IN_MS[ending]
     await schema.rows.write([config.id], { oauth_expires_at: expiresAt, oauth_refreshed_at: null })
   }
-  if (ending === 'ended' || ending === 'refused') await sandbox.revokeAccessTokens()
-  sandbox.faults.clear()
-  sandbox.faults.next('refresh', { delayMs: GRANT_MS })
-  await Promise.all(brokers.map((broker) => broker.isReady()))
-  const before = sandbox.counts.refreshRequests
-  const calls = await Promise.all(
-    brokers.flatMap((broker) =>
-      Array.from({ length: callers }, () => callOnce(() => broker.complete(config.key))),
-    ),
+  await Promise.all(brokers.map((broker) => broker.hears()))
+  const calls = brokers.flatMap((broker) =>
+    Array.from({ length: callers }, () => callOnce(() => broker.complete(config.key))),
   )
-  return { ending, calls, grants: sandbox.counts.refreshRequests - before }
+  setTimeout(haveCome.resolve, GRANT_MS)
+  const answered = await Promise.all(calls)
+  return { ending, calls: answered, grants: sandbox.counts.refreshRequests - before }
 }

@@ -15,8 +15,8 @@ import type { Grant } from '../grants.ts'
 import type { Gate, Lab } from '../lab.ts'
 import { callOnce, isFailed } from '../load.ts'
 import {
-  type ConnectedWithKey,
   connect,
+  type LoggedInWithKey,
   openSandbox,
   openSchema,
   type Schema,
@@ -57,7 +57,7 @@ interface Lane {
 }
 
 interface Outcome {
-  readonly config: ConnectedWithKey
+  readonly config: LoggedInWithKey
   readonly fate: Fate
   readonly isServed: boolean
 }
@@ -122,7 +122,7 @@ async function killOnce({ lab, schema, sandbox }: Scene, lane: Lane): Promise<Ou
   const reached = stageReached(lane, lab.random.pick(STAGES))
   const killAfterMs = lab.random.between(0, LATEST_MS)
   const asked = configs.map(({ id }) =>
-    broker.admin('POST', `models/configs/${id}/refresh`).catch(() => undefined),
+    broker.admin('POST', `/api/models/configs/${id}/refresh`).catch(() => undefined),
   )
   await reached
   await sleep(killAfterMs)
@@ -184,7 +184,7 @@ async function useOnceMore(
   let broken = 0
   for (const { config } of alive) {
     const { oauth_version: before } = await schema.rows.read(config.id)
-    await broker.admin('POST', `models/configs/${config.id}/refresh`)
+    await broker.admin('POST', `/api/models/configs/${config.id}/refresh`)
     const renewed = await schema.rows.until(config.id, (row) => row.oauth_version > before, RENEWAL_MS)
     if (renewed === undefined || !(await schema.rows.holdsNewest(config.id, config.login))) broken += 1
   }

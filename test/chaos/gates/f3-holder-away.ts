@@ -5,15 +5,16 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sandbox } from '../../../src/sandbox/sandbox.ts'
+import { must } from '../../support/broker.ts'
 import { type Broker, startBroker } from '../broker.ts'
+import { isOf } from '../grants.ts'
 import type { Gate, Row } from '../lab.ts'
 import { type Call, failuresOf, isFailed, Load } from '../load.ts'
 import {
-  type ConnectedWithKey,
   connect,
+  type LoggedInWithKey,
   type Login,
   logIn,
-  must,
   openSandbox,
   openSchema,
   type Schema,
@@ -29,8 +30,9 @@ const BUSY_MARGIN_MS = 5_000
 const STILL_VALID_MS = 250_000
 const CALLS_PER_SECOND = 5
 const SETTLE_MS = 5_000
-const CLAIM_MS = 1_000
-const TRIES = 5
+const CLAIM_MS = 5_000
+/** Its own sweeper looks every few seconds, should its caller find the lease taken. */
+const TAKEN_WITHIN_MS = 30_000
 
 interface Scene {
   readonly schema: Schema
@@ -42,7 +44,7 @@ interface Scene {
 interface Case {
   readonly name: string
   /** Readies the holder's surroundings; `held` is to be called when it has the lease and is away. */
-  arrange(holder: Broker, config: ConnectedWithKey, held: () => void, sandbox: Sandbox): void
+  arrange(holder: Broker, config: LoggedInWithKey, held: () => void, sandbox: Sandbox): void
   comeBack(holder: Broker): void
   /** A holder that never sent leaves the refresh token unspent: at the token's end the keeper uses it. */
   readonly hasSent: boolean
@@ -52,10 +54,15 @@ interface Case {
   readonly isRenewed?: boolean
 }
 
-const isClaim = (chunk: Buffer, { id }: ConnectedWithKey) =>
+const isClaim = (chunk: Buffer, { id }: LoggedInWithKey) =>
   chunk.includes("set `oauth_state` = 'refreshing'") && chunk.includes(id)
 const stop = (holder: Broker) => holder.signal('SIGSTOP')
 const wake = (holder: Broker) => holder.signal('SIGCONT')
+/** It knows key, config and token: what it is to serve without the database. */
+async function cutOff(holder: Broker, { key }: LoggedInWithKey): Promise<void> {
+  await must(holder.complete(key))
+  holder.database.drop()
+}
 
 const CASES: readonly Case[] = [
   {
@@ -76,9 +83,10 @@ const CASES: readonly Case[] = [
   },
   {
     name: 'paused after it sent',
-    arrange(holder, _config, held, sandbox) {
+    arrange(holder, { login }, held, sandbox) {
       sandbox.faults.next('refresh', { delayMs: 1_000 })
-      holder.grants.onRequest = () => {
+      holder.grants.onRequest = (grant) => {
+        if (!isOf(grant, login)) return
         holder.grants.onRequest = undefined
         stop(holder)
         held()
@@ -90,10 +98,10 @@ const CASES: readonly Case[] = [
   },
   {
     name: 'paused between update and commit',
-    arrange(holder, _config, held) {
+    arrange(holder, { id }, held) {
       holder.database.tap = {
         toServer(chunk) {
-          if (!chunk.includes('insert into `audit_events`')) return
+          if (!chunk.includes('insert into `audit_events`') || !chunk.includes(id)) return
           holder.database.tap = {}
           stop(holder)
           held()
@@ -112,10 +120,10 @@ const CASES: readonly Case[] = [
         toServer(chunk, link) {
           if (isClaim(chunk, config)) claiming = link
         },
-        toClient(_chunk, link) {
+        async toClient(_chunk, link) {
           if (link !== claiming) return
           claiming = undefined
-          holder.database.drop()
+          await cutOff(holder, config)
           held()
         },
       }
@@ -127,10 +135,11 @@ const CASES: readonly Case[] = [
   ...[false, true].map(
     (isRenewed): Case => ({
       name: isRenewed ? 'cut off with its answer, and a new login' : 'cut off with its answer',
-      arrange(holder, _config, held) {
-        holder.grants.onAnswer = () => {
+      arrange(holder, config, held) {
+        holder.grants.onAnswer = async (grant) => {
+          if (!isOf(grant, config.login)) return
           holder.grants.onAnswer = undefined
-          holder.database.drop()
+          await cutOff(holder, config)
           held()
         }
       },
@@ -158,7 +167,7 @@ export const holderAway: Gate = {
     const running: Promise<Row>[] = []
     for (const [index, item] of CASES.entries()) {
       const holder = holders[index] as Broker
-      const config = await takeAway(scene, item, holder)
+      const config = await takeAway(scene, item, holder, [keeper, ...holders.slice(index + 1)])
       lab.say(item.name)
       running.push(play(scene, item, { holder, config, awayMs, marginMs }))
     }
@@ -178,28 +187,33 @@ export const holderAway: Gate = {
   },
 }
 
-/** Brings the holder to have the lease and be away. Sweepers of others may be faster: then again. */
+/** Brings the holder to have the lease and be away. Sweepers of others would claim it first, and are kept from it. */
 async function takeAway(
   { schema, sandbox, keeper }: Scene,
   item: Case,
   holder: Broker,
-): Promise<ConnectedWithKey> {
+  others: readonly Broker[],
+): Promise<LoggedInWithKey> {
   const config = await connect(keeper, sandbox)
   const away = Promise.withResolvers<boolean>()
+  const losesClaims = { toServer: (chunk: Buffer) => !isClaim(chunk, config) }
+  for (const other of others) other.database.tap = losesClaims
   item.arrange(holder, config, () => away.resolve(true), sandbox)
-  for (let tries = 0; tries < TRIES; tries += 1) {
-    const expires = { oauth_expires_at: Date.now() + STILL_VALID_MS, oauth_refreshed_at: null }
-    await schema.rows.write([config.id], expires)
-    await holder.isReady()
-    holder.complete(config.key).catch(() => undefined)
-    if (await Promise.race([away.promise, sleep(2_000, false)])) return config
+  const expires = { oauth_expires_at: Date.now() + STILL_VALID_MS, oauth_refreshed_at: null }
+  await schema.rows.write([config.id], expires)
+  await holder.hears()
+  holder.complete(config.key).catch(() => undefined)
+  if (!(await Promise.race([away.promise, sleep(TAKEN_WITHIN_MS, false)]))) {
+    throw new Error(`${item.name}: the holder never got the lease`)
   }
-  throw new Error(`${item.name}: the holder never got the lease`)
+  await schema.rows.until(config.id, ({ lease_until }) => lease_until > 0, CLAIM_MS)
+  for (const other of others) other.database.tap = {}
+  return config
 }
 
 interface Away {
   readonly holder: Broker
-  readonly config: ConnectedWithKey
+  readonly config: LoggedInWithKey
   readonly awayMs: number
   /** How long after the lease's end somebody must have taken over. */
   readonly marginMs: number
@@ -207,12 +221,10 @@ interface Away {
 
 async function play(scene: Scene, item: Case, { holder, config, awayMs, marginMs }: Away): Promise<Row> {
   const { schema, keeper } = scene
-  // The holder's claim was seen on its way; the server may not have carried it out yet.
-  await schema.rows.until(config.id, ({ lease_until }) => lease_until > 0, CLAIM_MS)
   const before = await schema.rows.read(config.id)
   const claimedAt = before.lease_until - LEASE_MS
   const elapsed = () => Date.now() - claimedAt
-  await keeper.isReady()
+  await keeper.hears()
   const loads = [keeper, ...(item.isServing ? [holder] : [])].map(
     (broker) => new Load(CALLS_PER_SECOND, () => broker.complete(config.key)),
   )
@@ -233,23 +245,28 @@ async function play(scene: Scene, item: Case, { holder, config, awayMs, marginMs
     )
   } else if (item.isRenewed) {
     login = await logIn(scene.sandbox)
-    await must(keeper.admin('PUT', `models/configs/${config.id}`, { oauth_token: login }))
+    await must(keeper.admin('PUT', `/api/models/configs/${config.id}`, { oauth_token: login }))
   }
   await sleep(awayMs - elapsed())
-  const sentBefore = holder.grants.sent.length
+  const sentByHolder = () =>
+    holder.grants.sent.filter((grant) => isOf(grant, config.login) || isOf(grant, login)).length
+  const sentBefore = sentByHolder()
   item.comeBack(holder)
   if (!item.isServing) loads.push(new Load(CALLS_PER_SECOND, () => holder.complete(config.key)))
-  await sleep(SETTLE_MS)
+  // Another replica would put it right again in a moment.
+  const isOverwritten = await schema.rows.isOverwritten(config.id, login, SETTLE_MS)
   const calls: Call[] = (await Promise.all(loads.map((load) => load.stop()))).flat()
   const row = await schema.rows.read(config.id)
-  const sentLater = holder.grants.sent.length - sentBefore
+  const sentLater = sentByHolder() - sentBefore
   const isNewest = await schema.rows.holdsNewest(config.id, login)
   const isInFlight = item.name === 'paused after it sent' && !isNewest
-  const fate = isNewest
-    ? 'the row holds the newest token'
-    : isInFlight
-      ? 'its answer was lost in flight, unread'
-      : 'THE NEWEST TOKEN IS LOST'
+  const fate = isOverwritten
+    ? 'THE NEWEST TOKEN WAS OVERWRITTEN'
+    : isNewest
+      ? 'the row holds the newest token'
+      : isInFlight
+        ? 'its answer was lost in flight, unread'
+        : 'THE NEWEST TOKEN IS LOST'
   return {
     what: `lease holder ${item.name}, ${awayMs / 1000} s`,
     figure: `taken over after ${takenOverMs === undefined ? 'never' : `${(takenOverMs / 1000).toFixed(1)} s`}, ${calls.filter(isFailed).length} failed calls, the woken holder sent ${sentLater} requests`,
@@ -261,6 +278,7 @@ async function play(scene: Scene, item: Case, { holder, config, awayMs, marginMs
       (item.hasSent || renewedMs !== undefined) &&
       !calls.some(isFailed) &&
       sentLater === 0 &&
+      !isOverwritten &&
       (isNewest || isInFlight),
   }
 }
@@ -269,13 +287,21 @@ async function play(scene: Scene, item: Case, { holder, config, awayMs, marginMs
 async function believedAtOnce({ schema, sandbox, keeper }: Scene): Promise<Row> {
   const config = await connect(keeper, sandbox)
   const error = { error: 'invalid_grant', error_description: 'refresh_token is unknown' }
-  sandbox.faults.next('refresh', { status: 400, body: error, delayMs: 1_500 })
-  const refreshed = keeper.admin('POST', `models/configs/${config.id}/refresh`)
-  await sleep(500)
+  const sent = Promise.withResolvers<void>()
+  const isReplaced = Promise.withResolvers<void>()
+  keeper.grants.onRequest = (grant) => {
+    if (!isOf(grant, config.login)) return
+    keeper.grants.onRequest = undefined
+    sandbox.faults.next('refresh', { status: 400, body: error })
+    sent.resolve()
+    return isReplaced.promise
+  }
+  const refreshed = keeper.admin('POST', `/api/models/configs/${config.id}/refresh`)
+  await sent.promise
   const login = await logIn(sandbox)
-  await must(keeper.admin('PUT', `models/configs/${config.id}`, { oauth_token: login }))
+  await must(keeper.admin('PUT', `/api/models/configs/${config.id}`, { oauth_token: login }))
+  isReplaced.resolve()
   const { status } = await refreshed
-  await sleep(500)
   const row = await schema.rows.read(config.id)
   const isNewest = await schema.rows.holdsNewest(config.id, login)
   const call = await keeper.complete(config.key)

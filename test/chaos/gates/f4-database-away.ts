@@ -11,8 +11,8 @@ import { type Broker, startBroker } from '../broker.ts'
 import type { Gate, Lab, Row } from '../lab.ts'
 import { type Call, callOnce, failuresOf, isFailed, Load, quantile } from '../load.ts'
 import {
-  type ConnectedWithKey,
   connect,
+  type LoggedInWithKey,
   openSandbox,
   openSchema,
   ownServer,
@@ -39,9 +39,9 @@ interface Subject {
   readonly schema: Schema
   readonly broker: Broker
   /** Needs nothing during the outage. */
-  readonly fresh: ConnectedWithKey
+  readonly fresh: LoggedInWithKey
   /** Falls due during the outage, and stays valid. */
-  readonly due: ConnectedWithKey
+  readonly due: LoggedInWithKey
   begin(): unknown
   /** Resolves when the database can be reached again. */
   end(): unknown
@@ -110,14 +110,14 @@ interface Finding {
 async function endure(lab: Lab, subjects: readonly Subject[], awayMs: number): Promise<Finding[]> {
   const leadMs = awayMs + 2 * NORMAL_WITHIN_MS
   const dueAt = Date.now() + WARM_UP_MS + SWEEPER_SHARE * leadMs + 1_000
-  for (const { schema, broker, due } of subjects) {
+  for (const { schema, due } of subjects) {
     const expiresAt = Math.trunc(dueAt + leadMs)
     await schema.rows.write([due.id], {
       oauth_expires_at: expiresAt,
       oauth_refreshed_at: expiresAt - 2 * leadMs,
     })
-    await broker.isReady()
   }
+  await Promise.all(subjects.map(({ broker }) => broker.hears()))
   const loads = subjects.map(({ broker, fresh, due }) => [
     new Load(CALLS_PER_SECOND, () => broker.complete(fresh.key)),
     new Load(CALLS_PER_SECOND, () => broker.complete(due.key)),
@@ -143,7 +143,7 @@ async function endure(lab: Lab, subjects: readonly Subject[], awayMs: number): P
 }
 
 async function fillPool(broker: Broker): Promise<void> {
-  await Promise.all(Array.from({ length: POOL }, () => broker.admin('GET', 'models/configs')))
+  await Promise.all(Array.from({ length: POOL }, () => broker.admin('GET', '/api/models/configs')))
 }
 
 async function probe({
@@ -154,8 +154,8 @@ async function probe({
   const refreshes: Promise<Call>[] = []
   const writes: Promise<Call>[] = []
   for (let i = 0; i < PROBES; i += 1) {
-    refreshes.push(callOnce(() => broker.admin('POST', `models/configs/${fresh.id}/refresh`)))
-    writes.push(callOnce(() => broker.admin('POST', 'keys', { name: `probe ${i}` })))
+    refreshes.push(callOnce(() => broker.admin('POST', `/api/models/configs/${fresh.id}/refresh`)))
+    writes.push(callOnce(() => broker.admin('POST', '/api/keys', { name: `probe ${i}` })))
     await sleep(PROBE_EVERY_MS)
   }
   return {

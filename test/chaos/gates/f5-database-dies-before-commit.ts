@@ -7,8 +7,9 @@ import type { MysqlServer } from '../../support/mysql-server.ts'
 import { type Broker, startBroker } from '../broker.ts'
 import type { Gate, Lab } from '../lab.ts'
 import { callOnce, isFailed, quantile } from '../load.ts'
-import { type ConnectedWithKey, connect, openSandbox, openSchema, ownServer, type Schema } from '../stage.ts'
+import { connect, type LoggedInWithKey, openSandbox, openSchema, ownServer, type Schema } from '../stage.ts'
 import type { Link, Tap } from '../tcp-proxy.ts'
+import { errorsWhileStoring } from './f5-errors-while-storing.ts'
 
 /** Databases that die at the same time, each with a broker of its own. */
 const LANES = 2
@@ -36,7 +37,7 @@ interface Lane {
   readonly schema: Schema
   readonly server: MysqlServer
   readonly broker: Broker
-  readonly config: ConnectedWithKey
+  readonly config: LoggedInWithKey
 }
 
 interface Trial {
@@ -75,7 +76,9 @@ export const databaseDiesBeforeCommit: Gate = {
     const unserved = trials.filter(({ isServed }) => !isServed).length
     const storedMs = trials.map((trial) => trial.storedMs ?? Number.POSITIVE_INFINITY)
     const { reusesDetected } = sandbox.counts
+    const errors = await errorsWhileStoring(lab, await openSandbox(lab))
     return [
+      errors,
       {
         what: `database killed after the answer, ${trials.length} times (${trials.filter(({ brokerDied }) => brokerDied).length} of them with the broker); its last statement: none, begin, update, insert, or an unacknowledged commit`,
         figure: `${lost.length} tokens lost, ${unserved} failed calls while it was away, ${reusesDetected} tokens used twice`,
@@ -130,10 +133,10 @@ async function dieOnce(
 }
 
 /** Connections of the last death may still stand in its way: then again. */
-async function refreshOnce(broker: Broker, { id }: ConnectedWithKey): Promise<void> {
+async function refreshOnce(broker: Broker, { id }: LoggedInWithKey): Promise<void> {
   const sent = broker.grants.sent.length
   while (broker.grants.sent.length === sent) {
-    await broker.admin('POST', `models/configs/${id}/refresh`).catch(() => undefined)
+    await broker.admin('POST', `/api/models/configs/${id}/refresh`).catch(() => undefined)
     await sleep(100)
   }
 }

@@ -1,0 +1,29 @@
+/**
+ * A map that forgets what was first put into it once it is full, and takes no more room than what it holds: beside a
+ * cache, whose room is reserved.
+ */
+export class BoundedMap<Value> {
+  readonly #entries = new Map<string, Value>()
+  readonly #max: number
+
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  get(key: string): Value | undefined {
+    return this.#entries.get(key)
+  }
+
+  set(key: string, value: Value): void {
+    this.#entries.set(key, value)
+    if (this.#entries.size <= this.#max) return
+    for (const [oldest] of this.#entries) {
+      this.#entries.delete(oldest)
+      return
+    }
+  }
+
+  delete(key: string): void {
+    this.#entries.delete(key)
+  }
+}

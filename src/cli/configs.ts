@@ -1,0 +1,110 @@
+/**
+ * `configs`: the accounts, and a new one. What is secret of it comes from the environment or from standard input.
+ */
+import { Compile } from 'typebox/compile'
+import { NEW_CONFIG, type NewConfigBody, type OAuthTokenBody } from '../admin/schemas.ts'
+import { firstMistake } from '../base/mistake.ts'
+import { visible } from '../base/visible.ts'
+import { parseSession } from '../credential/persistence/session-text.ts'
+import type { Provider } from '../provider/provider.ts'
+import { COMMAND_LINE } from '../storage/audit-log.ts'
+import { type CommandLine, InputError, UsageError } from './command-line.ts'
+import { answer, table } from './output.ts'
+import { readSecret } from './secret-input.ts'
+import { findConfigs, inWorkspace, NO_CONFIGS } from './workspace.ts'
+
+const STATE_COLUMN = 3
+
+export async function configs(line: CommandLine): Promise<void> {
+  const [action = 'list', name] = line.words
+  if (action === 'create') return create(line, name)
+  if (action !== 'list')
+    throw new UsageError('configs takes list or create', 'configs 后面应为 list 或 create')
+  await inWorkspace(async ({ configReader }) => {
+    const rows = await findConfigs(configReader)
+    const facts = rows.map(({ id, name, provider, oauth_state, is_active }) => ({
+      ...{ id, name, provider },
+      state: is_active ? oauth_state : 'disabled',
+    }))
+    const cells = facts.map(({ id, name, provider, state }) => [id, name, provider, state])
+    const tone = (cell: string, column: number) => (column === STATE_COLUMN ? toneOf(cell) : undefined)
+    answer(line, facts, table(cells, tone) || NO_CONFIGS)
+  })
+}
+
+function toneOf(state: string): 'good' | 'bad' | 'quiet' {
+  if (state === 'disabled') return 'quiet'
+  return state === 'reauth_required' || state === 'missing' ? 'bad' : 'good'
+}
+
+const BODY = Compile(NEW_CONFIG)
+
+async function create(line: CommandLine, name: string | undefined): Promise<void> {
+  const { options } = line
+  if (!name) throw new UsageError('configs create needs a name', 'configs create 需要名称')
+  if (!options.provider)
+    throw new UsageError('configs create needs --provider', 'configs create 需要 --provider')
+  const wanted = options.provider
+  await inWorkspace(async ({ config: { providers }, adminConfigs: accounts }) => {
+    const provider = providers.get(wanted)
+    if (!provider) {
+      const known = [...providers.keys()].sort().join(', ')
+      throw new InputError(
+        `there is no provider ${wanted}; there are ${known}`,
+        `没有名为 ${wanted} 的提供方；现有：${known}`,
+      )
+    }
+    const body = await bodyOf(name, provider, line)
+    const mistake = firstMistake(BODY, body)
+    if (mistake) throw new InputError(`${mistake.path.join('.')} ${mistake.message}`)
+    const { id } = (await accounts.create(body, COMMAND_LINE)) as { id: string }
+    answer(line, { id }, `${id}\n`)
+    if (!options.json) process.stderr.write(`→ token-broker doctor '${visible(name)}'\n`)
+  })
+}
+
+async function bodyOf(name: string, provider: Provider, { options }: CommandLine): Promise<NewConfigBody> {
+  const { kind, upstream } = provider
+  const models = (options.model ?? []).map((model_id) => ({ model_id }))
+  const servesModels = upstream.baseUrl !== undefined || options['base-url'] !== undefined
+  if (servesModels && models.length === 0 && upstream.models.length === 0)
+    throw new InputError(
+      `name at least one model that ${provider.name} serves: --model ID`,
+      `请至少指定一个 ${provider.name} 的模型：--model ID`,
+    )
+  const body = {
+    ...{ name, provider: provider.name, models },
+    ...(options['base-url'] !== undefined && { base_url: options['base-url'] }),
+  }
+  const from = options['api-key']
+  if (kind === 'client_credentials') return body
+  if (kind === 'api_key')
+    return {
+      ...body,
+      api_key: await readSecret({ english: `the API key of ${name}`, chinese: `${name} 的 API 密钥` }, from),
+    }
+  if (kind === 'session')
+    return {
+      ...body,
+      oauth_token: toBody(
+        await readSecret({ english: `the session token of ${name}`, chinese: `${name} 的会话令牌` }, from),
+      ),
+    }
+  throw new InputError(
+    `${provider.name} needs a login: connect it in the console, or token-broker login ${provider.name} and then import the file that it names`,
+    `${provider.name} 需要登录：请在控制台连接，或先运行 token-broker login ${provider.name}，再用 import 导入它写出的文件`,
+  )
+}
+
+function toBody(text: string): OAuthTokenBody {
+  const tokens = parseSession(text)
+  if (!tokens)
+    throw new InputError(
+      'this is no session token; copy the whole of it, or the answer of /api/v1/auths/',
+      '这不是会话令牌；请完整复制，或使用 /api/v1/auths/ 的响应',
+    )
+  return {
+    access_token: tokens.accessToken,
+    ...(tokens.expiresAt !== undefined && { expires_at: tokens.expiresAt }),
+  }
+}

@@ -1,0 +1,52 @@
+/** What came of trying an account. Both languages are at hand, for the page's may change. */
+import { html, nothing, type TemplateResult } from 'lit'
+import type { Diagnosis } from '../../admin/config-answers.ts'
+import { post } from '../api.ts'
+import { language } from '../settings.ts'
+import { type Text, t } from '../texts.ts'
+import { icon } from './icons.ts'
+
+const CHECKS: Readonly<Record<string, Text>> = {
+  login: 'Login',
+  expiry: 'Expiry',
+  refresh: 'Refresh',
+  host: 'Address',
+  completion: 'One token',
+  sisters: 'Whose key',
+}
+
+/** @throws ApiError */
+export function diagnose(configId: string): Promise<Diagnosis> {
+  return post<Diagnosis>(`/api/models/configs/${configId}/diagnose?lang=en`)
+}
+
+export function causeOf(diagnosis: Diagnosis): string {
+  return language() === 'zh' ? diagnosis.cause_zh : diagnosis.cause
+}
+
+/** What to do, and where. */
+export function renderAdvice(diagnosis: Diagnosis): TemplateResult {
+  return html`<p>${language() === 'zh' ? diagnosis.advice_zh : diagnosis.advice}</p>
+    ${diagnosis.help_url === null ? nothing : html`<p>${outwards(diagnosis.help_url, t('Open the provider’s page'))}</p>`}`
+}
+
+export function renderDiagnosis(diagnosis: Diagnosis): TemplateResult {
+  const { ok, checks } = diagnosis
+  const detailOf = (check: Diagnosis['checks'][number]) =>
+    language() === 'zh' ? check.detail_zh : check.detail
+  return html`<section class="card" aria-labelledby="diagnosis-title">
+    <h2 id="diagnosis-title" class=${ok ? 'good' : 'bad'}>${icon(ok ? 'check' : 'alert')}${causeOf(diagnosis)}</h2>
+    ${ok ? nothing : renderAdvice(diagnosis)}
+    <ul class="rows checks">${checks.map(
+      (
+        check,
+      ) => html`<li><span class="badge ${check.ok ? 'good' : 'bad'}">${icon(check.ok ? 'check' : 'alert')}${t(CHECKS[check.name] ?? 'Check')}</span>
+        <span class="quiet wrap">${detailOf(check)}</span></li>`,
+    )}</ul></section>`
+}
+
+/** A page of somebody else's, in a tab of its own. */
+export function outwards(address: string, text: string): TemplateResult {
+  return html`<a href=${address} target="_blank" rel="noreferrer noopener">${text}
+    <span class="visually-hidden">(${t('opens in a new tab')})</span></a>`
+}

@@ -1,0 +1,192 @@
+/**
+ * Reads the credential columns of `model_configs`; `credential-store.ts` and `new-logins.ts` write them.
+ *
+ * What is sealed is opened only once its row has proved to be untouched. Leases are judged by the database's clock.
+ */
+import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely'
+import { LRUCache } from 'lru-cache'
+import { HOUR } from '../base/clock.ts'
+import type { Provider } from '../provider/provider.ts'
+import { recordDaily } from '../storage/audit-log.ts'
+import type { Database } from '../storage/database.ts'
+import type { Tables } from '../storage/tables.ts'
+import type { KeyRing } from '../vault/key-ring.ts'
+import type { Credential, Standing } from './credential.ts'
+import { openedCredential } from './credential-columns.ts'
+import type { RowSeals, SealedRow } from './row-seals.ts'
+import { soonDueUntil } from './sweep-moment.ts'
+
+/** Where a row stands. */
+export interface RowStanding extends Standing {
+  readonly lastAttemptId: string | undefined
+}
+
+/** A row that the sweeper has to look at: nothing but its columns that tell when. */
+export interface DueRow {
+  readonly configId: string
+  readonly version: number
+  readonly updatedAt: number
+  readonly expiresAt: number
+  readonly receivedAt: number | undefined
+}
+
+/** `living`: its token has not ended yet. */
+export type Half = 'living' | 'ended'
+
+const PAGE = 500
+
+export class CredentialReader {
+  protected readonly database: Database
+  protected readonly keyRing: KeyRing
+  protected readonly seals: RowSeals
+  readonly #providers: ReadonlyMap<string, Provider>
+  /** Told a moment ago: every call asks for its credential anew as long as there is none. */
+  readonly #toldTampered = new LRUCache<string, true>({ max: 1_000, ttl: HOUR })
+
+  constructor(
+    database: Database,
+    keyRing: KeyRing,
+    seals: RowSeals,
+    providers: ReadonlyMap<string, Provider>,
+  ) {
+    this.database = database
+    this.keyRing = keyRing
+    this.seals = seals
+    this.#providers = providers
+  }
+
+  /** Nothing can be learned or stored now. */
+  get isAway(): boolean {
+    return this.database.isAway
+  }
+
+  /**
+   * One indexed query. Undefined if there is no such config or its provider file is gone.
+   * @throws BrokerError storage_unavailable | decryption_failed
+   */
+  async load(configId: string): Promise<Credential | undefined> {
+    const { nowMs } = this.database
+    const row = await this.database.run((db) =>
+      db
+        .selectFrom('model_configs')
+        .selectAll()
+        .select(sql<number>`case when lease_until > ${nowMs} then 1 else 0 end`.as('lease_is_live'))
+        .where('id', '=', configId)
+        .where('deleted_at', 'is', null)
+        .executeTakeFirst(),
+    )
+    const provider = row && this.#providers.get(row.provider)
+    if (!row || !provider) return undefined
+    await this.#assertUntouched(row)
+    return openedCredential(row, provider, this.keyRing)
+  }
+
+  /** Where rows stand, without opening what is sealed in them. @throws BrokerError storage_unavailable */
+  async standings(configIds: readonly string[]): Promise<Map<string, RowStanding>> {
+    const rows = await this.database.run((db) =>
+      db
+        .selectFrom('model_configs')
+        .select(['id', 'oauth_login_at', 'oauth_version', 'last_attempt_id'])
+        .where('id', 'in', configIds)
+        .where('deleted_at', 'is', null)
+        .execute(),
+    )
+    const standings = rows.map((row): [string, RowStanding] => {
+      const { id, oauth_login_at: loginAt, oauth_version: version, last_attempt_id } = row
+      return [id, { loginAt, version, lastAttemptId: last_attempt_id ?? undefined }]
+    })
+    return new Map(standings)
+  }
+
+  /** Which of these providers have anything that is soon due. One query. @throws BrokerError storage_unavailable */
+  async providersWithSoonDue(providers: readonly Provider[], now: number): Promise<ReadonlySet<string>> {
+    if (providers.length === 0) return new Set()
+    const latest = Math.max(...providers.map((provider) => soonDueUntil(provider, now)))
+    const rows = await this.database.run((db) =>
+      db
+        .selectFrom('model_configs')
+        .select('provider')
+        .distinct()
+        .where((eb) => canBeRenewed(eb, now))
+        .where('oauth_expires_at', '<', latest)
+        .where((eb) => eb.or(providers.map((provider) => isSoonDue(eb, provider, now))))
+        .execute(),
+    )
+    return new Set(rows.map(({ provider }) => provider))
+  }
+
+  /** Those of one provider, by the end of their tokens and by the index; read page by page, as they are asked for. */
+  async *soonDue(provider: Provider, half: Half, now: number): AsyncGenerator<DueRow, void> {
+    for (let after: DueRow | undefined; ; ) {
+      const page = await this.#soonDuePage(provider, half, now, after)
+      yield* page
+      if (page.length < PAGE) return
+      after = page.at(-1)
+    }
+  }
+
+  async #soonDuePage(provider: Provider, half: Half, now: number, after?: DueRow): Promise<DueRow[]> {
+    const rows = await this.database.run((db) => {
+      const query = db
+        .selectFrom('model_configs')
+        .select(['id', 'oauth_version', 'updated_at', 'oauth_expires_at', 'oauth_refreshed_at'])
+        .where((eb) => canBeRenewed(eb, now))
+        .where((eb) => isSoonDue(eb, provider, now))
+        .where('oauth_expires_at', half === 'living' ? '>' : '<=', Math.trunc(now))
+        .orderBy('oauth_expires_at')
+        .orderBy('id')
+        .limit(PAGE)
+      if (!after) return query.execute()
+      const { expiresAt, configId } = after
+      return query
+        .where('oauth_expires_at', '>=', expiresAt)
+        .where((eb) => eb.or([eb('oauth_expires_at', '>', expiresAt), eb('id', '>', configId)]))
+        .execute()
+    })
+    return rows.map((row) => ({
+      configId: row.id,
+      version: row.oauth_version,
+      updatedAt: row.updated_at,
+      expiresAt: row.oauth_expires_at ?? 0,
+      receivedAt: row.oauth_refreshed_at ?? undefined,
+    }))
+  }
+
+  /** A row that somebody changed who has no key is refused, and told of. @throws BrokerError decryption_failed */
+  async #assertUntouched(row: SealedRow): Promise<void> {
+    try {
+      this.seals.checkConfig(row)
+      this.seals.checkOAuth(row)
+    } catch (error) {
+      await this.#tellTampered(row.id).catch(() => {}) // whoever asks again has it told again
+      throw error
+    }
+  }
+
+  async #tellTampered(configId: string): Promise<void> {
+    if (this.#toldTampered.has(configId)) return
+    await this.database.run((db) => recordDaily(db, this.database, 'credential.tampered', configId))
+    this.#toldTampered.set(configId, true)
+  }
+}
+
+type Rows = ExpressionBuilder<Tables, 'model_configs'>
+
+/** It lives, nobody is at it, and its time to be tried again has come. */
+function canBeRenewed(eb: Rows, now: number): Expression<SqlBool> {
+  return eb.and([
+    eb('oauth_state', 'in', ['active', 'uncertain', 'refreshing']),
+    eb('deleted_at', 'is', null),
+    eb('next_attempt_at', '<=', Math.trunc(now)),
+    eb('lease_until', '<=', Math.trunc(now)),
+  ])
+}
+
+/** Candidates; the exact moment is judged on the row. What has nothing to be renewed with is none. */
+function isSoonDue(eb: Rows, provider: Provider, now: number): Expression<SqlBool> {
+  const until = soonDueUntil(provider, now)
+  const isCandidate = eb('provider', '=', provider.name).and('oauth_expires_at', '<', until)
+  return provider.kind === 'device_code'
+    ? isCandidate.and('oauth_refresh_token', 'is not', null)
+    : isCandidate
+}

@@ -1,0 +1,216 @@
+/**
+ * What the journals of a DATA_DIR hold, whichever process wrote it: answers that no row holds yet, and the last
+ * answer of every credential. Reads only; `journal.ts` writes.
+ *
+ * Files only grow, and a new one has a new name, so nothing is read twice. Answers that are stored are known by
+ * their place and opened when asked for: a hundred thousand logins are not to lie in memory in plain text.
+ */
+import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
+import { join } from 'node:path'
+import { BrokerError } from '../base/errors.ts'
+import type { TokenSet } from '../oauth/token-response.ts'
+import type { KeyRing } from '../vault/key-ring.ts'
+import { isOlder, type Standing } from './credential.ts'
+
+/** An answer that was read; it makes version `fromVersion + 1` of the login of `loginAt`. */
+export interface JournalEntry {
+  readonly attemptId: string
+  readonly configId: string
+  /** Epoch ms; 0 in lines of older brokers. */
+  readonly loginAt: number
+  readonly fromVersion: number
+  readonly tokens: TokenSet
+  /** Epoch ms. */
+  readonly at: number
+}
+
+/** `kept`: still to be stored · `last`: stored, and the newest there is. */
+export type Line =
+  | ({ kind: 'kept' | 'last' } & JournalEntry)
+  | { kind: 'begun' | 'done'; attemptId: string; at: number }
+
+/** Where a line is, and what it is about. */
+export interface Place extends Standing {
+  readonly file: string
+  readonly offset: number
+  readonly bytes: number
+  readonly attemptId: string
+  readonly configId: string
+  readonly at: number
+}
+
+/** Attempts that are over, remembered in case that a copy of their answer turns up. */
+const MAX_DONE = 100_000
+
+export class JournalReader {
+  readonly #dir: string
+  readonly #keyRing: KeyRing
+  /** How far each file was read, in bytes. */
+  readonly #offsets = new Map<string, number>()
+  readonly #unreadable = new Set<string>()
+  readonly #done = new Set<string>()
+  readonly #pending = new Map<string, { place: Place; entry: JournalEntry }>()
+  readonly #last = new Map<string, Place>()
+
+  constructor(dir: string, keyRing: KeyRing) {
+    this.#dir = dir
+    this.#keyRing = keyRing
+  }
+
+  /** Takes in what is new. @throws BrokerError storage_unavailable */
+  read(): void {
+    for (let isWhole = false; !isWhole; ) {
+      isWhole = true
+      const files = this.files()
+      for (const file of files) if (!this.#readOn(file)) isWhole = false // moved: it is in another by now
+      const gone = [...this.#offsets.keys()].filter((file) => !files.includes(file))
+      for (const file of gone) this.#offsets.delete(file)
+      if (gone.length > 0 && this.#placesIn(gone).length > 0) {
+        this.#forgetAll()
+        isWhole = false
+      }
+    }
+  }
+
+  /** Kept and stored by nobody so far, oldest first. */
+  pending(): JournalEntry[] {
+    return [...this.#pending.values()].map(({ entry }) => entry).sort((a, b) => a.at - b.at)
+  }
+
+  /** Where each credential stands as far as journals know. */
+  last(): ReadonlyMap<string, Place> {
+    return this.#last
+  }
+
+  /** The newest answer of a credential. */
+  lastOf(configId: string): JournalEntry | undefined {
+    const place = this.#last.get(configId)
+    return place && this.entryAt(place)
+  }
+
+  entryAt(place: Place): JournalEntry | undefined {
+    const line = this.#open(this.sealedAt(place))
+    return line && 'tokens' in line ? { ...line, loginAt: line.loginAt ?? 0 } : undefined
+  }
+
+  sealedAt({ file, offset, bytes }: Place): string {
+    return readFrom(join(this.#dir, file), offset, bytes) ?? ''
+  }
+
+  isPending({ attemptId }: Place): boolean {
+    return this.#pending.has(attemptId)
+  }
+
+  /** False once a newer answer of the same credential is known. */
+  isNewest(place: Place): boolean {
+    return this.isPending(place) || this.#last.get(place.configId)?.attemptId === place.attemptId
+  }
+
+  /** Everything worth keeping that is in these files. */
+  heldIn(files: readonly string[]): Place[] {
+    return this.#placesIn(files)
+  }
+
+  /** Whether a file has lines that no key of ours opens, or that were torn. */
+  hasUnreadable(file: string): boolean {
+    return this.#unreadable.has(file)
+  }
+
+  forget(configId: string): void {
+    this.#last.delete(configId)
+  }
+
+  files(): string[] {
+    try {
+      return readdirSync(this.#dir).filter((file) => file.endsWith('.journal'))
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException
+      if (code === 'ENOENT') return []
+      throw new BrokerError('storage_unavailable', { cause, detail: 'the journal cannot be read' })
+    }
+  }
+
+  /**
+   * One line without an end may still be under way; cut off by a kill it is no entry, for its answer was never
+   * acted upon either. @returns false if the file is gone
+   */
+  #readOn(file: string): boolean {
+    const from = this.#offsets.get(file) ?? 0
+    const text = readFrom(join(this.#dir, file), from)
+    if (text === undefined) return false
+    const end = text.lastIndexOf('\n') + 1
+    this.#offsets.set(file, from + end)
+    let offset = from
+    for (const sealed of text.slice(0, end).split('\n')) {
+      if (sealed !== '') this.#take(sealed, { file, offset, bytes: sealed.length })
+      offset += sealed.length + 1
+    }
+    return true
+  }
+
+  #take(sealed: string, where: Pick<Place, 'file' | 'offset' | 'bytes'>): void {
+    const line = this.#open(sealed)
+    if (!line) this.#unreadable.add(where.file)
+    else if (line.kind === 'done') this.#endPending(line.attemptId)
+    else if ('tokens' in line) {
+      const { attemptId, configId, loginAt = 0, fromVersion, at } = line
+      const place: Place = { ...where, attemptId, configId, loginAt, version: fromVersion + 1, at }
+      const known = this.#last.get(configId)
+      if (known?.attemptId === attemptId && this.#isBetterSealed(known, sealed)) return
+      if (!known || !isOlder(place, known)) this.#last.set(configId, place)
+      if (line.kind === 'last') this.#pending.delete(attemptId)
+      else if (!this.#done.has(attemptId))
+        this.#pending.set(attemptId, { place, entry: { ...line, loginAt } })
+    }
+  }
+
+  /** Of two copies the one that outlives the older keys. */
+  #isBetterSealed(known: Place, sealed: string): boolean {
+    return !this.#keyRing.isCurrent(sealed) && this.#keyRing.isCurrent(this.sealedAt(known))
+  }
+
+  #endPending(attemptId: string): void {
+    this.#pending.delete(attemptId)
+    this.#done.add(attemptId)
+    const [oldest] = this.#done
+    if (this.#done.size > MAX_DONE && oldest !== undefined) this.#done.delete(oldest)
+  }
+
+  #open(sealed: string): Line | undefined {
+    try {
+      return JSON.parse(this.#keyRing.open(sealed)) as Line
+    } catch {
+      return undefined // torn, or sealed with a key that is gone
+    }
+  }
+
+  #placesIn(files: readonly string[]): Place[] {
+    const pending = [...this.#pending.values()].map(({ place }) => place)
+    const last = [...this.#last.values()].filter((place) => !this.isPending(place))
+    return [...pending, ...last].filter(({ file }) => files.includes(file))
+  }
+
+  #forgetAll(): void {
+    this.#offsets.clear()
+    this.#pending.clear()
+    this.#last.clear()
+    this.#unreadable.clear()
+  }
+}
+
+/** Undefined for a file that another process removed in the meantime. Sealed lines are ASCII: a byte is a character. */
+function readFrom(path: string, offset: number, length?: number): string | undefined {
+  let file: number
+  try {
+    file = openSync(path, 'r')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new BrokerError('storage_unavailable', { cause, detail: 'the journal cannot be read' })
+  }
+  try {
+    const bytes = Buffer.alloc(length ?? Math.max(0, fstatSync(file).size - offset))
+    return bytes.toString('latin1', 0, readSync(file, bytes, 0, bytes.length, offset))
+  } finally {
+    closeSync(file)
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * One run of the refresh machine: does what the machine decides, and reports what happened. Its lease id, how long it
+ * has watched and what it kept live and die with it.
+ */
+import { randomUUID } from 'node:crypto'
+import { type Clock, sleep } from '../base/clock.ts'
+import { BrokerError } from '../base/errors.ts'
+import type { Logger } from '../base/log.ts'
+import type { Renewal } from '../oauth/refresh-token-grant.ts'
+import type { TokenSet } from '../oauth/token-response.ts'
+import { type Credential, isOlder, renewedBy } from './credential.ts'
+import type { RowStanding } from './credential-reader.ts'
+import { type CredentialStore, LEASE_MS } from './credential-store.ts'
+import type { Journal } from './journal.ts'
+import type { Knowledge } from './knowledge.ts'
+import type { Action, Event } from './refresh-step.ts'
+import { replay } from './replay.ts'
+import type { ServerProbes, Turn } from './server-probe.ts'
+import type { UnsentAttempts } from './unsent-attempts.ts'
+
+export interface AttemptParts {
+  readonly store: CredentialStore
+  readonly journal: Journal
+  readonly knowledge: Knowledge
+  readonly clock: Clock
+  readonly log: Logger
+  /** Names this process in leases. */
+  readonly owner: string
+  /** One request to whoever renews this kind of credential; see `renew.ts`. */
+  readonly renew: (credential: Credential) => Promise<Renewal>
+}
+
+const WATCH_MIN_MS = 25
+const WATCH_MAX_MS = 250
+const BACK_OFF_MIN_MS = 5_000
+/** Whatever happened, half a minute after a server's return everybody has asked it again. */
+const BACK_OFF_MAX_MS = 25_000
+/** Between the end of the slowest request and the end of its lease. */
+const LEASE_MARGIN_MS = 2_000
+const STORE_RETRY_MAX_MS = 2_000
+
+export class Attempt {
+  readonly #parts: AttemptParts
+  readonly #unsent: UnsentAttempts
+  readonly #configId: string
+  readonly #failuresBefore: number
+  readonly #attemptId = randomUUID()
+  readonly #startedAt = Date.now()
+  readonly #keep: (credential: Credential) => void
+  readonly #probes: ServerProbes
+  hasSent = false
+  hasStored = false
+  #turn: Turn | undefined
+  #leasedAt = 0
+  #kept: Credential | undefined
+  #pauseMs = WATCH_MIN_MS
+  #storeFailures = 0
+
+  constructor(
+    parts: AttemptParts,
+    unsent: UnsentAttempts,
+    probes: ServerProbes,
+    run: { configId: string; failuresBefore: number; keep: (credential: Credential) => void },
+  ) {
+    this.#parts = parts
+    this.#unsent = unsent
+    this.#probes = probes
+    this.#configId = run.configId
+    this.#failuresBefore = run.failuresBefore
+    this.#keep = run.keep
+  }
+
+  /** Whatever fails, the machine decides what that means: an error of any kind ends no attempt by itself. */
+  async perform(action: Action): Promise<Event> {
+    const { store } = this.#parts
+    try {
+      switch (action.do) {
+        case 'read_row':
+          return await this.#readRow()
+        case 'wait_and_read':
+          await sleep(this.#pauseMs)
+          this.#pauseMs = Math.min(this.#pauseMs * 2, WATCH_MAX_MS)
+          return await this.#readRow()
+        case 'replay_journal':
+          return { type: 'journal_replayed', found: await replay(this.#parts, action.row) }
+        case 'claim_lease':
+          return await this.#claimLease(action.row)
+        case 'send':
+          return await this.#send(action.row)
+        case 'keep':
+          return this.#keepAnswer(action.row, action.tokens)
+        case 'store':
+          return await this.#store(action.row)
+        case 'release':
+          return await this.#release(action)
+        case 'clear':
+          return await this.#clear(action.row, action.why)
+        case 'restore':
+          return await this.#restore(action.row, action.credential)
+        case 'ask_for_login':
+          return { type: 'cleared', done: await store.askForLogin(action.row, action.why) }
+        case 'nothing':
+          throw new Error('nothing to perform')
+      }
+    } catch (error) {
+      this.endTurn()
+      if (error instanceof BrokerError) return { type: 'storage_failed', why: error.code }
+      this.#parts.log.error({ err: error, configId: this.#configId }, `refresh: ${action.do}`)
+      return { type: 'storage_failed', why: (error as { code?: string } | null)?.code ?? 'unknown error' }
+    }
+  }
+
+  async #readRow(): Promise<Event> {
+    const row = await this.#parts.store.load(this.#configId)
+    const { knowledge, clock } = this.#parts
+    const ahead = row && knowledge.ahead(row)
+    if (row) knowledge.note(row.configId, row)
+    const unsentFrom = this.#unsent.stateBefore(row?.attempt.id)
+    return { type: 'row', row, now: clock(), waitedMs: Date.now() - this.#startedAt, unsentFrom, ahead }
+  }
+
+  async #clear(row: Credential, why: string): Promise<Event> {
+    const done = await this.#parts.store.clear(row, this.#attemptId, why)
+    if (done) this.#parts.knowledge.note(row.configId, { ...row, version: row.version + 1 }, true)
+    return { type: 'cleared', done }
+  }
+
+  /** Under the version it had, for everybody else knows it by that; only a row of another login raises it. */
+  async #restore(row: Credential, known: Credential): Promise<Event> {
+    const { store, journal, knowledge, clock, log } = this.#parts
+    const credential = { ...known, version: Math.max(known.version, row.version + 1) }
+    const done = await store.storeRenewed(row, credential)
+    if (done) {
+      knowledge.note(row.configId, credential)
+      if (known.attempt.lastId !== undefined) journal.done(known.attempt.lastId)
+      log.warn({ configId: row.configId }, 'the row had gone back in time; what it held is stored again')
+      this.hasStored = true
+    }
+    return { type: 'restored', done, now: clock() }
+  }
+
+  async #send(row: Credential): Promise<Event> {
+    if (this.#leaseIsTooOld(row)) return { type: 'lease_lapsed' }
+    this.#unsent.delete(this.#attemptId)
+    this.hasSent = true
+    // Who breaks down here may have sent already.
+    const renewal = await this.#parts.renew(row).catch((error: unknown): Renewal => {
+      this.#parts.log.error({ err: error, configId: this.#configId }, 'refresh: the request broke down')
+      return { kind: 'unclear', why: 'the request broke down' }
+    })
+    this.endTurn(renewal)
+    return { type: 'answered', renewal }
+  }
+
+  /** One tick: to disk, then to the callers. Should the disk fail, memory and the database must do. */
+  #keepAnswer(row: Credential, tokens: TokenSet): Event {
+    const { configId, loginAt, version: fromVersion } = row
+    this.#kept = renewedBy(row, tokens, this.#attemptId)
+    try {
+      this.#parts.journal.keep({
+        attemptId: this.#attemptId,
+        configId,
+        loginAt,
+        fromVersion,
+        tokens: this.#kept.tokens,
+        at: Date.now(),
+      })
+    } catch (error) {
+      this.#parts.log.error({ err: error, configId }, 'an answer could not be journalled')
+    }
+    this.#parts.knowledge.note(configId, this.#kept)
+    this.#keep(this.#kept)
+    return { type: 'kept' }
+  }
+
+  /** Gives its turn at the authorization server back, if it has one. */
+  endTurn(found?: Renewal): void {
+    this.#turn?.end(found)
+    this.#turn = undefined
+  }
+
+  /** A turn at the server first: no lease is held while waiting for one. */
+  async #claimLease(row: Credential): Promise<Event> {
+    const { name } = row.provider
+    this.#turn = await this.#probes.turn(name)
+    if (!this.#turn) {
+      return { type: 'server_away', retryAt: this.#parts.clock() + this.#probes.retryAfterMs(name) }
+    }
+    // The journal next: whoever could not keep the answer leaves the lease to others.
+    try {
+      this.#parts.journal.begin(this.#attemptId)
+    } catch (error) {
+      return { type: 'unprepared', why: error instanceof BrokerError ? error.message : String(error) }
+    }
+    this.#leasedAt = Date.now()
+    this.#unsent.add(this.#attemptId, row.state)
+    const granted = await this.#parts.store.claimLease(row, this.#parts.owner, this.#attemptId)
+    if (!granted) this.#unsent.delete(this.#attemptId)
+    return { type: granted ? 'lease_granted' : 'lease_refused' }
+  }
+
+  /** A lease must outlive the request made under it; after a pause (SIGSTOP, a slow database) it would not. */
+  #leaseIsTooOld({ provider }: Credential): boolean {
+    return Date.now() - this.#leasedAt > LEASE_MS - provider.refresh.timeoutMs - LEASE_MARGIN_MS
+  }
+
+  /** In doubt the old access token serves to its real end, and not a moment is lost after that. */
+  #nextAttemptAt({ row, state, retryAfterMs = 0 }: Extract<Action, { do: 'release' }>): number {
+    const now = this.#parts.clock()
+    const { expiresAt } = row.tokens
+    if (state === 'uncertain' && expiresAt !== undefined && now < expiresAt) return expiresAt
+    return now + Math.max(retryAfterMs, state === 'uncertain' ? backOff() : backOff(this.#failuresBefore))
+  }
+
+  /**
+   * Again and again until the row holds the answer or has moved on, whatever the database says meanwhile: the
+   * answer is in memory and must not be lost. What the row holds is asked without opening it, for its tokens may
+   * be sealed with a key that is not ours.
+   */
+  async #store(row: Credential): Promise<Event> {
+    const credential = this.#kept
+    if (!credential) throw new Error('nothing was kept')
+    if (this.#storeFailures > 0) await sleep(Math.min(25 * 2 ** this.#storeFailures, STORE_RETRY_MAX_MS))
+    this.#storeFailures += 1
+    const isStored = await this.#parts.store.storeRenewed(row, credential)
+    // Not stored, yet there: an acknowledgement got lost on the way, but the write went through.
+    const now = isStored ? undefined : await this.#standing()
+    this.hasStored = isStored || now?.lastAttemptId === this.#attemptId
+    // A row that went back under us has not heard of it yet.
+    if (this.hasStored || !now || !isOlder(now, credential)) this.#parts.journal.done(this.#attemptId)
+    return this.hasStored ? { type: 'stored', credential } : { type: 'superseded' }
+  }
+
+  async #standing(): Promise<RowStanding | undefined> {
+    return (await this.#parts.store.standings([this.#configId])).get(this.#configId)
+  }
+
+  async #release(action: Extract<Action, { do: 'release' }>): Promise<Event> {
+    const nextAttemptAt = action.backsOff ? this.#nextAttemptAt(action) : 0
+    // A row found in `refreshing` carries the attempt of the holder that is gone.
+    const attemptId = action.row.attempt.id ?? this.#attemptId
+    const isReleased = await this.#parts.store.release(action.row, attemptId, {
+      state: action.state,
+      nextAttemptAt,
+      error: action.why,
+      isExpiring: action.isExpiring,
+    })
+    if (isReleased) this.#unsent.delete(attemptId)
+    return { type: 'released', retryAt: nextAttemptAt }
+  }
+}
+
+/** 5 s, 10 s, 20 s, 25 s …, each up to half as long again so that replicas do not march in step. */
+function backOff(failures = Number.POSITIVE_INFINITY): number {
+  return Math.min(BACK_OFF_MIN_MS * 2 ** failures, BACK_OFF_MAX_MS) * (1 + Math.random() / 2)
+}

@@ -1,0 +1,189 @@
+/**
+ * Two sockets that have switched to WebSocket frames, joined: what one says the other hears, no faster than it
+ * listens, byte for byte. Either may end it; so may we, with a close frame of our own between two of theirs.
+ */
+import type { Socket } from 'node:net'
+import { SECOND } from '../base/clock.ts'
+import { closeFrame, FrameError, FrameReader, type FrameSink } from './frames.ts'
+
+/** How it ended: by whom, and with what code where that was us. */
+export interface Ending {
+  readonly by: 'client' | 'upstream' | 'broker'
+  readonly code?: number
+  readonly reason?: string
+}
+
+export interface Watch {
+  /** Of what each side says. May throw a FrameError, and what it was shown does not pass. */
+  readonly fromClient: FrameSink
+  readonly fromUpstream: FrameSink
+  /** Called once, when both sockets are closed. */
+  ended(ending: Ending): void
+}
+
+/** After our close frame the other side has so long to hang up. */
+const OUR_END_MS = 2 * SECOND
+/** After theirs, or after one side is gone: what is on its way to a slow reader may arrive. */
+const THEIR_END_MS = 30 * SECOND
+const TCP_KEEP_ALIVE_MS = 60 * SECOND
+const GOING_AWAY = 1001
+const PROTOCOL_ERROR = 1002
+const BROKEN = 1011
+
+export class JoinedSockets {
+  readonly #client: Socket
+  readonly #upstream: Socket
+  readonly #toUpstream: Flow
+  readonly #toClient: Flow
+  readonly #watch: Watch
+  #ending: Ending | undefined
+  #timer: NodeJS.Timeout | undefined
+  #isOver = false
+
+  constructor(client: Socket, upstream: Socket, watch: Watch) {
+    this.#client = client
+    this.#upstream = upstream
+    this.#watch = watch
+    const fault = (by: Ending['by'], error: FrameError) =>
+      this.close(by === 'upstream' && error.code === PROTOCOL_ERROR ? BROKEN : error.code, error.message)
+    this.#toUpstream = new Flow(client, upstream, new FrameReader(true, watch.fromClient), (error) =>
+      fault('client', error),
+    )
+    this.#toClient = new Flow(upstream, client, new FrameReader(false, watch.fromUpstream), (error) =>
+      fault('upstream', error),
+    )
+  }
+
+  /** @param early what each side has said already */
+  start(early: { readonly client: Buffer; readonly upstream: Buffer }): void {
+    for (const socket of [this.#client, this.#upstream]) {
+      socket.setTimeout(0)
+      socket.setNoDelay(true)
+      socket.setKeepAlive(true, TCP_KEEP_ALIVE_MS)
+      socket.on('error', () => {}) // its close follows
+      socket.on('close', () => this.#closed(socket))
+    }
+    this.#client.on('end', () => this.#left('client'))
+    this.#upstream.on('end', () => this.#left('upstream'))
+    this.#toUpstream.start(early.client)
+    this.#toClient.start(early.upstream)
+    // What happened before there was anybody to hear of it.
+    if (this.#client.destroyed) this.#closed(this.#client)
+    else if (this.#client.readableEnded) this.#left('client')
+    if (this.#upstream.destroyed) this.#closed(this.#upstream)
+  }
+
+  /** Ends it for both. The client hears the code, unless it is in the middle of a frame that does not end. */
+  close(code: number, reason: string): void {
+    if (this.#ending) return
+    this.#ending = { by: 'broker', code, reason }
+    this.#toClient.endWith(closeFrame(code, reason, false))
+    this.#toUpstream.endWith(closeFrame(GOING_AWAY, '', true))
+    this.#cutIn(OUR_END_MS)
+  }
+
+  /** One side will say no more. */
+  #left(by: 'client' | 'upstream'): void {
+    const flow = by === 'client' ? this.#toUpstream : this.#toClient
+    if (by === 'upstream' && !flow.hasClosed) this.close(BROKEN, 'The model endpoint broke off')
+    else if (!flow.hasClosed) this.#cutIn(0)
+    this.#ending ??= { by }
+    flow.end()
+    this.#cutIn(THEIR_END_MS)
+  }
+
+  #closed(socket: Socket): void {
+    this.#left(socket === this.#client ? 'client' : 'upstream')
+    const other = socket === this.#client ? this.#upstream : this.#client
+    if (!other.closed) {
+      other.destroySoon()
+      return
+    }
+    if (this.#isOver) return
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    this.#watch.ended(this.#ending ?? { by: 'broker' })
+  }
+
+  #cutIn(ms: number): void {
+    if (this.#timer) return
+    this.#timer = setTimeout(() => {
+      this.#client.destroy()
+      this.#upstream.destroy()
+    }, ms)
+  }
+}
+
+/** One way. */
+class Flow {
+  readonly #from: Socket
+  readonly #to: Socket
+  readonly #reader: FrameReader
+  readonly #onFault: (error: FrameError) => void
+  /** Of what was passed on. */
+  #isBetweenFrames = true
+  /** To be sent behind the frame under way. */
+  #lastFrame: Buffer | undefined
+  #isOver = false
+
+  constructor(from: Socket, to: Socket, reader: FrameReader, onFault: (error: FrameError) => void) {
+    this.#from = from
+    this.#to = to
+    this.#reader = reader
+    this.#onFault = onFault
+  }
+
+  get hasClosed(): boolean {
+    return this.#reader.hasClosed
+  }
+
+  start(early: Buffer): void {
+    this.#to.on('drain', () => this.#from.resume())
+    if (early.length > 0) this.#pass(early)
+    this.#from.on('data', (bytes: Buffer) => this.#pass(bytes))
+    if (!this.#to.writableNeedDrain) this.#from.resume()
+  }
+
+  endWith(frame: Buffer): void {
+    if (this.#isOver) return
+    this.#lastFrame = frame
+    if (this.#isBetweenFrames) this.#finish(frame)
+  }
+
+  end(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#to.end()
+  }
+
+  #pass(bytes: Buffer): void {
+    if (this.#isOver) return
+    let length: number
+    try {
+      length = this.#reader.push(bytes, this.#lastFrame !== undefined)
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error
+      this.#fault(error)
+      return
+    }
+    this.#isBetweenFrames = this.#reader.isBetweenFrames
+    const takesMore = this.#to.write(length === bytes.length ? bytes : bytes.subarray(0, length))
+    if (this.#lastFrame && this.#isBetweenFrames) this.#finish(this.#lastFrame)
+    else if (!takesMore) this.#from.pause()
+  }
+
+  /** What was read now does not pass. In the middle of a frame there is no word but to hang up. */
+  #fault(error: FrameError): void {
+    const isStuck = !this.#isBetweenFrames
+    if (isStuck) this.#isOver = true
+    this.#onFault(error)
+    if (isStuck) this.#to.destroySoon()
+    this.#from.resume()
+  }
+
+  #finish(frame: Buffer): void {
+    this.#isOver = true
+    this.#to.end(frame)
+    this.#from.resume() // to hear of its end
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * The words of a provider file, as a schema (docs/providers.md); `config/provider.schema.json` is made from it
+ * (provider-schema.ts).
+ */
+import Type from 'typebox'
+
+const url = Type.String({ minLength: 1 })
+const closed = { additionalProperties: false }
+
+/** The file's own words. `null` means unset and is dropped before the check. */
+export const PROVIDER_FILE = Type.Object(
+  {
+    label: Type.Optional(Type.String({ minLength: 1 })),
+    /** Where a person gets a key, a session or an account. */
+    help_url: Type.Optional(url),
+    credential: Type.Enum(['device_code', 'client_credentials', 'session', 'api_key']),
+    authorization_server: Type.Optional(
+      Type.Object(
+        {
+          issuer: Type.Optional(url),
+          device_authorization_endpoint: Type.Optional(url),
+          token_endpoint: Type.Optional(url),
+          revocation_endpoint: Type.Optional(url),
+          client_id: Type.String({ minLength: 1 }),
+          client_secret: Type.Optional(Type.String({ minLength: 1 })),
+          client_authentication: Type.Optional(
+            Type.Enum(['client_secret_basic', 'client_secret_post', 'private_key_jwt']),
+          ),
+          private_key: Type.Optional(Type.String({ minLength: 1 })),
+          key_id: Type.Optional(Type.String({ minLength: 1 })),
+          algorithm: Type.Optional(Type.Enum(['RS256', 'ES256'])),
+          scope: Type.Optional(Type.String()),
+          pkce: Type.Optional(Type.Boolean()),
+        },
+        closed,
+      ),
+    ),
+    session: Type.Optional(
+      Type.Object(
+        {
+          refresh_endpoint: url,
+          refresh_before_days: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+          check_every_hours: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+        },
+        closed,
+      ),
+    ),
+    upstream: Type.Object(
+      {
+        base_url: Type.Optional(url),
+        resource_hosts: Type.Optional(Type.Array(Type.String({ pattern: '^[a-z0-9.-]+(:[0-9]{1,5})?$' }))),
+        allow_http_hosts: Type.Optional(
+          Type.Array(Type.String({ pattern: '^([a-z0-9._-]+|\\[[0-9a-f:.]+\\]):[0-9]{1,5}$' })),
+        ),
+        headers: Type.Optional(
+          Type.Record(
+            Type.String({ pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" }),
+            Type.String({ pattern: '^[\\x20-\\x7e]*$' }),
+            closed,
+          ),
+        ),
+        pass_headers: Type.Optional(Type.Array(Type.String({ pattern: "^[A-Za-z0-9!#$%&'+.^_`|~-]+\\*?$" }))),
+        models: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+        keep_alive_seconds: Type.Optional(Type.Number({ minimum: 1, maximum: 300 })),
+        sticky_by: Type.Optional(Type.String({ pattern: "^(user|header:[A-Za-z0-9!#$%&'*+.^_`|~-]+)$" })),
+      },
+      closed,
+    ),
+    refresh: Type.Optional(
+      Type.Object(
+        {
+          before_seconds: Type.Optional(Type.Number({ minimum: 0 })),
+          wait_seconds: Type.Optional(Type.Number({ minimum: 0, maximum: 12 })),
+          timeout_seconds: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 25 })),
+        },
+        closed,
+      ),
+    ),
+    api_key: Type.Optional(
+      Type.Object(
+        {
+          prefix: Type.Optional(Type.String({ minLength: 1 })),
+          not: Type.Optional(Type.String({ minLength: 1 })),
+          hint: Type.Optional(Type.String()),
+          /** Providers of the same vendor: doctor asks them whose key this is. */
+          sisters: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+        },
+        closed,
+      ),
+    ),
+    errors: Type.Optional(
+      Type.Object(
+        {
+          invalid_grant: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+          quota: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+        },
+        closed,
+      ),
+    ),
+  },
+  closed,
+)
+export type ProviderFile = Type.Static<typeof PROVIDER_FILE>

@@ -1,0 +1,38 @@
+/**
+ * The headers that a provider file adds to calls, and which of a client's it lets through.
+ */
+import { neverPasses, PassHeaders } from './pass-headers.ts'
+import { ProviderMistake } from './provider-mistake.ts'
+
+/** A request with two of these could be read in two ways. */
+const OWN_HEADERS = new Set([
+  'authorization',
+  'connection',
+  'content-length',
+  'host',
+  'transfer-encoding',
+  'upgrade',
+])
+
+/** @throws ProviderMistake */
+export function toHeaders(given: Record<string, string> = {}): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(given)) {
+    if (OWN_HEADERS.has(name.toLowerCase())) {
+      throw new ProviderMistake(['upstream', 'headers', name], 'is set by the broker itself')
+    }
+    headers[name.toLowerCase()] = value
+  }
+  return headers
+}
+
+/** @throws ProviderMistake */
+export function toPassHeaders(patterns: readonly string[] = []): PassHeaders | undefined {
+  for (const [index, pattern] of patterns.entries()) {
+    if ([/\*$/, /-\*$/].some((end) => neverPasses(pattern.replace(end, '')))) {
+      const path = ['upstream', 'pass_headers', String(index)]
+      throw new ProviderMistake(path, `${pattern} stays at the broker: a key, a cookie or for this hop only`)
+    }
+  }
+  return patterns.length > 0 ? new PassHeaders(patterns) : undefined
+}

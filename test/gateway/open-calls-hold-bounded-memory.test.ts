@@ -1,0 +1,128 @@
+/** What calls hold of their bodies is counted while it is held: for each key, and in total. */
+import { connect, type Socket } from 'node:net'
+import { gzipSync } from 'node:zlib'
+import t, { type Test } from 'tap'
+import { memoryLimit } from '../../src/base/memory.ts'
+import { HeldBodies, Hold } from '../../src/gateway/held-bodies.ts'
+import { waitUntil } from '../support/wait-until.ts'
+import { ask } from './fixtures/client.ts'
+import { addKey, setUp } from './fixtures/upstream.ts'
+
+const MIB = 1024 * 1024
+const CALLS = 24
+const JSON_BODY = { model: 'model-a' }
+
+interface OpenCall {
+  readonly socket: Socket
+  answer: string
+}
+
+/** Sends as it is told, and keeps what comes back. */
+function openCall(origin: string, key: string, headers: string[], body?: Buffer): OpenCall {
+  const socket = connect(Number(new URL(origin).port), '127.0.0.1')
+  const call: OpenCall = { socket, answer: '' }
+  socket.on('error', () => {}).setEncoding('latin1')
+  socket.on('data', (text) => {
+    call.answer += text
+  })
+  const lines = ['POST /v1/embeddings HTTP/1.1', 'Host: a', `Authorization: Bearer ${key}`, ...headers]
+  socket.write(`${lines.join('\r\n')}\r\n\r\n`)
+  if (body) socket.write(body)
+  return call
+}
+
+const json = 'Content-Type: application/json'
+/** 15 MiB of JSON that name a model, in some 15 kB. */
+const zipped = gzipSync(Buffer.concat([Buffer.from('{"model":"model-a"}'), Buffer.alloc(15 * MIB, ' ')]))
+const mebibyte = Buffer.concat([Buffer.from('100000\r\n'), Buffer.alloc(MIB, ' '), Buffer.from('\r\n')])
+
+/** How a body is sent, and how many calls of 64 MiB fit. */
+const KINDS: [name: string, headers: string[], body: Buffer | undefined, fitting: number][] = [
+  ['announced, and not a byte of it sent', [json, `Content-Length: ${20 * MIB}`], undefined, 3],
+  [
+    'in chunks, without its end',
+    [json, 'Transfer-Encoding: chunked'],
+    Buffer.concat(Array(10).fill(mebibyte)),
+    6,
+  ],
+  [
+    'a form, of which the model has not come',
+    ['Content-Type: multipart/form-data; boundary=x', 'Transfer-Encoding: chunked'],
+    Buffer.concat([Buffer.from('5\r\n--x\r\n\r\n'), ...Array(10).fill(mebibyte)]),
+    6,
+  ],
+  [
+    'compressed, whole and waiting for upstream',
+    [json, 'Content-Encoding: gzip', `Content-Length: ${zipped.length}`],
+    zipped,
+    4,
+  ],
+]
+
+async function stillWorks(t: Test, v1: string, key: string): Promise<void> {
+  const { status } = await ask(`${v1}/chat/completions`, { key, body: JSON_BODY })
+  t.equal(status, 200)
+}
+
+for (const [name, headers, body, fitting] of KINDS) {
+  t.test(`${CALLS} calls of one key: ${name}`, async (t) => {
+    const { broker, upstream, key, v1 } = await setUp(t)
+    const other = await addKey(broker)
+    upstream.answer((request, response) => {
+      if (request.url?.endsWith('/chat/completions')) response.end('{}')
+    })
+    const calls = Array.from({ length: CALLS }, () => openCall(broker.origin, key, headers, body))
+    const refused = () => calls.filter(({ answer }) => answer !== '')
+    await waitUntil(() => refused().length === CALLS - fitting)
+    for (const { answer } of refused()) {
+      t.match(answer, /^HTTP\/1\.1 429 .*retry-after: \d.*64 MiB.*rate_limit_exceeded/is)
+    }
+    await stillWorks(t, v1, other)
+    for (const { socket } of calls) socket.destroy()
+    const isFree = async () => {
+      const again = openCall(broker.origin, key, KINDS[0]?.[1] ?? [])
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      again.socket.destroy()
+      return again.answer === ''
+    }
+    await waitUntil(isFree)
+    t.equal(refused().length, CALLS - fitting, 'those that fitted were never refused')
+    await stillWorks(t, v1, key)
+  })
+}
+
+t.test('all keys together hold a quarter of the memory', async (t) => {
+  const { broker, upstream, v1, key } = await setUp(t)
+  upstream.answer((_, response) => response.end('{}'))
+  const fitting = Math.floor(memoryLimit() / 4 / (20 * MIB))
+  const headers = KINDS[0]?.[1] ?? []
+  const calls: OpenCall[] = []
+  for (let left = fitting + 5; left > 0; left -= 3) {
+    const each = await addKey(broker)
+    for (let i = 0; i < Math.min(3, left); i += 1) calls.push(openCall(broker.origin, each, headers))
+  }
+  const refused = () => calls.filter(({ answer }) => answer !== '')
+  await waitUntil(() => refused().length === 5)
+  for (const { answer } of refused()) t.match(answer, /^HTTP\/1\.1 503 .*retry-after: \d.*overloaded/is)
+  await stillWorks(t, v1, key)
+  for (const { socket } of calls) socket.destroy()
+})
+
+t.test('what was refused counts for nothing, and what is over is given back once', (t) => {
+  const held = new HeldBodies(100, 60)
+  const [first, second, other] = [new Hold(held, 'a'), new Hold(held, 'a'), new Hold(held, 'b')]
+  first.add(40)
+  t.throws(() => second.add(21), { code: 'rate_limit_exceeded' })
+  second.add(20)
+  other.add(40)
+  t.throws(() => other.add(1), { code: 'overloaded' })
+  t.equal(held.bytes, 100)
+  second.release()
+  second.release()
+  second.add(50)
+  t.equal(held.bytes, 80, 'nothing is held for a call that is over')
+  first.release()
+  other.release()
+  t.equal(held.bytes, 0)
+  t.end()
+})

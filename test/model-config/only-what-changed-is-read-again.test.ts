@@ -1,0 +1,143 @@
+import t, { type Test } from 'tap'
+import { createLog } from '../../src/base/log.ts'
+import type { ConfigIndex } from '../../src/model-config/config-index.ts'
+import { ModelConfigReader, type RoutingRow } from '../../src/model-config/model-config-reader.ts'
+import { ModelConfigs } from '../../src/model-config/model-configs.ts'
+import { ChangeWatcher, noteChange } from '../../src/storage/changes.ts'
+import { migrate } from '../../src/storage/migrate.ts'
+import { configRow, open } from '../storage/fixtures/open.ts'
+import { onEachDatabase, type TestDatabase } from '../support/databases.ts'
+
+const ROWS = 2_100
+
+/** Two replicas on one database of {@link ROWS} configs `id-c0`, …; what the one changes the other learns. */
+async function setUp(t: Test, where: TestDatabase) {
+  const database = open(t, where, t.testdir())
+  await migrate(database)
+  for (let from = 0; from < ROWS; from += 700)
+    await database.run((db) =>
+      db
+        .insertInto('model_configs')
+        .values(Array.from({ length: 700 }, (_, n) => newRow(from + n)))
+        .execute(),
+    )
+  const changes = new ChangeWatcher(database, createLog('silent'))
+  await changes.look()
+  const reader = new ModelConfigReader(database)
+  const asked: string[] = []
+  const listening = {
+    ofIds: (ids: readonly string[]) => {
+      asked.push(ids.join(' '))
+      return reader.ofIds(ids)
+    },
+    after: (last: RoutingRow | undefined, limit: number) => {
+      asked.push(`${limit} after ${last?.id}`)
+      return reader.after(last, limit)
+    },
+  }
+  const configs = new ModelConfigs(listening, changes, new Map())
+  const change = (n: number, values: object) =>
+    database.transaction(async (trx) => {
+      await trx.updateTable('model_configs').set(values).where('id', '=', `id-c${n}`).execute()
+      await noteChange(trx, [{ kind: 'config', id: `id-c${n}` }])
+    })
+  const reads = () => asked.splice(0)
+  return { database, changes, configs, change, reads }
+}
+
+function newRow(n: number, created_at = n) {
+  return configRow(`c${n}`, { created_at, models: JSON.stringify([{ model_id: n % 2 ? 'odd' : 'even' }]) })
+}
+
+function answering(index: ConfigIndex, model: string): number {
+  return index.answering(model).length
+}
+
+onEachDatabase(t, 'all configs are read in pages, and after a change that one alone', async (t, where) => {
+  const { database, changes, configs, change, reads } = await setUp(t, where)
+  t.equal((await configs.ofScope(null)).all.length, ROWS)
+  t.same(reads(), ['1000 after undefined', '1000 after id-c999', '1000 after id-c1999'])
+  t.ok(configs.peek(null))
+
+  await change(4, { is_active: 0 })
+  await change(5, { models: '[{"model_id":"even"}]' })
+  await change(6, { deleted_at: 1, active_name: null })
+  await changes.look()
+  t.equal(configs.peek(null), undefined)
+  const [index, same] = await Promise.all([configs.ofScope(null), configs.ofScope(null)])
+  t.equal(index, same)
+  t.same(reads(), ['id-c6 id-c5 id-c4'])
+  t.same([index.all.length, answering(index, 'odd'), answering(index, 'even')], [2_099, 1_049, 1_049])
+
+  await database.transaction(async (trx) => {
+    await trx.insertInto('model_configs').values(newRow(ROWS, 7)).execute()
+    await noteChange(trx, [{ kind: 'config', id: `id-c${ROWS}` }])
+  })
+  await changes.look()
+  t.same(
+    (await configs.ofScope(null)).all.slice(6, 9).map(({ name }) => name),
+    [`c${ROWS}`, 'c7', 'c8'],
+    'each at its place',
+  )
+  changes.noticed([{ kind: 'key', id: 'a key' }])
+  t.ok(configs.peek(null), 'what changed is no config')
+  changes.noticed()
+  reads()
+  await configs.ofScope(null)
+  t.equal(reads().length, 3, 'anything may have changed')
+})
+
+onEachDatabase(t, 'a key over some configs reads those of them that changed', async (t, where) => {
+  const { changes, configs, change, reads } = await setUp(t, where)
+  const ids = ['id-c3', 'id-c1', 'id-none', 'id-c2']
+  const names = async () => (await configs.ofScope(ids)).all.map(({ name }) => name)
+  t.same(await names(), ['c3', 'c1', 'c2'])
+  await change(9, { is_active: 0 })
+  await changes.look()
+  t.ok(configs.peek(ids))
+  await change(1, { name: 'new' })
+  await changes.look()
+  reads()
+  t.same(await names(), ['c3', 'new', 'c2'])
+  t.same(reads(), ['id-c1'])
+})
+
+t.test(
+  'whoever asks after a change gets what is so then, however long the reads before it take',
+  async (t) => {
+    const changes = new ChangeWatcher(
+      open(t, { kind: 'SQLite', url: 'sqlite:' }, t.testdir()),
+      createLog('silent'),
+    )
+    const reads: ((name: string) => void)[] = []
+    const reader = {
+      ofIds: async () => {
+        const { promise, resolve } = Promise.withResolvers<string>()
+        reads.push(resolve)
+        const row = { id: 'a', provider: 'p', models: '[]', aliases: null, is_active: 1, created_at: 1 }
+        return [{ ...row, name: await promise }]
+      },
+      after: async () => [],
+    }
+    const configs = new ModelConfigs(reader, changes, new Map())
+    const ids = ['a']
+    const name = async () => (await configs.ofScope(ids)).all[0]?.name
+    const until = () => new Promise((resolve) => setImmediate(resolve))
+    const first = [name(), name()]
+    await until()
+    t.equal(reads.length, 1)
+    changes.noticed([{ kind: 'config', id: 'a' }])
+    const second = name()
+    changes.noticed([{ kind: 'config', id: 'a' }])
+    const third = name()
+    await until()
+    t.equal(reads.length, 1, 'one after the other, so that the newest is the last to come')
+    reads[0]?.('old')
+    t.same(await Promise.all(first), ['old', 'old'])
+    await until()
+    reads[1]?.('new')
+    t.same(await Promise.all([second, third]), ['new', 'new'])
+    t.equal(reads.length, 2, 'nobody who waits asks on their own')
+    t.equal(configs.peek(ids)?.all[0]?.name, 'new')
+  },
+)

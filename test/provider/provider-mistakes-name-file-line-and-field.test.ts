@@ -1,0 +1,179 @@
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { ConfigError, type Environment } from '../../src/base/environment.ts'
+import { type Config, readConfig } from '../../src/settings/config.ts'
+
+const SANDBOX = 'http://127.0.0.1:40123'
+
+/** Loads `text` as CONFIG_FILE over what ships with the project. */
+function load(t: Test, text: string, env: Environment = {}): Config {
+  const file = join(t.testdir({ 'own.yaml': text }), 'own.yaml')
+  return readConfig({ ...env, CONFIG_FILE: file }, { sandboxOrigin: SANDBOX })
+}
+
+function refusal(t: Test, text: string, env: Environment = {}): string {
+  try {
+    load(t, text, env)
+  } catch (error) {
+    t.ok(error instanceof ConfigError, 'a ConfigError')
+    t.notMatch((error as Error).message, /\n/, 'one line')
+    return (error as Error).message
+  }
+  t.fail(`accepted: ${text}`)
+  return ''
+}
+
+function provider(lines: string): string {
+  return `providers:\n  mine:\n${lines.replace(/^/gm, '    ')}`
+}
+
+const KEY = 'credential: api_key\n'
+const DEVICE = 'credential: device_code\n'
+
+t.test('a mistake in CONFIG_FILE is one line with file, line, field and what to write', async (t) => {
+  const mistakes: [why: string, text: string, line: number | undefined, message: RegExp][] = [
+    ['no YAML', 'providers: [', 1, /./],
+    ['a list at the top', '- a', 1, /must be a mapping/],
+    [
+      'an unknown name at the top',
+      'provider: {}',
+      1,
+      /^provider is not a known name; known here: .*providers/,
+    ],
+    ['a name no URL can hold', 'providers:\n  "My Own": {}', 2, /^providers\.My Own is not/],
+    ['a name of the prototype', 'providers:\n  __proto__: {}', 2, /^providers\.__proto__ is not/],
+    [
+      'a page for people that is none',
+      provider(`${KEY}help_url: 'javascript:alert(1)'\nupstream: {}`),
+      4,
+      /^help_url must be an https URL/,
+    ],
+    [
+      'a sister that is not there',
+      provider(`${KEY}upstream: {}\napi_key:\n  sisters: [openai, nobody]`),
+      6,
+      /^api_key\.sisters\.1 names no provider: nobody/,
+    ],
+    [
+      'an unknown name',
+      provider(`${KEY}upstream:\n  base: https://a.example/v1`),
+      5,
+      /^upstream\.base is not a known name; known here: base_url, /,
+    ],
+    ...['Authorization', 'cookie*', 'x-token-broker-*', 'Upgrade', 'x-goog-api-key'].map(
+      (name): [string, string, number, RegExp] => [
+        `a header that stays here: ${name}`,
+        provider(`${KEY}upstream:\n  pass_headers: [x-fine, "${name}"]`),
+        5,
+        /^upstream\.pass_headers\.1 .* stays at the broker/,
+      ],
+    ),
+    ...['*', 'a b', 'a*b', ''].map((name): [string, string, number, RegExp] => [
+      `no header's name: ${name}`,
+      provider(`${KEY}upstream:\n  pass_headers: ["${name}"]`),
+      5,
+      /^upstream\.pass_headers\.0 /,
+    ]),
+    [
+      'an unknown kind',
+      provider('credential: oauth\nupstream: {}'),
+      3,
+      /^credential must be one of device_code, client_credentials, session, api_key$/,
+    ],
+    ['no kind', provider('upstream: {}'), 3, /needs credential$/],
+    ['no upstream', provider(KEY), 3, /needs upstream$/],
+    [
+      'a text for a number',
+      provider(`${KEY}upstream: {}\nrefresh:\n  wait_seconds: soon`),
+      6,
+      /^refresh\.wait_s/,
+    ],
+    [
+      'a number out of bounds',
+      provider(`${KEY}upstream: {}\nrefresh: { timeout_seconds: 26 }`),
+      5,
+      /^refresh\.timeout_seconds .*25/,
+    ],
+    [
+      'a resource host with a scheme',
+      provider(`${KEY}upstream:\n  resource_hosts:\n    - a.example\n    - https://b.example`),
+      7,
+      /^upstream\.resource_hosts\.1 /,
+    ],
+    [
+      'a header name with a space',
+      provider(`${KEY}upstream:\n  headers: { "a b": c }`),
+      5,
+      /^upstream\.headers\.a b is not a known name/,
+    ],
+    [
+      'a header that says how long the body is',
+      provider(`${KEY}upstream:\n  headers: { Content-Length: "0" }`),
+      5,
+      /^upstream\.headers\.Content-Length is set by the broker itself/,
+    ],
+    [
+      'a header value of two lines',
+      provider(`${KEY}upstream:\n  headers: { a: "b\\nc" }`),
+      5,
+      /^upstream\.headers\.a must match pattern/,
+    ],
+    ['no URL', provider(`${KEY}upstream:\n  base_url: a.example/v1`), 5, /^upstream\.base_url is not a URL/],
+    ['ftp', provider(`${KEY}upstream:\n  base_url: ftp://a.example`), 5, /base_url must be https$/],
+    [
+      'plain http',
+      provider(`${KEY}upstream:\n  base_url: http://a.example/v1`),
+      5,
+      /base_url must be https$/,
+    ],
+    [
+      'http on loopback',
+      provider(`${KEY}upstream:\n  base_url: http://127.0.0.1:1/v1`),
+      5,
+      /base_url must be https \(http on loopback needs allow_insecure_loopback: true\)$/,
+    ],
+    ['user info', provider(`${KEY}upstream:\n  base_url: https://me@a.example`), 5, /user name or password/],
+    ['a query', provider(`${KEY}upstream:\n  base_url: https://a.example/?a=b`), 5, /query or fragment/],
+    [
+      'no authorization server',
+      provider(`${DEVICE}upstream: {}`),
+      3,
+      /device_code needs authorization_server$/,
+    ],
+    [
+      'no token endpoint',
+      provider(`${DEVICE}upstream: {}\nauthorization_server:\n  client_id: me`),
+      6,
+      /^authorization_server needs token_endpoint, or issuer/,
+    ],
+    [
+      'no device endpoint',
+      provider(
+        `${DEVICE}upstream: {}\nauthorization_server:\n  client_id: me\n  token_endpoint: https://a.example/t`,
+      ),
+      6,
+      /^authorization_server needs device_authorization_endpoint, or issuer/,
+    ],
+    ['no session', provider('credential: session\nupstream: {}'), 3, /needs session\.refresh_endpoint$/],
+    [
+      'a secret nobody set',
+      provider(
+        `${DEVICE}upstream: {}\nauthorization_server:\n  client_id: me\n  issuer: https://a.example\n  client_secret: env:NOBODY`,
+      ),
+      8,
+      /^authorization_server\.client_secret reads NOBODY, which is not set$/,
+    ],
+    [
+      'a mistake over a shipped file',
+      'providers:\n  qwen:\n    refresh:\n      before_seconds: -1',
+      4,
+      /^refresh\.before_seconds /,
+    ],
+    ['a flag that is no boolean', 'allow_insecure_loopback: "yes"', 1, /^allow_insecure_loopback .*boolean/],
+  ]
+  for (const [why, text, line, message] of mistakes) {
+    const [, at, rest = ''] = /own\.yaml:(\d+): (.*)$/.exec(refusal(t, text)) ?? []
+    t.equal(Number(at), line, `${why}: line`)
+    t.match(rest, message, why)
+  }
+})
