@@ -7,8 +7,8 @@ import type { ConfigFields } from '../model-config/config-fields.ts'
 import type { StoredConfig } from '../model-config/model-config-reader.ts'
 import type { NewLogin } from '../model-config/model-config-store.ts'
 import type { Model } from '../model-config/model-configs.ts'
-import { sessionTokens } from '../oauth/session-renewal.ts'
 import { lifeOfGiven, normalizeTokenType, type TokenSet } from '../oauth/token-response.ts'
+import { webSessionTokens } from '../oauth/web-session-renewal.ts'
 import { looksLikeKeyOf, type Provider } from '../provider/provider.ts'
 import { upstreamTarget } from '../upstream/resource-url.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
@@ -148,7 +148,7 @@ function tokensGiven(provider: Provider, given: OAuthTokenBody): TokenSet {
     throw new BrokerError('invalid_request', { reason: `oauth_token.${(error as BrokerError).detail}` })
   }
   if (provider.kind === 'session') {
-    return sessionTokens(given.access_token, given.expires_at || undefined, undefined, given.token_type)
+    return webSessionTokens(given.access_token, given.expires_at || undefined, undefined, given.token_type)
   }
   return {
     accessToken: given.access_token,

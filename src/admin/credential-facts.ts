@@ -3,7 +3,7 @@
  */
 import { type Credential, isRenewable, isUsable } from '../credential/credential.ts'
 import { daysRemaining, readJwt } from '../oauth/jwt.ts'
-import { NOT_DUE_YET, UNMOVED } from '../oauth/session-renewal.ts'
+import { NOT_DUE_YET, UNMOVED } from '../oauth/web-session-renewal.ts'
 import type { Check } from './config-answers.ts'
 
 const UNMOVED_CHINESE = '服务器返回了相同的令牌和到期时间：它不会以这种方式延长会话'

@@ -14,7 +14,7 @@ import type { ModelConfigReader, StoredConfig } from '../model-config/model-conf
 import type { ModelConfigStore } from '../model-config/model-config-store.ts'
 import { storedAliases, storedModels } from '../model-config/model-configs.ts'
 import { daysRemaining } from '../oauth/jwt.ts'
-import { UNMOVED } from '../oauth/session-renewal.ts'
+import { UNMOVED } from '../oauth/web-session-renewal.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { Actor } from '../storage/audit-log.ts'
 import type {

@@ -119,7 +119,6 @@ const keyFields = {
 }
 
 export const NEW_KEY = Type.Object({ name, ...keyFields }, closed)
-export type NewKeyBody = Type.Static<typeof NEW_KEY>
 
 export const KEY_CHANGE = Type.Object({ name: Type.Optional(name), ...keyFields }, closed)
 export type KeyChangeBody = Type.Static<typeof KEY_CHANGE>
@@ -134,12 +133,10 @@ export const KEY_ROTATION = Type.Object(
   },
   closed,
 )
-export type KeyRotationBody = Type.Static<typeof KEY_ROTATION>
 
 export const TOKEN_REQUEST = Type.Object(
   { config: Type.String({ minLength: 1, maxLength: 255, description: 'The name of a config.' }) },
   closed,
 )
-export type TokenRequestBody = Type.Static<typeof TOKEN_REQUEST>
 
 export const BY_ID = Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) })

@@ -37,7 +37,7 @@ export async function checkSession(
     const detail_zh = '服务器返回了相同的令牌和到期时间'
     return { cause: 'not_extended', check: { name, ok: false, detail, detail_zh } }
   }
-  const days = (credential.provider.session?.refreshBeforeMs ?? 0) / DAY
+  const days = (credential.provider.webSession?.refreshBeforeMs ?? 0) / DAY
   const detail = `the server knows the session; it is renewed with less than ${days} days left`
   const detail_zh = `服务器认可该会话；剩余不足 ${days} 天时自动续期`
   return { cause: 'none', check: { name, ok: true, detail, detail_zh } }

@@ -5,7 +5,7 @@ import { Compile } from 'typebox/compile'
 import { NEW_CONFIG, type NewConfigBody, type OAuthTokenBody } from '../admin/schemas.ts'
 import { firstMistake } from '../base/mistake.ts'
 import { visible } from '../base/visible.ts'
-import { parseSession } from '../credential/persistence/session-text.ts'
+import { parseWebSession } from '../credential/persistence/web-session-text.ts'
 import type { Provider } from '../provider/provider.ts'
 import { COMMAND_LINE } from '../storage/audit-log.ts'
 import { type CommandLine, InputError, UsageError } from './command-line.ts'
@@ -97,7 +97,7 @@ async function bodyOf(name: string, provider: Provider, { options }: CommandLine
 }
 
 function toBody(text: string): OAuthTokenBody {
-  const tokens = parseSession(text)
+  const tokens = parseWebSession(text)
   if (!tokens)
     throw new InputError(
       'this is no session token; copy the whole of it, or the answer of /api/v1/auths/',

@@ -2,8 +2,8 @@
  * `import FILE`: a login that another program wrote down, into a model config.
  */
 import { readFile } from 'node:fs/promises'
-import { parseSession } from '../credential/persistence/session-text.ts'
 import { parseTokenFile } from '../credential/persistence/token-persistence.ts'
+import { parseWebSession } from '../credential/persistence/web-session-text.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
 import { COMMAND_LINE } from '../storage/audit-log.ts'
 import { type CommandLine, InputError, UsageError } from './command-line.ts'
@@ -56,7 +56,7 @@ export async function importFile(line: CommandLine): Promise<void> {
 async function readTokens(file: string, kind: 'device_code' | 'session'): Promise<TokenSet> {
   const text = await readText(file)
   if (kind === 'session') {
-    const session = parseSession(text)
+    const session = parseWebSession(text)
     if (session) return session
     throw new InputError(`${file}: holds no session token`, `${file}: 没有会话令牌`)
   }

@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises'
 import { renderUnicodeCompact } from 'uqr'
 import { SECOND, systemClock } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
-import { parseSession } from '../credential/persistence/session-text.ts'
+import { parseWebSession } from '../credential/persistence/web-session-text.ts'
 import type { QwenTokenManager } from '../credential/qwen-token-manager.ts'
 import { AuthorizationServer } from '../oauth/authorization-server.ts'
 import { type DeviceAuthorization, requestDeviceAuthorization } from '../oauth/device-authorization.ts'
@@ -36,7 +36,7 @@ export async function login(line: CommandLine): Promise<void> {
 /** A web session has no flow of its own: its token comes from the browser that is logged in. */
 async function bringSession(line: CommandLine, manager: QwenTokenManager): Promise<void> {
   const { label } = manager.provider
-  const tokens = parseSession(
+  const tokens = parseWebSession(
     await readSecret({ english: `the token of ${label}`, chinese: `${label} 的令牌` }),
   )
   if (!tokens)

@@ -53,7 +53,7 @@ export class Acceptances {
     const known = this.#noted.get(configId)
     if (known && isSame(known, credential) && now < known.at + WRITTEN_EVERY_MS) return
     if (known && isOlder(credential, known)) return // a long call that began with what was renewed since
-    const acceptance = { loginAt, version, baseUrl, at: Math.trunc(now) }
+    const acceptance = { loginAt, version, baseUrl, at: now }
     this.#noted.set(configId, acceptance)
     this.#writes.note(configId, acceptance)
   }

@@ -132,7 +132,7 @@ export class CredentialReader {
         .select(['id', 'oauth_version', 'updated_at', 'oauth_expires_at', 'oauth_refreshed_at'])
         .where((eb) => canBeRenewed(eb, now))
         .where((eb) => isSoonDue(eb, provider, now))
-        .where('oauth_expires_at', half === 'living' ? '>' : '<=', Math.trunc(now))
+        .where('oauth_expires_at', half === 'living' ? '>' : '<=', now)
         .orderBy('oauth_expires_at')
         .orderBy('id')
         .limit(PAGE)
@@ -177,8 +177,8 @@ function canBeRenewed(eb: Rows, now: number): Expression<SqlBool> {
   return eb.and([
     eb('oauth_state', 'in', ['active', 'uncertain', 'refreshing']),
     eb('deleted_at', 'is', null),
-    eb('next_attempt_at', '<=', Math.trunc(now)),
-    eb('lease_until', '<=', Math.trunc(now)),
+    eb('next_attempt_at', '<=', now),
+    eb('lease_until', '<=', now),
   ])
 }
 

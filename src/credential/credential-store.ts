@@ -122,7 +122,7 @@ export class CredentialStore extends CredentialReader {
   async release(credential: Credential, attemptId: string, outcome: Release): Promise<boolean> {
     const values = {
       oauth_state: outcome.state,
-      next_attempt_at: Math.trunc(outcome.nextAttemptAt),
+      next_attempt_at: outcome.nextAttemptAt,
       last_error: outcome.error.slice(0, MAX_ERROR_CHARACTERS),
       ...FREE_LEASE,
     }

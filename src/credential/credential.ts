@@ -98,8 +98,8 @@ export function leadTimeMs({ provider, tokens: { expiresAt, receivedAt } }: Life
 }
 
 /** The same for tokens of a long life. */
-export function maxLeadTimeMs({ kind, session, refresh }: Provider): number {
-  return kind === 'session' && session ? session.refreshBeforeMs : refresh.beforeMs
+export function maxLeadTimeMs({ kind, webSession, refresh }: Provider): number {
+  return kind === 'session' && webSession ? webSession.refreshBeforeMs : refresh.beforeMs
 }
 
 /** True while upstream should still accept the access token: to its real end. */

@@ -9,8 +9,8 @@ import { chooseProxy } from '../http1/egress-proxy.ts'
 import { numberOf } from '../oauth/answer-body.ts'
 import { AuthorizationServer } from '../oauth/authorization-server.ts'
 import { type Renewal, refreshToken } from '../oauth/refresh-token-grant.ts'
-import { renewSession } from '../oauth/session-renewal.ts'
 import { followedBy, type TokenSet } from '../oauth/token-response.ts'
+import { renewWebSession } from '../oauth/web-session-renewal.ts'
 import type { Provider } from '../provider/provider.ts'
 import { createLoginAgent } from '../upstream/agent.ts'
 import { isDue } from './credential.ts'
@@ -79,7 +79,7 @@ export class QwenTokenManager {
     if (!isDue({ provider: this.provider, tokens }, now)) return false
     const { expiresAt, metadata } = tokens
     const checkedAt = numberOf(metadata['checked_at'])
-    const pause = this.provider.session?.checkEveryMs ?? 0
+    const pause = this.provider.webSession?.checkEveryMs ?? 0
     const isResting = checkedAt !== undefined && now < checkedAt + pause
     return !isResting || (expiresAt !== undefined && now >= expiresAt)
   }
@@ -96,7 +96,7 @@ export class QwenTokenManager {
       throw new BrokerError('credential_reauth_required')
     }
     if (renewal?.kind === 'unmoved') {
-      const metadata = { ...tokens.metadata, checked_at: Math.trunc(this.#clock()) }
+      const metadata = { ...tokens.metadata, checked_at: this.#clock() }
       await this.persistence.save({ ...tokens, metadata })
     }
     if (tokens.expiresAt === undefined || this.#clock() < tokens.expiresAt) return tokens.accessToken
@@ -108,7 +108,7 @@ export class QwenTokenManager {
   async #renew({ accessToken, refreshToken: token, expiresAt }: TokenSet): Promise<Renewal | undefined> {
     const { provider, dispatcher } = this
     if (provider.kind === 'session')
-      return renewSession(provider, accessToken, expiresAt, this.#clock, dispatcher)
+      return renewWebSession(provider, accessToken, expiresAt, this.#clock, dispatcher)
     if (token === undefined) return undefined
     return refreshToken(new AuthorizationServer(provider, dispatcher), token, this.#clock)
   }

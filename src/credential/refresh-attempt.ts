@@ -252,5 +252,5 @@ export class Attempt {
 
 /** 5 s, 10 s, 20 s, 25 s …, each up to half as long again so that replicas do not march in step. */
 function backOff(failures = Number.POSITIVE_INFINITY): number {
-  return Math.min(BACK_OFF_MIN_MS * 2 ** failures, BACK_OFF_MAX_MS) * (1 + Math.random() / 2)
+  return Math.round(Math.min(BACK_OFF_MIN_MS * 2 ** failures, BACK_OFF_MAX_MS) * (1 + Math.random() / 2))
 }

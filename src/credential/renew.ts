@@ -6,7 +6,7 @@ import type { Clock } from '../base/clock.ts'
 import type { AuthorizationServer } from '../oauth/authorization-server.ts'
 import { requestClientCredentials } from '../oauth/client-credentials-grant.ts'
 import { type Renewal, refreshToken } from '../oauth/refresh-token-grant.ts'
-import { renewSession } from '../oauth/session-renewal.ts'
+import { renewWebSession } from '../oauth/web-session-renewal.ts'
 import type { Credential } from './credential.ts'
 
 export function createRenew(
@@ -20,7 +20,7 @@ export function createRenew(
     }
     if (provider.kind === 'client_credentials') return requestClientCredentials(servers(provider.name), clock)
     if (provider.kind === 'session')
-      return renewSession(provider, tokens.accessToken, tokens.expiresAt, clock, dispatcher)
+      return renewWebSession(provider, tokens.accessToken, tokens.expiresAt, clock, dispatcher)
     return { kind: 'invalid_grant', why: 'there is nothing to renew it with' }
   }
 }

@@ -24,7 +24,7 @@ export interface FrameSink {
   onMessageEnd(): void
 }
 
-export const MAX_FRAME_BYTES = 16 * 1024 * 1024
+const MAX_FRAME_BYTES = 16 * 1024 * 1024
 const MAX_CONTROL_BYTES = 125
 const MAX_REASON_BYTES = 123
 const MAX_HEAD_BYTES = 14

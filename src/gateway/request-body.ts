@@ -21,7 +21,7 @@ export interface ClientBody {
   readonly isLargeJson: boolean
 }
 
-export const MAX_REPLAYABLE_BYTES = 20 * 1024 * 1024
+const MAX_REPLAYABLE_BYTES = 20 * 1024 * 1024
 /** Of a body that is too large to be kept, the model must be within so many. */
 const MAX_BEGINNING_BYTES = 1024 * 1024
 

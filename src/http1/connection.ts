@@ -37,7 +37,7 @@ export interface Owner {
   readonly url: URL
   readonly proxy: EgressProxy | undefined
   /** The last TLS session, to take up again. */
-  session: Buffer | undefined
+  tlsSession: Buffer | undefined
   /** It can carry another request. */
   onIdle(connection: Connection): void
   onClose(connection: Connection): void
@@ -71,10 +71,15 @@ export class Connection implements ResponseSink, Opener {
     this.#patience = patience
     this.#ticksLeft = patience.connect
     const onread = { buffer: SHARED, callback: (count: number) => this.#received(SHARED.subarray(0, count)) }
-    const onSession = (session: Buffer) => {
-      owner.session = session
+    const onTlsSession = (session: Buffer) => {
+      owner.tlsSession = session
     }
-    this.#opening = openSocket(owner.url, owner.proxy, { onread, session: owner.session, onSession }, this)
+    this.#opening = openSocket(
+      owner.url,
+      owner.proxy,
+      { onread, tlsSession: owner.tlsSession, onTlsSession },
+      this,
+    )
   }
 
   onOpen(socket: Socket): void {
@@ -101,7 +106,7 @@ export class Connection implements ResponseSink, Opener {
   }
 
   onFailure(error: Error): void {
-    this.#owner.session = undefined // it may be what the server did not like
+    this.#owner.tlsSession = undefined // it may be what the server did not like
     this.#owner.onClose(this)
     this.#fail(error)
   }

@@ -14,8 +14,8 @@ export interface OpenOptions {
   /** As `net.connect` has it. Only a socket without a proxy reads this way; one with it emits `data`. */
   readonly onread?: OnReadOpts
   /** Of the last TLS connection to the target, to take up again. */
-  readonly session?: Buffer | undefined
-  readonly onSession?: (session: Buffer) => void
+  readonly tlsSession?: Buffer | undefined
+  readonly onTlsSession?: (session: Buffer) => void
 }
 
 /** Who gets the connection. One of the two is called, once, and never before `openSocket` returns. */
@@ -113,9 +113,14 @@ class Attempt implements Opening {
     socket.write(`CONNECT ${authority} HTTP/1.1\r\nhost: ${authority}\r\n${credentials}\r\n`, 'latin1')
   }
 
-  #secure(to: object, { session, onSession }: OpenOptions): void {
-    const socket: TLSSocket = connectTls({ ...to, ...TLS, ...serverNameOf(this.#target), session })
-    if (onSession) socket.on('session', onSession)
+  #secure(to: object, { tlsSession, onTlsSession }: OpenOptions): void {
+    const socket: TLSSocket = connectTls({
+      ...to,
+      ...TLS,
+      ...serverNameOf(this.#target),
+      session: tlsSession,
+    })
+    if (onTlsSession) socket.on('session', onTlsSession)
     this.#await(socket, 'secureConnect', ({ code, name }) => code ?? name, this.#succeed)
   }
 

@@ -85,7 +85,7 @@ export class ConnectionPool {
 class Origin implements Owner {
   readonly url: URL
   readonly proxy: EgressProxy | undefined
-  session: Buffer | undefined = undefined
+  tlsSession: Buffer | undefined = undefined
   readonly open = new Set<Connection>()
   /** The one used last is last. */
   readonly #idle: Connection[] = []

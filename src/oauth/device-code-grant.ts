@@ -54,7 +54,7 @@ export async function pollDeviceCode(
 }
 
 /** @param receivedAt epoch ms */
-export function judgePoll(answer: WireAnswer, receivedAt: number): DevicePoll {
+function judgePoll(answer: WireAnswer, receivedAt: number): DevicePoll {
   if (answer.kind !== 'answer') return { kind: 'no_answer', why: answer.why }
   const { status, body } = answer
   const code = errorCode(answer)

@@ -86,12 +86,9 @@ function judgeFailure(error: unknown): WireAnswer {
 }
 
 /** Retry-After in seconds or as an HTTP date (RFC 9110 §10.2.3) → milliseconds from now. */
-export function parseRetryAfter(
-  value: string | null | undefined,
-  now: number = Date.now(),
-): number | undefined {
+export function parseRetryAfter(value: string | null | undefined): number | undefined {
   if (!value) return undefined
   if (/^\d{1,9}$/.test(value.trim())) return Number(value) * 1000
   const at = Date.parse(value)
-  return Number.isNaN(at) ? undefined : Math.max(0, at - now)
+  return Number.isNaN(at) ? undefined : Math.max(0, at - Date.now())
 }

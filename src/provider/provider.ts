@@ -31,7 +31,7 @@ export interface AuthorizationServerConfig {
   readonly pkce: boolean
 }
 
-export interface SessionConfig {
+export interface WebSessionConfig {
   readonly refreshEndpoint: string
   readonly refreshBeforeMs: number
   readonly checkEveryMs: number
@@ -48,7 +48,7 @@ export interface Provider {
   /** Of a template: what CONFIG_FILE is to say, as an example. Undefined: nothing is missing. */
   readonly missingLines: string | undefined
   readonly authorizationServer: AuthorizationServerConfig | undefined
-  readonly session: SessionConfig | undefined
+  readonly webSession: WebSessionConfig | undefined
   readonly upstream: {
     readonly baseUrl: string | undefined
     readonly resourceHosts: ReadonlySet<string>
@@ -119,7 +119,7 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
     kind: file.credential,
     missingLines: missingLines(name, file),
     authorizationServer: toAuthorizationServer(file.authorization_server, address, around.env),
-    session: file.session && {
+    webSession: file.session && {
       refreshEndpoint: address(file.session.refresh_endpoint, 'session', 'refresh_endpoint') ?? '',
       refreshBeforeMs: (file.session.refresh_before_days ?? 3) * DAY,
       checkEveryMs: (file.session.check_every_hours ?? 24) * HOUR,

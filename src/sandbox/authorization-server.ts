@@ -11,7 +11,7 @@ import { type FaultPoint, type Faults, injectFaults } from './faults.ts'
 import { acceptForms, answerOAuthErrors, type Form, OAuthError, readForm, required } from './oauth-form.ts'
 import type { StateFile } from './state-file.ts'
 
-export const CLIENT_SECRET = 'sandbox-secret'
+const CLIENT_SECRET = 'sandbox-secret'
 const DEVICE_CODE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code'
 
 export interface AuthorizationServerParts {

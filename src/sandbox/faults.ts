@@ -13,7 +13,7 @@ const POINTS = ['device_code', 'token', 'refresh', 'upstream'] as const
 /** `token` is the token endpoint for every grant but `refresh_token`, `refresh` for that one alone. */
 export type FaultPoint = (typeof POINTS)[number]
 
-export const FAULT = Type.Object(
+const FAULT = Type.Object(
   {
     /** Answer this instead of handling the request. */
     status: Type.Optional(Type.Integer({ minimum: 200, maximum: 599 })),

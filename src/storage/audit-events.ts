@@ -35,7 +35,7 @@ export async function recordEventOnce(database: Database, event: NewEvent, since
       .select('id')
       .where('config_id', '=', event.configId)
       .where('type', '=', event.type)
-      .where('created_at', '>', Math.trunc(since))
+      .where('created_at', '>', since)
       .executeTakeFirst()
     if (!told) await recordEvent(trx, database, event)
   })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseSession } from '../../src/credential/persistence/session-text.ts'
+import { parseWebSession } from '../../src/credential/persistence/web-session-text.ts'
 import { jwt } from '../oauth/fixtures/scripted-server.ts'
 
 const AT = Date.UTC(2030, 0, 1)
@@ -19,7 +19,7 @@ t.test('a token, however it was copied', async (t) => {
     ['our own file', JSON.stringify({ access_token: token, expires_at: AT + 1 }), AT + 1],
   ]
   for (const [how, text, expiresAt] of texts) {
-    const found = parseSession(text)
+    const found = parseWebSession(text)
     t.match(found, { accessToken: token, expiresAt, metadata: { user_id: 'u' } }, how)
   }
 })
@@ -38,5 +38,5 @@ t.test('what is none', async (t) => {
     '"a b"',
     `token=${token}; x=y`,
   ])
-    t.equal(parseSession(text), undefined, text)
+    t.equal(parseWebSession(text), undefined, text)
 })

@@ -11,8 +11,8 @@ export const DAY = 24 * HOUR
 const locale = () => (language() === 'zh' ? 'zh-CN' : 'en')
 
 /** “in 42 minutes”, “3 hours ago”. */
-export function relative(at: number, now = Date.now()): string {
-  const ms = at - now
+export function relative(at: number): string {
+  const ms = at - Date.now()
   const size = Math.abs(ms)
   const format = new Intl.RelativeTimeFormat(locale(), { numeric: 'always', style: 'short' })
   if (size < 45 * SECOND)

@@ -23,8 +23,8 @@ export function sumOf(rows: readonly UsageRow[]): UsageTotals {
 }
 
 /** The beginning of the first of 24 hours, the present one included. */
-export function lastDay(now = Date.now()): number {
-  return Math.floor(now / HOUR) * HOUR - 23 * HOUR
+export function lastDay(): number {
+  return Math.floor(Date.now() / HOUR) * HOUR - 23 * HOUR
 }
 
 /** One bar for each of the last 24 hours. */

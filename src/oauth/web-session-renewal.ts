@@ -31,7 +31,7 @@ export const UNMOVED =
 export const NOT_DUE_YET = 'the server knows the session, and may extend it once it is due'
 
 /** @param expiresAt of the present token, epoch ms */
-export async function renewSession(
+export async function renewWebSession(
   provider: Provider,
   token: string,
   expiresAt: number | undefined,
@@ -59,7 +59,7 @@ function ask(provider: Provider, token: string, by: Dispatcher): Promise<WireAns
     by,
     TRY_TIMEOUT_MS,
     (signal, dispatcher) =>
-      fetch(provider.session?.refreshEndpoint ?? '', { headers, signal, dispatcher, redirect: 'manual' }),
+      fetch(provider.webSession?.refreshEndpoint ?? '', { headers, signal, dispatcher, redirect: 'manual' }),
     [token],
   )
 }
@@ -75,13 +75,13 @@ function judge(
   }
   const { status, body, retryAfterMs } = answer
   if (status === 401) return { kind: 'invalid_grant', why: 'status 401: the session is over' }
-  const tokens = status >= 200 && status < 300 ? parseSession(body, now) : undefined
+  const tokens = status >= 200 && status < 300 ? parseWebSession(body, now) : undefined
   if (!tokens) {
     const bounded = retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, MAX_RETRY_AFTER_MS)
     return { kind: 'not_processed', why: `status ${status}, no session`, retryAfterMs: bounded }
   }
   if (tokens.accessToken === present.token && (tokens.expiresAt ?? 0) <= (present.expiresAt ?? 0)) {
-    const { refreshBeforeMs = 0, checkEveryMs = 0 } = provider.session ?? {}
+    const { refreshBeforeMs = 0, checkEveryMs = 0 } = provider.webSession ?? {}
     const isEnding = present.expiresAt === undefined || now > present.expiresAt - refreshBeforeMs
     return { kind: 'unmoved', why: isEnding ? UNMOVED : NOT_DUE_YET, retryAfterMs: checkEveryMs, isEnding }
   }
@@ -89,15 +89,15 @@ function judge(
 }
 
 /** A 200 may also carry `success: false`: only an answer that names its user counts. */
-function parseSession(body: JsonObject | undefined, now: number): TokenSet | undefined {
+function parseWebSession(body: JsonObject | undefined, now: number): TokenSet | undefined {
   if (!body || typeof body['id'] !== 'string' || !isToken(body['token'])) return undefined
   const expiresAt = Math.trunc((numberOf(body['expires_at']) ?? 0) * 1000)
   const isSane = expiresAt > 0 && expiresAt < now + MAX_LIFETIME_MS
-  return sessionTokens(body['token'], isSane ? expiresAt : undefined, now, body['token_type'])
+  return webSessionTokens(body['token'], isSane ? expiresAt : undefined, now, body['token_type'])
 }
 
 /** A session token with what it says about itself. @param expiresAt epoch ms, where the server or the user says */
-export function sessionTokens(
+export function webSessionTokens(
   token: string,
   expiresAt: number | undefined,
   receivedAt: number | undefined,

@@ -4,19 +4,19 @@
  */
 import { SECOND } from '../../base/clock.ts'
 import { numberOf } from '../../oauth/answer-body.ts'
-import { sessionTokens } from '../../oauth/session-renewal.ts'
 import { isToken, type TokenSet } from '../../oauth/token-response.ts'
+import { webSessionTokens } from '../../oauth/web-session-renewal.ts'
 
 /** Undefined if there is no token in it. */
-export function parseSession(text: string): TokenSet | undefined {
+export function parseWebSession(text: string): TokenSet | undefined {
   const found = parseJson(text.replace(/^\ufeff/, '').trim())
   if (typeof found === 'string') {
     const token = found.replace(/^(?:authorization:\s*)?bearer\s+/i, '').trim()
-    return isToken(token) ? sessionTokens(token, undefined, undefined) : undefined
+    return isToken(token) ? webSessionTokens(token, undefined, undefined) : undefined
   }
   const { token, access_token, expires_at } = found
   const value = token ?? access_token
-  return isToken(value) ? sessionTokens(value, instantOf(numberOf(expires_at)), undefined) : undefined
+  return isToken(value) ? webSessionTokens(value, instantOf(numberOf(expires_at)), undefined) : undefined
 }
 
 /** A text that is no JSON stands for itself. */
