@@ -53,7 +53,8 @@ export type Refreshing = Pick<Refresher, 'refresh' | 'putRight' | 'idle'>
 
 /** What a refresh tells the process whose callers wait for it. */
 export interface RefreshHooks {
-  readonly publish: (credential: Credential) => void
+  /** @param seen undefined: the process that refreshed counts its own changes */
+  readonly publish: (credential: Credential, seen?: number) => void
   readonly forget: (configId: string) => void
 }
 
@@ -94,7 +95,7 @@ function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Re
   const credentialStore = openTokenPersistence(database, keyRing, seals, config.providers)
   const cache = new CredentialCache(changes)
   const hooks: RefreshHooks = {
-    publish: (credential) => cache.put(credential),
+    publish: (credential, seen) => cache.publish(credential, seen),
     forget: (configId) => cache.forget(configId),
   }
   const journal = new Journal(config.dataDir, keyRing)
@@ -102,6 +103,7 @@ function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Re
     store: credentialStore,
     journal,
     knowledge: new Knowledge(cache, journal),
+    changes,
     clock,
     log,
     owner: randomUUID(),

@@ -42,20 +42,36 @@ export class CredentialCache {
   }
 
   /**
-   * Never replaces a newer version by an older one: two reads of a row may come back in the wrong order.
+   * Never replaces a newer version by an older one, nor what was read of it later: two reads of a row may come back in
+   * the wrong order.
    * @param seen what it was when the read began
    */
-  put(credential: Credential, seen = this.seen): void {
-    const present = this.newest(credential.configId)
-    if (present === undefined || !isOlder(credential, present)) {
-      this.#cache.set(credential.configId, { credential, seen })
-    }
+  put(credential: Credential, seen: number): void {
+    const present = this.#cache.peek(credential.configId)
+    if (present && isOlder(credential, present.credential)) return
+    if (present && seen < present.seen && !isOlder(present.credential, credential)) return
+    this.#cache.set(credential.configId, { credential, seen })
+  }
+
+  /**
+   * New tokens, with a config that was read before they were asked for: if it has been read again since, that counts.
+   * @param seen what it was when that read began; undefined: nobody here knows
+   */
+  publish(credential: Credential, seen = UNKNOWN): void {
+    const present = this.#cache.peek(credential.configId)
+    if (present && seen < present.seen && present.credential.loginAt === credential.loginAt) {
+      const { provider, baseUrl } = present.credential
+      this.put({ ...credential, provider, baseUrl }, present.seen)
+    } else this.put(credential, seen)
   }
 
   forget(configId: string): void {
     this.#cache.delete(configId)
   }
 }
+
+/** Before everything: it is read again before it is handed out. */
+const UNKNOWN = -1
 
 type Changes = Pick<ChangeWatcher, 'seen' | 'hasChanged'>
 

@@ -32,7 +32,10 @@ export class Credentials {
   readonly #store: CredentialStore
   readonly #refresher: Pick<Refresher, 'refresh' | 'putRight'>
   readonly #clock: Clock
-  /** Reads under way, so that a thousand callers of a cold config make one query. */
+  /**
+   * Reads under way, so that a thousand callers of a cold config make one query. Whoever comes after a change begins
+   * anew: a read from before it may bring what is no longer so.
+   */
   readonly #loads = new SingleFlight<Credential>()
   /** The last refresh because upstream refused, by config. */
   readonly #forced = new Map<string, Forced>()
@@ -170,8 +173,8 @@ export class Credentials {
   }
 
   #load(configId: string): Promise<Credential> {
-    return this.#loads.run(configId, async () => {
-      const { seen } = this.#cache
+    const { seen } = this.#cache
+    return this.#loads.run(`${configId} ${seen}`, async () => {
       const credential = await this.#store.load(configId)
       if (!credential) {
         this.#cache.forget(configId)

@@ -82,9 +82,11 @@ export class Knowledge {
     }
   }
 
-  /** The newest tokens at hand. */
+  /** The newest tokens at hand, with the config as it is in the row. */
   #newest(row: Credential): Credential | undefined {
-    const cached = this.#cache.newest(row.configId)
+    const newest = this.#cache.newest(row.configId)
+    const { provider, baseUrl } = row
+    const cached = newest && { ...newest, provider, baseUrl }
     const entry = this.#journal.last(row.configId)
     if (!entry) return cached
     const journalled: Credential = {

@@ -8,6 +8,7 @@ import { BrokerError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Renewal } from '../oauth/refresh-token-grant.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
+import type { ChangeWatcher } from '../storage/changes.ts'
 import { type Credential, isOlder, renewedBy } from './credential.ts'
 import type { RowStanding } from './credential-reader.ts'
 import { type CredentialStore, LEASE_MS } from './credential-store.ts'
@@ -22,6 +23,7 @@ export interface AttemptParts {
   readonly store: CredentialStore
   readonly journal: Journal
   readonly knowledge: Knowledge
+  readonly changes: Pick<ChangeWatcher, 'seen'>
   readonly clock: Clock
   readonly log: Logger
   /** Names this process in leases. */
@@ -48,6 +50,8 @@ export class Attempt {
   readonly #startedAt = Date.now()
   readonly #keep: (credential: Credential) => void
   readonly #probes: ServerProbes
+  /** The changes that were known of when the row was last read. */
+  seen = 0
   hasSent = false
   hasStored = false
   #turn: Turn | undefined
@@ -111,8 +115,9 @@ export class Attempt {
   }
 
   async #readRow(): Promise<Event> {
-    const row = await this.#parts.store.load(this.#configId)
-    const { knowledge, clock } = this.#parts
+    const { knowledge, clock, changes, store } = this.#parts
+    this.seen = changes.seen
+    const row = await store.load(this.#configId)
     const ahead = row && knowledge.ahead(row)
     if (row) knowledge.note(row.configId, row)
     const unsentFrom = this.#unsent.stateBefore(row?.attempt.id)

@@ -14,8 +14,11 @@ import { ServerProbes } from './server-probe.ts'
 import { UnsentAttempts } from './unsent-attempts.ts'
 
 export interface RefreshParts extends AttemptParts {
-  /** Makes a credential the one that callers in this process get. */
-  readonly publish: (credential: Credential) => void
+  /**
+   * Makes a credential the one that callers in this process get.
+   * @param seen the changes that were known of when its row was read
+   */
+  readonly publish: (credential: Credential, seen: number) => void
   /** The cached credential of this config is no longer worth anything. */
   readonly forget: (configId: string) => void
   /** Told once for every refresh, for the metrics. */
@@ -168,7 +171,7 @@ export class Refresher {
     knowledge.note(configId, cause)
     const failures = this.#failures.get(configId) ?? 0
     const keep = (kept: Credential) => {
-      publish(kept)
+      publish(kept, attempt.seen)
       tellCallers({ kind: 'renewed', credential: kept })
     }
     const attempt = new Attempt(this.#parts, this.#unsent, this.#probes, {
@@ -183,7 +186,7 @@ export class Refresher {
       if (step.action.do !== 'send') attempt.endTurn()
     }
     const { outcome } = step.phase
-    if (outcome.kind === 'renewed') publish(outcome.credential)
+    if (outcome.kind === 'renewed') publish(outcome.credential, attempt.seen)
     if (attempt.hasStored) {
       this.#stored.delete(configId)
       this.#stored.set(configId, performance.now())

@@ -116,6 +116,7 @@ function refresherOver(row: { nextAttemptAt: number }, clock: () => number, rene
     store: store as unknown as CredentialStore,
     journal,
     knowledge: new Knowledge(new CredentialCache({ seen: 0, hasChanged: () => false }), journal),
+    changes: { seen: 0 },
     clock,
     log: createLog('silent'),
     owner: 'me',
