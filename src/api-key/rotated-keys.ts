@@ -4,6 +4,7 @@
  */
 import type { Kysely, Transaction } from 'kysely'
 import { DAY } from '../base/clock.ts'
+import { BATCH } from '../storage/in-batches.ts'
 import type { RotatedKeyRow, Tables } from '../storage/tables.ts'
 import type { Seals } from '../vault/seals.ts'
 import { isRotated, sealRotated } from './key-rights.ts'
@@ -37,11 +38,15 @@ export class RotatedKeys {
 
   /** A key that was deleted. @param row which ends now */
   async bury(trx: Transaction<Tables>, row: NewRow): Promise<void> {
-    await trx
-      .deleteFrom('rotated_keys')
-      .where('ends_at', '<', row.ends_at - KEPT_MS)
-      .execute()
+    await this.#clearSome(trx, row.ends_at - KEPT_MS)
     await this.#insert(trx, row)
+  }
+
+  /** More than come. */
+  async #clearSome(trx: Transaction<Tables>, before: number): Promise<void> {
+    const old = trx.selectFrom('rotated_keys').select('key_hash').where('ends_at', '<', before).limit(BATCH)
+    const hashes = (await old.execute()).map((row) => row.key_hash)
+    if (hashes.length > 0) await trx.deleteFrom('rotated_keys').where('key_hash', 'in', hashes).execute()
   }
 
   async #insert(trx: Transaction<Tables>, row: NewRow): Promise<void> {

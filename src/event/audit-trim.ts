@@ -7,10 +7,10 @@ import type { Logger } from '../base/log.ts'
 import { deleteSomeEvents } from '../storage/audit-events.ts'
 import { deleteSomeAudit } from '../storage/audit-log.ts'
 import type { Database } from '../storage/database.ts'
+import { inBatches } from '../storage/in-batches.ts'
 
 const KEPT_MS = 400 * DAY
 const REFRESHES_KEPT_MS = 30 * DAY
-const BATCH = 1_000
 
 export class AuditTrim {
   readonly #database: Database
@@ -40,17 +40,12 @@ export class AuditTrim {
 
   async trim(): Promise<void> {
     const now = this.#clock()
-    const all = { before: now - KEPT_MS, limit: BATCH }
-    const refreshes = { before: now - REFRESHES_KEPT_MS, type: 'credential.refreshed', limit: BATCH } as const
+    const isStopped = () => this.#isStopped
+    const all = { before: now - KEPT_MS }
+    const refreshes = { before: now - REFRESHES_KEPT_MS, type: 'credential.refreshed' } as const
     for (const old of [all, refreshes]) {
-      await this.#deleteAll(() => deleteSomeAudit(this.#database, old))
-      await this.#deleteAll(() => deleteSomeEvents(this.#database, old))
+      await inBatches((limit) => deleteSomeAudit(this.#database, { ...old, limit }), isStopped)
+      await inBatches((limit) => deleteSomeEvents(this.#database, { ...old, limit }), isStopped)
     }
-  }
-
-  /** @param deleteSome says how many it deleted */
-  async #deleteAll(deleteSome: () => Promise<number>): Promise<void> {
-    let deleted = BATCH
-    while (deleted === BATCH && !this.#isStopped) deleted = await deleteSome()
   }
 }

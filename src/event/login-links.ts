@@ -10,6 +10,7 @@ import { type Clock, DAY } from '../base/clock.ts'
 import { sha256 } from '../base/digest.ts'
 import type { Provider } from '../provider/provider.ts'
 import { type Database, DuplicateError } from '../storage/database.ts'
+import { BATCH } from '../storage/in-batches.ts'
 import { configsInNeedOfLogin } from '../storage/look-ups.ts'
 import type { AuditEventRow, LoginLinkRow, Tables } from '../storage/tables.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
@@ -101,9 +102,9 @@ export class LoginLinks {
     const { database, keyRing, seals } = this.#parts
     const link = randomBytes(32).toString('base64url')
     const secret = { token_hash: sha256(link), link: keyRing.seal(link) }
+    await this.#clearSome()
     try {
       return await database.transaction(async (trx) => {
-        await trx.deleteFrom('login_links').where('expires_at', '<', this.#parts.clock()).execute()
         const config = await configsInNeedOfLogin(trx).where('id', '=', event.config_id).executeTakeFirst()
         if (!config) return undefined
         const { id: event_id, config_id } = event
@@ -119,6 +120,16 @@ export class LoginLinks {
       if (error instanceof DuplicateError) return undefined
       throw error
     }
+  }
+
+  /** Of those that are over; more than come. */
+  async #clearSome(): Promise<void> {
+    const { database, clock } = this.#parts
+    await database.run(async (db) => {
+      const over = db.selectFrom('login_links').select('token_hash').where('expires_at', '<', clock())
+      const hashes = (await over.limit(BATCH).execute()).map((row) => row.token_hash)
+      if (hashes.length > 0) await db.deleteFrom('login_links').where('token_hash', 'in', hashes).execute()
+    })
   }
 
   async #target(db: Kysely<Tables>, digest: string): Promise<LoginTarget | undefined> {

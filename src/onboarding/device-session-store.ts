@@ -131,24 +131,27 @@ export class DeviceSessionStore {
     if (result.numDeletedRows !== 1n) throw new BrokerError('session_not_found')
   }
 
-  /** Marks what is over and empties it: its tokens and verifier are of no use to anybody any more. */
-  async expireOverdue(now: number): Promise<void> {
+  /**
+   * Marks some of what is over and empties it: its tokens and verifier are of no use to anybody any more.
+   * @returns how many they were
+   */
+  expireSomeOverdue(now: number, limit: number): Promise<number> {
     const emptied = { status: 'expired', tokens: null, code_verifier: null }
-    await this.#database.run((db) =>
-      db
-        .updateTable('device_sessions')
-        .set(emptied)
-        .where('expires_at', '<=', now)
-        .where('status', 'not in', EMPTY)
-        .execute(),
-    )
+    return this.#database.run(async (db) => {
+      const ids = await idsOfOver(db, now, limit, false)
+      const found = db.updateTable('device_sessions').set(emptied).where('id', 'in', ids)
+      if (ids.length > 0) await found.where('status', 'not in', EMPTY).execute()
+      return ids.length
+    })
   }
 
-  async deleteExpired(now: number): Promise<number> {
-    const result = await this.#database.run((db) =>
-      db.deleteFrom('device_sessions').where('expires_at', '<', now).executeTakeFirst(),
-    )
-    return Number(result.numDeletedRows)
+  /** Some of those that were over then. @returns how many they were */
+  deleteSomeExpired(then: number, limit: number): Promise<number> {
+    return this.#database.run(async (db) => {
+      const ids = await idsOfOver(db, then, limit, true)
+      if (ids.length > 0) await db.deleteFrom('device_sessions').where('id', 'in', ids).execute()
+      return ids.length
+    })
   }
 
   async #update(session: DeviceSession, values: Partial<DeviceSessionRow>, dueAt?: number): Promise<boolean> {
@@ -241,6 +244,18 @@ function targetOf({ config_id, config_version }: DeviceSessionRow): SessionTarge
 
 function pending(db: Kysely<Tables>, { id }: DeviceSession, values: Partial<DeviceSessionRow>) {
   return db.updateTable('device_sessions').set(values).where('id', '=', id).where('status', '=', 'pending')
+}
+
+/** Ids of so many at most whose time was over at an instant. */
+async function idsOfOver(
+  db: Kysely<Tables>,
+  at: number,
+  limit: number,
+  alsoEmpty: boolean,
+): Promise<string[]> {
+  const over = db.selectFrom('device_sessions').select('id').where('expires_at', '<=', at).limit(limit)
+  const rows = await (alsoEmpty ? over : over.where('status', 'not in', EMPTY)).execute()
+  return rows.map(({ id }) => id)
 }
 
 /** @param sessionId as its page knows it */

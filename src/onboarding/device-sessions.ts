@@ -15,6 +15,7 @@ import type { TokenSet } from '../oauth/token-response.ts'
 import type { Actor } from '../storage/audit-log.ts'
 import type { ChangeWatcher } from '../storage/changes.ts'
 import { DuplicateError } from '../storage/database.ts'
+import { BATCH, inBatches } from '../storage/in-batches.ts'
 import type { Tables } from '../storage/tables.ts'
 import {
   type DeviceSession,
@@ -152,7 +153,8 @@ export class DeviceSessions {
 
   async #look(session: DeviceSession, address: string): Promise<SessionAnswer> {
     const now = this.#changes.clock()
-    if (now >= session.expiresAt && session.status !== 'expired') await this.#store.expireOverdue(now)
+    if (now >= session.expiresAt && session.status !== 'expired')
+      await this.#store.expireSomeOverdue(now, BATCH)
     if (now >= session.expiresAt) throw errorOf('expired')
     if (hasFailed(session)) throw errorOf(session.status, session.errorCode)
     if (session.tokens) return { status: 'success', rowId: session.id, tokens: session.tokens }
@@ -177,8 +179,9 @@ export class DeviceSessions {
   startSweeping(): void {
     const sweep = async () => {
       try {
-        await this.#store.expireOverdue(this.#changes.clock())
-        await this.#store.deleteExpired(this.#changes.clock() - KEPT_AFTER_EXPIRY_MS)
+        const now = this.#changes.clock()
+        await inBatches((limit) => this.#store.expireSomeOverdue(now, limit))
+        await inBatches((limit) => this.#store.deleteSomeExpired(now - KEPT_AFTER_EXPIRY_MS, limit))
       } catch (error) {
         this.#log.warn({ err: error }, 'old device sessions could not be cleared')
       }

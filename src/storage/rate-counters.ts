@@ -6,6 +6,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import { type Database, DuplicateError } from './database.ts'
+import { inBatches } from './in-batches.ts'
 import type { RateCounterRow } from './tables.ts'
 
 /** More writers than this at one bucket at one moment are over any limit anyway. */
@@ -50,10 +51,19 @@ export class RateCounters {
   #clearOld(now: number, windowMs: number): void {
     if (now - this.#clearedAt < windowMs) return
     this.#clearedAt = now
-    this.#database
-      .run((db) => db.deleteFrom('rate_counters').where('expires_at', '<', now).execute())
-      .catch(() => {}) // the next minute is soon enough
+    inBatches((limit) => deleteSome(this.#database, now, limit)).catch(() => {}) // the next minute is soon enough
   }
+}
+
+/** One that was renewed after it was looked for stays. */
+function deleteSome(database: Database, now: number, limit: number): Promise<number> {
+  return database.run(async (db) => {
+    const old = db.selectFrom('rate_counters').select('bucket').where('expires_at', '<', now).limit(limit)
+    const buckets = (await old.execute()).map(({ bucket }) => bucket)
+    const found = db.deleteFrom('rate_counters').where('bucket', 'in', buckets)
+    if (buckets.length > 0) await found.where('expires_at', '<', now).execute()
+    return buckets.length
+  })
 }
 
 function callsOf(row: RateCounterRow | undefined): number[] {

@@ -38,6 +38,8 @@ export interface UsageSum {
 export const ROWS_A_STATEMENT = 500
 const MAX_SUMS = 20_000
 const KEY = ['hour', 'key_id', 'config_id', 'model'] as const
+/** SQLite's own. */
+const ROW_ID = sql<number>`rowid`
 const COUNTS = ['requests', 'errors', 'prompt_tokens', 'completion_tokens'] as const
 
 const GROUPS = {
@@ -77,8 +79,15 @@ export class UsageStore {
     })
   }
 
-  async deleteBefore(hour: number): Promise<void> {
-    await this.#database.run((db) => db.deleteFrom('usage_hourly').where('hour', '<', hour).execute())
+  /** At most so many of the rows from before an hour, the oldest first. @returns how many they were */
+  async deleteSomeBefore(hour: number, limit: number): Promise<number> {
+    const { numDeletedRows } = await this.#database.run((db) => {
+      const old = db.deleteFrom('usage_hourly').where('hour', '<', hour)
+      if (this.#database.kind === 'mysql') return old.orderBy(KEY).limit(limit).executeTakeFirst()
+      const ids = db.selectFrom('usage_hourly').select(ROW_ID.as('id')).where('hour', '<', hour).limit(limit)
+      return old.where(ROW_ID, 'in', ids).executeTakeFirst()
+    })
+    return Number(numDeletedRows)
   }
 
   /** In the order of the groups, then of time. */

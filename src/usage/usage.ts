@@ -6,6 +6,7 @@
  */
 import { type Clock, DAY, HOUR } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
+import { inBatches } from '../storage/in-batches.ts'
 import { RepeatedWrite } from '../storage/repeated-write.ts'
 import type { UsageHourlyRow } from '../storage/tables.ts'
 import type { TokenCounts } from './token-counts.ts'
@@ -71,14 +72,16 @@ export class Usage extends RepeatedWrite {
       for (const row of rows) this.#addBack(row)
       return
     }
-    await this.#clearOld()
+    this.#clearOld()
   }
 
-  async #clearOld(): Promise<void> {
+  /** Nobody's counts wait for it. */
+  #clearOld(): void {
     const now = this.#clock()
     if (now < this.#clearedAt + DAY) return
     this.#clearedAt = now
-    await this.#store.deleteBefore(now - KEPT_MS).catch(() => undefined) // tomorrow again
+    const hour = now - KEPT_MS
+    inBatches((limit) => this.#store.deleteSomeBefore(hour, limit)).catch(() => undefined) // tomorrow again
   }
 
   #addBack(row: UsageHourlyRow): void {
