@@ -1,5 +1,6 @@
 /**
- * What the audit keeps: 400 days, refreshes 30. Deleted once an hour, some rows at a time, so that nobody waits.
+ * What the audit keeps: 400 days, refreshes 30. Events are kept for as long as a webhook is tried and consoles may be
+ * late: there is one for each refresh of each account. Deleted once an hour, some rows at a time, so that nobody waits.
  */
 import { type Clock, DAY, HOUR } from '../base/clock.ts'
 import { every } from '../base/every.ts'
@@ -11,6 +12,7 @@ import { inBatches } from '../storage/in-batches.ts'
 
 const KEPT_MS = 400 * DAY
 const REFRESHES_KEPT_MS = 30 * DAY
+const EVENTS_KEPT_MS = 2 * DAY
 
 export class AuditTrim {
   readonly #database: Database
@@ -43,9 +45,9 @@ export class AuditTrim {
     const isStopped = () => this.#isStopped
     const all = { before: now - KEPT_MS }
     const refreshes = { before: now - REFRESHES_KEPT_MS, type: 'credential.refreshed' } as const
-    for (const old of [all, refreshes]) {
+    for (const old of [all, refreshes])
       await inBatches((limit) => deleteSomeAudit(this.#database, { ...old, limit }), isStopped)
-      await inBatches((limit) => deleteSomeEvents(this.#database, { ...old, limit }), isStopped)
-    }
+    const before = now - EVENTS_KEPT_MS
+    await inBatches((limit) => deleteSomeEvents(this.#database, before, limit), isStopped)
   }
 }

@@ -132,15 +132,11 @@ export function eventsSince(
   )
 }
 
-/** Some of those that are older than an instant, perhaps only those of a type. How many they were. */
-export async function deleteSomeEvents(
-  database: Database,
-  { before, type, limit }: { before: number; type?: EventType | undefined; limit: number },
-): Promise<number> {
-  const rows = await database.run((db) => {
-    const old = db.selectFrom('audit_events').select('id').where('created_at', '<', before).limit(limit)
-    return (type ? old.where('type', '=', type) : old).execute()
-  })
+/** Some of those that are older than an instant. How many they were. */
+export async function deleteSomeEvents(database: Database, before: number, limit: number): Promise<number> {
+  const rows = await database.run((db) =>
+    db.selectFrom('audit_events').select('id').where('created_at', '<', before).limit(limit).execute(),
+  )
   const ids = rows.map(({ id }) => id)
   if (ids.length > 0)
     await database.run((db) => db.deleteFrom('audit_events').where('id', 'in', ids).execute())
