@@ -35,10 +35,14 @@ export function clearedColumns(state: 'active' | 'missing' | 'reauth_required'):
   }
 }
 
-type Row = Omit<ModelConfigRow, 'oauth_metadata'> & { oauth_metadata: unknown; lease_is_live: number }
+/** A row as it was read. */
+export type ReadRow = Omit<ModelConfigRow, 'oauth_metadata'> & {
+  oauth_metadata: unknown
+  lease_is_live: number
+}
 
 /** @throws BrokerError decryption_failed */
-export function openedCredential(row: Row, provider: Provider, keyRing: KeyRing): Credential {
+export function openedCredential(row: ReadRow, provider: Provider, keyRing: KeyRing): Credential {
   const isApiKey = provider.kind === 'api_key'
   const sealed = isApiKey ? row.api_key : row.oauth_access_token
   return {

@@ -12,7 +12,7 @@ import type { Database } from '../storage/database.ts'
 import type { Tables } from '../storage/tables.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
 import type { Credential, Standing } from './credential.ts'
-import { openedCredential } from './credential-columns.ts'
+import { openedCredential, type ReadRow } from './credential-columns.ts'
 import type { RowSeals, SealedRow } from './row-seals.ts'
 import { soonDueUntil } from './sweep-moment.ts'
 
@@ -65,18 +65,48 @@ export class CredentialReader {
    * @throws BrokerError storage_unavailable | decryption_failed
    */
   async load(configId: string): Promise<Credential | undefined> {
+    const [row] = await this.#rows([configId])
+    return row && this.#open(row)
+  }
+
+  /**
+   * Many in one query, in no order. One that cannot be opened is no reason to leave out the others.
+   * @param refused told of each that cannot
+   * @throws BrokerError storage_unavailable
+   */
+  async loadMany(
+    configIds: readonly string[],
+    refused: (configId: string, error: unknown) => void,
+  ): Promise<Credential[]> {
+    const credentials: Credential[] = []
+    for (const row of await this.#rows(configIds)) {
+      try {
+        const credential = await this.#open(row)
+        if (credential) credentials.push(credential)
+      } catch (error) {
+        refused(row.id, error)
+      }
+    }
+    return credentials
+  }
+
+  #rows(configIds: readonly string[]) {
     const { nowMs } = this.database
-    const row = await this.database.run((db) =>
+    return this.database.run((db) =>
       db
         .selectFrom('model_configs')
         .selectAll()
         .select(sql<number>`case when lease_until > ${nowMs} then 1 else 0 end`.as('lease_is_live'))
-        .where('id', '=', configId)
+        .where('id', 'in', configIds)
         .where('deleted_at', 'is', null)
-        .executeTakeFirst(),
+        .execute(),
     )
-    const provider = row && this.#providers.get(row.provider)
-    if (!row || !provider) return undefined
+  }
+
+  /** Undefined if its provider file is gone. @throws BrokerError decryption_failed */
+  async #open(row: ReadRow): Promise<Credential | undefined> {
+    const provider = this.#providers.get(row.provider)
+    if (!provider) return undefined
     await this.#assertUntouched(row)
     return openedCredential(row, provider, this.keyRing)
   }
@@ -100,22 +130,25 @@ export class CredentialReader {
 
   /** Which of these providers have anything that is soon due. One query. @throws BrokerError storage_unavailable */
   async providersWithSoonDue(providers: readonly Provider[], now: number): Promise<ReadonlySet<string>> {
-    if (providers.length === 0) return new Set()
-    const latest = Math.max(...providers.map((provider) => soonDueUntil(provider, now)))
-    const rows = await this.database.run((db) =>
-      db
-        .selectFrom('model_configs')
-        .select('provider')
-        .distinct()
-        .where((eb) => canBeRenewed(eb, now))
-        .where('oauth_expires_at', '<', latest)
-        .where((eb) => eb.or(providers.map((provider) => isSoonDue(eb, provider, now))))
-        .execute(),
-    )
+    const rows = await this.database.run(async (db) => {
+      const [first, ...others] = providers.map((provider) => {
+        const one = db
+          .selectFrom('model_configs')
+          .select('provider')
+          .where((eb) => canBeRenewed(eb, now))
+          .where((eb) => isSoonDue(eb, provider, now))
+          .limit(1)
+        return db.selectFrom(one.as('one')).select('provider')
+      })
+      return first ? others.reduce((all, other) => all.unionAll(other), first).execute() : []
+    })
     return new Set(rows.map(({ provider }) => provider))
   }
 
-  /** Those of one provider, by the end of their tokens and by the index; read page by page, as they are asked for. */
+  /**
+   * Those of one provider, by the end of their tokens and by the index; read page by page, as they are asked for.
+   * @throws BrokerError storage_unavailable
+   */
   async *soonDue(provider: Provider, half: Half, now: number): AsyncGenerator<DueRow, void> {
     for (let after: DueRow | undefined; ; ) {
       const page = await this.#soonDuePage(provider, half, now, after)

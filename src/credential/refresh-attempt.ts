@@ -9,14 +9,14 @@ import type { Logger } from '../base/log.ts'
 import type { Renewal } from '../oauth/refresh-token-grant.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
 import type { ChangeWatcher } from '../storage/changes.ts'
-import { type Credential, isOlder, renewedBy } from './credential.ts'
+import { type Credential, isOlder, isUsable, renewedBy } from './credential.ts'
 import type { RowStanding } from './credential-reader.ts'
 import { type CredentialStore, LEASE_MS } from './credential-store.ts'
 import type { Journal } from './journal.ts'
 import type { Knowledge } from './knowledge.ts'
 import type { Action, Event } from './refresh-step.ts'
 import { replay } from './replay.ts'
-import type { ServerProbes, Turn } from './server-probe.ts'
+import type { Rank, ServerProbes, Turn } from './server-probe.ts'
 import type { UnsentAttempts } from './unsent-attempts.ts'
 
 export interface AttemptParts {
@@ -32,6 +32,17 @@ export interface AttemptParts {
   readonly renew: (credential: Credential) => Promise<Renewal>
 }
 
+/** What a run is about. */
+export interface Run {
+  readonly configId: string
+  /** Attempts in a row that brought nothing. */
+  readonly failuresBefore: number
+  /** Makes the answer known to callers. */
+  readonly keep: (credential: Credential) => void
+  /** Somebody waits for it, perhaps only since a moment ago. */
+  readonly isAwaited: () => boolean
+}
+
 const WATCH_MIN_MS = 25
 const WATCH_MAX_MS = 250
 const BACK_OFF_MIN_MS = 5_000
@@ -44,11 +55,9 @@ const STORE_RETRY_MAX_MS = 2_000
 export class Attempt {
   readonly #parts: AttemptParts
   readonly #unsent: UnsentAttempts
-  readonly #configId: string
-  readonly #failuresBefore: number
+  readonly #run: Run
   readonly #attemptId = randomUUID()
   readonly #startedAt = Date.now()
-  readonly #keep: (credential: Credential) => void
   readonly #probes: ServerProbes
   /** The changes that were known of when the row was last read. */
   seen = 0
@@ -60,18 +69,11 @@ export class Attempt {
   #pauseMs = WATCH_MIN_MS
   #storeFailures = 0
 
-  constructor(
-    parts: AttemptParts,
-    unsent: UnsentAttempts,
-    probes: ServerProbes,
-    run: { configId: string; failuresBefore: number; keep: (credential: Credential) => void },
-  ) {
+  constructor(parts: AttemptParts, unsent: UnsentAttempts, probes: ServerProbes, run: Run) {
     this.#parts = parts
     this.#unsent = unsent
     this.#probes = probes
-    this.#configId = run.configId
-    this.#failuresBefore = run.failuresBefore
-    this.#keep = run.keep
+    this.#run = run
   }
 
   /** Whatever fails, the machine decides what that means: an error of any kind ends no attempt by itself. */
@@ -109,7 +111,7 @@ export class Attempt {
     } catch (error) {
       this.endTurn()
       if (error instanceof BrokerError) return { type: 'storage_failed', why: error.code }
-      this.#parts.log.error({ err: error, configId: this.#configId }, `refresh: ${action.do}`)
+      this.#parts.log.error({ err: error, configId: this.#run.configId }, `refresh: ${action.do}`)
       return { type: 'storage_failed', why: (error as { code?: string } | null)?.code ?? 'unknown error' }
     }
   }
@@ -117,7 +119,7 @@ export class Attempt {
   async #readRow(): Promise<Event> {
     const { knowledge, clock, changes, store } = this.#parts
     this.seen = changes.seen
-    const row = await store.load(this.#configId)
+    const row = await store.load(this.#run.configId)
     const ahead = row && knowledge.ahead(row)
     if (row) knowledge.note(row.configId, row)
     const unsentFrom = this.#unsent.stateBefore(row?.attempt.id)
@@ -150,7 +152,7 @@ export class Attempt {
     this.hasSent = true
     // Who breaks down here may have sent already.
     const renewal = await this.#parts.renew(row).catch((error: unknown): Renewal => {
-      this.#parts.log.error({ err: error, configId: this.#configId }, 'refresh: the request broke down')
+      this.#parts.log.error({ err: error, configId: this.#run.configId }, 'refresh: the request broke down')
       return { kind: 'unclear', why: 'the request broke down' }
     })
     this.endTurn(renewal)
@@ -174,7 +176,7 @@ export class Attempt {
       this.#parts.log.error({ err: error, configId }, 'an answer could not be journalled')
     }
     this.#parts.knowledge.note(configId, this.#kept)
-    this.#keep(this.#kept)
+    this.#run.keep(this.#kept)
     return { type: 'kept' }
   }
 
@@ -186,10 +188,10 @@ export class Attempt {
 
   /** A turn at the server first: no lease is held while waiting for one. */
   async #claimLease(row: Credential): Promise<Event> {
-    const { name } = row.provider
-    this.#turn = await this.#probes.turn(name)
+    const { provider } = row
+    this.#turn = await this.#probes.turn(provider, () => this.#rankOf(row))
     if (!this.#turn) {
-      return { type: 'server_away', retryAt: this.#parts.clock() + this.#probes.retryAfterMs(name) }
+      return { type: 'server_away', retryAt: this.#parts.clock() + this.#probes.retryAfterMs(provider.name) }
     }
     // The journal next: whoever could not keep the answer leaves the lease to others.
     try {
@@ -204,6 +206,11 @@ export class Attempt {
     return { type: granted ? 'lease_granted' : 'lease_refused' }
   }
 
+  #rankOf(row: Credential): Rank {
+    if (this.#run.isAwaited()) return 'caller'
+    return isUsable(row, this.#parts.clock()) ? 'living' : 'ended'
+  }
+
   /** A lease must outlive the request made under it; after a pause (SIGSTOP, a slow database) it would not. */
   #leaseIsTooOld({ provider }: Credential): boolean {
     return Date.now() - this.#leasedAt > LEASE_MS - provider.refresh.timeoutMs - LEASE_MARGIN_MS
@@ -214,7 +221,7 @@ export class Attempt {
     const now = this.#parts.clock()
     const { expiresAt } = row.tokens
     if (state === 'uncertain' && expiresAt !== undefined && now < expiresAt) return expiresAt
-    return now + Math.max(retryAfterMs, state === 'uncertain' ? backOff() : backOff(this.#failuresBefore))
+    return now + Math.max(retryAfterMs, state === 'uncertain' ? backOff() : backOff(this.#run.failuresBefore))
   }
 
   /**
@@ -237,7 +244,7 @@ export class Attempt {
   }
 
   async #standing(): Promise<RowStanding | undefined> {
-    return (await this.#parts.store.standings([this.#configId])).get(this.#configId)
+    return (await this.#parts.store.standings([this.#run.configId])).get(this.#run.configId)
   }
 
   async #release(action: Extract<Action, { do: 'release' }>): Promise<Event> {

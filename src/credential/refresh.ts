@@ -37,6 +37,17 @@ export interface Flight {
   readonly done: Promise<void>
 }
 
+interface OwnFlight extends Flight {
+  readonly onlyRestores: boolean
+  isAwaited: boolean
+}
+
+/** Those who want to know how a flight ends. */
+interface Callers {
+  readonly tell: (outcome: Outcome) => void
+  readonly areWaiting: () => boolean
+}
+
 /** An answer for a config that is not there: its provider file may come back. */
 const UNOWNED_KEPT_FOR_MS = 30 * DAY
 /** A database that goes back loses what was written last: for so long every one of our writes is looked after. */
@@ -47,7 +58,7 @@ const AT_ONCE = 8
 
 export class Refresher {
   readonly #parts: RefreshParts
-  readonly #flights = new Map<string, Flight & { readonly onlyRestores: boolean }>()
+  readonly #flights = new Map<string, OwnFlight>()
   /** Attempts in a row that brought nothing, by config. */
   readonly #failures = new Map<string, number>()
   readonly #unsent = new UnsentAttempts()
@@ -70,7 +81,14 @@ export class Refresher {
    */
   refresh(credential: Subject, isForced = false): Flight {
     const { loginAt, version } = credential
-    return this.#fly(credential, { loginAt, version, isForced })
+    const flight = this.#fly(credential, { loginAt, version, isForced })
+    flight.isAwaited = true
+    return flight
+  }
+
+  /** The same for one that nobody waits for: at the authorization server it gives way to those that are waited for. */
+  refreshInBackground({ configId, loginAt, version }: Subject): Flight {
+    return this.#fly({ configId }, { loginAt, version, isForced: false })
   }
 
   /** The row is older than what is known: stores that again, and sends nothing. Never rejects, as {@link refresh}. */
@@ -79,13 +97,13 @@ export class Refresher {
     return this.#fly(known, { loginAt, version, isForced: false, onlyRestores: true })
   }
 
-  #fly(credential: Subject, cause: Cause): Flight {
-    const { configId } = credential
+  #fly({ configId }: Pick<Subject, 'configId'>, cause: Cause): OwnFlight {
     const running = this.#flights.get(configId)
     const { onlyRestores = false } = cause
     if (running && (onlyRestores || !running.onlyRestores)) return running
     const { promise, resolve } = Promise.withResolvers<Outcome>()
-    const run = () => this.#run(configId, cause, resolve)
+    const callers = { tell: resolve, areWaiting: () => flight.isAwaited }
+    const run = () => this.#run(configId, cause, callers)
     const done = (running ? running.done.then(run) : run())
       .catch((error: unknown) => {
         this.#parts.log.error({ err: error, configId }, 'refresh failed')
@@ -94,7 +112,7 @@ export class Refresher {
       .finally(() => {
         if (this.#flights.get(configId) === flight) this.#flights.delete(configId)
       })
-    const flight = { startedAt: Date.now(), outcome: promise, done, onlyRestores }
+    const flight = { startedAt: Date.now(), outcome: promise, done, onlyRestores, isAwaited: false }
     this.#flights.set(configId, flight)
     return flight
   }
@@ -166,18 +184,19 @@ export class Refresher {
     await Promise.all([...this.#flights.values()].map((flight) => flight.outcome))
   }
 
-  async #run(configId: string, cause: Cause, tellCallers: (outcome: Outcome) => void): Promise<void> {
+  async #run(configId: string, cause: Cause, callers: Callers): Promise<void> {
     const { log, publish, forget, knowledge } = this.#parts
     knowledge.note(configId, cause)
     const failures = this.#failures.get(configId) ?? 0
     const keep = (kept: Credential) => {
       publish(kept, attempt.seen)
-      tellCallers({ kind: 'renewed', credential: kept })
+      callers.tell({ kind: 'renewed', credential: kept })
     }
     const attempt = new Attempt(this.#parts, this.#unsent, this.#probes, {
       configId,
       failuresBefore: failures,
       keep,
+      isAwaited: callers.areWaiting,
     })
     let step: Step = { phase: { at: 'deciding' }, action: { do: 'read_row' } }
     while (step.phase.at !== 'settled') {
@@ -194,7 +213,7 @@ export class Refresher {
     if (outcome.kind === 'reauth_required') forget(configId)
     if (outcome.kind !== 'unchanged') this.#failures.delete(configId)
     else if (attempt.hasSent) this.#failures.set(configId, failures + 1)
-    tellCallers(outcome)
+    callers.tell(outcome)
     this.#parts.settled(outcome.kind)
     log.info(
       { configId, outcome: outcome.kind, why: whyOf(outcome), expiresAt: expiryOf(outcome) },

@@ -1,12 +1,15 @@
 /**
- * One provider's half of the sweep, a few credentials at a time.
+ * One provider's half of the sweep.
  *
  * What lives and what has ended go in lanes of their own, and so does each provider: a server that hangs, or logins
  * that nothing can be done about, hold up nobody else.
+ *
+ * Replicas share the work without knowing of each other. Each takes some at random out of those that end soonest and
+ * that nobody has leased, and looks again for the next some: they rarely meet, and where they do, the lease in the row
+ * lets one of them through.
  */
-import type { LRUCache } from 'lru-cache'
+import { LRUCache } from 'lru-cache'
 import { type Clock, SECOND, within } from '../base/clock.ts'
-import { BrokerError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Provider } from '../provider/provider.ts'
 import { type Credential, isRenewable } from './credential.ts'
@@ -15,8 +18,8 @@ import type { Refresher } from './refresh.ts'
 import { isSweepDue } from './sweep-moment.ts'
 
 export interface SweepLaneParts {
-  readonly store: Pick<CredentialReader, 'load' | 'soonDue'>
-  readonly refresher: Pick<Refresher, 'refresh' | 'isHeld'>
+  readonly store: Pick<CredentialReader, 'loadMany' | 'soonDue'>
+  readonly refresher: Pick<Refresher, 'refreshInBackground' | 'isHeld'>
   readonly clock: Clock
   readonly log: Logger
   /** Called for each credential that is about to be refreshed. */
@@ -25,8 +28,14 @@ export interface SweepLaneParts {
   readonly unreadable: LRUCache<string, string>
 }
 
-/** Together as many as may ask a server at once (server-probe.ts). */
-const AT_ONCE: Readonly<Record<Half, number>> = { living: 24, ended: 8 }
+/** Of those that are due a share is taken at random out of so many, the soonest end first. */
+const WINDOW = 1_000
+const SHARE = 64
+/** What is still as it was then is looked at again: it was somebody else's, or nothing could be done. */
+const LOOK_AGAIN_MS = 5 * SECOND
+const MAX_SEEN = 10_000
+/** More than ask the server at the same time, for rows are read and written before and after. */
+const VISITS_A_TURN = 1.5
 /** Longer than a lease. A refresh that takes longer goes on, but nobody behind it is kept waiting. */
 const MAX_VISIT_MS = 35 * SECOND
 
@@ -34,6 +43,8 @@ export class SweepLane {
   readonly provider: Provider
   readonly #parts: SweepLaneParts
   readonly #half: Half
+  /** As they were, for a moment. */
+  readonly #seen = new LRUCache<string, true>({ max: MAX_SEEN, ttl: LOOK_AGAIN_MS })
   #running: Promise<void> | undefined
   #isStopped = false
 
@@ -47,7 +58,7 @@ export class SweepLane {
     this.#isStopped = true
   }
 
-  /** Visits all that are due now; the round under way, if there is one. @throws BrokerError storage_unavailable */
+  /** Visits each that is due, until there is none; the round under way, if there is one. @throws BrokerError storage_unavailable */
   round(): Promise<void> {
     this.#running ??= this.#round().finally(() => {
       this.#running = undefined
@@ -56,20 +67,45 @@ export class SweepLane {
   }
 
   async #round(): Promise<void> {
-    const { store, clock } = this.#parts
-    const rows = store.soonDue(this.provider, this.#half, clock())
-    const workers = Array.from({ length: AT_ONCE[this.#half] }, () => this.#work(rows))
+    const due = this.#due()
+    const visits = Math.ceil(this.provider.refresh.atOnce * VISITS_A_TURN)
+    const workers = Array.from({ length: visits }, () => this.#work(due))
     const failed = (await Promise.allSettled(workers)).find(({ status }) => status === 'rejected')
     if (failed?.status === 'rejected') throw failed.reason
   }
 
-  async #work(rows: AsyncIterable<DueRow>): Promise<void> {
-    for await (const row of rows) {
-      if (this.#isStopped || this.#parts.refresher.isHeld(this.provider.name)) return
-      const { configId } = row
-      const isNow = isSweepDue({ configId, provider: this.provider, tokens: row }, this.#parts.clock())
-      if (isNow && !this.#isUnreadable(row)) await this.#visit(row)
+  async #work(due: AsyncIterable<Credential>): Promise<void> {
+    for await (const credential of due) {
+      if (this.#mayNot()) return
+      await this.#visit(credential)
     }
+  }
+
+  #mayNot(): boolean {
+    return this.#isStopped || this.#parts.refresher.isHeld(this.provider.name)
+  }
+
+  /** Share after share, each read when its turn has come, until there is nobody who was not seen a moment ago. */
+  async *#due(): AsyncGenerator<Credential, void> {
+    for (;;) {
+      const share = await this.#share()
+      if (share.length === 0) return
+      for (const row of share) this.#seen.set(markOf(row), true)
+      yield* await this.#opened(share)
+    }
+  }
+
+  /** Some of those that are due now, the soonest end first. */
+  async #share(): Promise<DueRow[]> {
+    const { store, clock } = this.#parts
+    const now = clock()
+    const window: DueRow[] = []
+    for await (const row of store.soonDue(this.provider, this.#half, now)) {
+      const isNow = isSweepDue({ configId: row.configId, provider: this.provider, tokens: row }, now)
+      if (isNow && !this.#seen.has(markOf(row)) && !this.#isUnreadable(row)) window.push(row)
+      if (window.length === WINDOW) break
+    }
+    return someOf(window, SHARE)
   }
 
   /** As it was when it could not be read: a new login or a changed config is looked at at once. */
@@ -77,26 +113,43 @@ export class SweepLane {
     return this.#parts.unreadable.get(row.configId) === markOf(row)
   }
 
-  /** Whatever is wrong with one credential is no reason to leave out the next. */
-  async #visit(row: DueRow): Promise<void> {
-    const { store, refresher, log, look, unreadable } = this.#parts
-    const { configId } = row
-    try {
-      const credential = await store.load(configId)
-      if (!credential || !isRenewable(credential)) return
-      await look(credential).catch((error: unknown) => log.warn({ err: error, configId }, 'sweep'))
-      const visitedAt = Date.now()
-      const flight = refresher.refresh(credential)
-      if (flight.startedAt >= visitedAt) await within(MAX_VISIT_MS, flight.done)
-    } catch (error) {
+  async #opened(share: readonly DueRow[]): Promise<Credential[]> {
+    const { store, log, unreadable } = this.#parts
+    const rows = new Map(share.map((row) => [row.configId, row]))
+    const credentials = await store.loadMany([...rows.keys()], (configId, error) => {
       log.warn({ err: error, configId }, 'a credential could not be swept')
-      if (!(error instanceof BrokerError && error.code === 'storage_unavailable')) {
-        unreadable.set(configId, markOf(row))
-      }
+      const row = rows.get(configId)
+      if (row) unreadable.set(configId, markOf(row))
+    })
+    const endOf = ({ configId }: Credential) => rows.get(configId)?.expiresAt ?? 0
+    return credentials.filter(isRenewable).sort((one, other) => endOf(one) - endOf(other))
+  }
+
+  /** Whatever is wrong with one credential is no reason to leave out the next. */
+  async #visit(credential: Credential): Promise<void> {
+    const { refresher, log, look } = this.#parts
+    const { configId } = credential
+    try {
+      await look(credential)
+    } catch (error) {
+      log.warn({ err: error, configId }, 'sweep')
     }
+    const visitedAt = Date.now()
+    const flight = refresher.refreshInBackground(credential)
+    if (flight.startedAt >= visitedAt) await within(MAX_VISIT_MS, flight.done)
   }
 }
 
-function markOf({ version, updatedAt }: DueRow): string {
-  return `${version} ${updatedAt}`
+function markOf({ configId, version, updatedAt }: DueRow): string {
+  return `${configId} ${version} ${updatedAt}`
+}
+
+/** At random, in their order. */
+function someOf<T>(all: readonly T[], count: number): T[] {
+  const chosen: T[] = []
+  for (const [index, one] of all.entries()) {
+    const chance = (count - chosen.length) / (all.length - index)
+    if (Math.random() < chance) chosen.push(one)
+  }
+  return chosen
 }

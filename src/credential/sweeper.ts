@@ -16,8 +16,8 @@ import { SweepLane } from './sweep-lane.ts'
 
 export interface SweeperParts {
   readonly database: Database
-  readonly store: Pick<CredentialReader, 'load' | 'soonDue' | 'providersWithSoonDue'>
-  readonly refresher: Pick<Refresher, 'refresh' | 'isHeld'>
+  readonly store: Pick<CredentialReader, 'loadMany' | 'soonDue' | 'providersWithSoonDue'>
+  readonly refresher: Pick<Refresher, 'refreshInBackground' | 'isHeld'>
   readonly providers: ReadonlyMap<string, Provider>
   readonly clock: Clock
   readonly log: Logger

@@ -72,6 +72,8 @@ export const PROVIDER_FILE = Type.Object(
           before_seconds: Type.Optional(Type.Number({ minimum: 0 })),
           wait_seconds: Type.Optional(Type.Number({ minimum: 0, maximum: 12 })),
           timeout_seconds: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 25 })),
+          at_once: Type.Optional(Type.Integer({ minimum: 1, maximum: 32 })),
+          per_second: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
         },
         closed,
       ),

@@ -37,6 +37,16 @@ export interface WebSessionConfig {
   readonly checkEveryMs: number
 }
 
+export interface RefreshConfig {
+  readonly beforeMs: number
+  readonly waitMs: number
+  readonly timeoutMs: number
+  /** Refreshes that one replica has under way at this server at most. */
+  readonly atOnce: number
+  /** Refreshes that one replica begins in a second at most; undefined: as many as that allows. */
+  readonly perSecond: number | undefined
+}
+
 export interface Provider {
   readonly name: string
   /** Where it is written, or CONFIG_FILE if that adds to it. */
@@ -71,7 +81,7 @@ export interface Provider {
     /** Names of providers by the same vendor, which may be asked whose key this is. */
     readonly sisters: readonly string[]
   }
-  readonly refresh: { readonly beforeMs: number; readonly waitMs: number; readonly timeoutMs: number }
+  readonly refresh: RefreshConfig
   /** How this server spells errors that RFC 6749 spells otherwise. */
   readonly errors: { readonly invalidGrant: ReadonlySet<string>; readonly quota: ReadonlySet<string> }
   /** http on a loopback address is allowed (`allow_insecure_loopback`, or the built-in sandbox). */
@@ -139,6 +149,8 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
       beforeMs: (refresh.before_seconds ?? 300) * SECOND,
       waitMs: (refresh.wait_seconds ?? 2) * SECOND,
       timeoutMs: (refresh.timeout_seconds ?? 10) * SECOND,
+      atOnce: refresh.at_once ?? 32,
+      perSecond: refresh.per_second,
     },
     errors: {
       invalidGrant: new Set(['invalid_grant', ...(errors.invalid_grant ?? [])]),

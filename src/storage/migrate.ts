@@ -20,6 +20,7 @@ import * as externalId from '../../migrations/014-external-id.ts'
 import * as tokenReading from '../../migrations/015-token-reading.ts'
 import * as sealedRights from '../../migrations/016-sealed-rights.ts'
 import * as changeLog from '../../migrations/017-change-log.ts'
+import * as dueIndex from '../../migrations/018-due-index.ts'
 import { ConfigError } from '../base/environment.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { Database } from './database.ts'
@@ -45,6 +46,7 @@ export const MIGRATIONS = {
   '015-token-reading': tokenReading,
   '016-sealed-rights': sealedRights,
   '017-change-log': changeLog,
+  '018-due-index': dueIndex,
 }
 
 /**

@@ -11,6 +11,7 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { addedLatency } from './gates/added-latency.ts'
+import { backgroundRefresh } from './gates/background-refresh.ts'
 import { fastStreams } from './gates/fast-streams.ts'
 import { hopelessLogins } from './gates/hopeless-logins.ts'
 import { largeBodies } from './gates/large-bodies.ts'
@@ -34,6 +35,7 @@ const GATES: readonly Gate[] = [
   workers,
   startUp,
   largeBodies,
+  backgroundRefresh,
   hopelessLogins,
 ]
 

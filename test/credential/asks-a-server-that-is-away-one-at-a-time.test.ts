@@ -28,20 +28,22 @@ const DEAD: Renewal = { kind: 'invalid_grant', why: 'revoked' }
 function probesAt() {
   const clock = { now: 0 }
   const probes = new ServerProbes(() => clock.now)
-  const found = async (renewal: Renewal | undefined) => (await probes.turn('s'))?.end(renewal)
-  return { clock, probes, found }
+  const turn = (name: string) =>
+    probes.turn({ name, refresh: { atOnce: 32, perSecond: undefined } }, () => 'caller')
+  const found = async (renewal: Renewal | undefined) => (await turn('s'))?.end(renewal)
+  return { clock, probes, turn, found }
 }
 
 t.test('while the server is there nobody waits for anybody, up to 32 at once', async (t) => {
-  const { probes } = probesAt()
-  const turns = await Promise.all(Array.from({ length: 32 }, () => probes.turn('s')))
+  const { turn } = probesAt()
+  const turns = await Promise.all(Array.from({ length: 32 }, () => turn('s')))
   t.ok(turns.every(Boolean))
   let isIn = false
-  const next = probes.turn('s').then((turn) => {
+  const next = turn('s').then((turn) => {
     isIn = true
     return turn
   })
-  t.ok(await probes.turn('another server'))
+  t.ok(await turn('another server'))
   t.equal(isIn, false)
   turns[0]?.end(UNCLEAR)
   t.ok(await next)
@@ -50,21 +52,21 @@ t.test('while the server is there nobody waits for anybody, up to 32 at once', a
 t.test(
   'one that finds it away lets the next one look at once; from then on it is one each 5 s',
   async (t) => {
-    const { clock, probes, found } = probesAt()
+    const { clock, probes, turn, found } = probesAt()
     await found(AWAY)
     t.equal(probes.isHeld('s'), false, 'the first may have met an exception')
     await found(AWAY)
     t.equal(probes.isHeld('s'), true)
-    t.equal(await probes.turn('s'), undefined, 'and nobody is kept waiting')
+    t.equal(await turn('s'), undefined, 'and nobody is kept waiting')
     t.equal(probes.retryAfterMs('s'), 5_000)
     t.equal(probes.isHeld('another server'), false)
     clock.now = 4_999
-    t.equal(await probes.turn('s'), undefined)
+    t.equal(await turn('s'), undefined)
     clock.now = 5_000
-    const probe = await probes.turn('s')
+    const probe = await turn('s')
     t.ok(probe)
     t.equal(probes.isHeld('s'), true, 'one at a time')
-    const others = Promise.all(Array.from({ length: 5 }, () => probes.turn('s')))
+    const others = Promise.all(Array.from({ length: 5 }, () => turn('s')))
     probe?.end(AWAY)
     t.same(await others, Array(5).fill(undefined), 'they go without')
   },
@@ -72,10 +74,10 @@ t.test(
 
 for (const [name, renewal] of Object.entries({ 'a refusal of one': REFUSED, 'a dead login': DEAD })) {
   t.test(`${name} shows that the server is back: all who waited go on`, async (t) => {
-    const { clock, probes, found } = probesAt()
+    const { clock, probes, turn, found } = probesAt()
     await found(AWAY)
-    const probe = await probes.turn('s')
-    const others = Array.from({ length: 40 }, () => probes.turn('s'))
+    const probe = await turn('s')
+    const others = Array.from({ length: 40 }, () => turn('s'))
     probe?.end(renewal)
     clock.now += 1
     t.equal(probes.isHeld('s'), false)

@@ -169,6 +169,19 @@ t.test('a mistake in CONFIG_FILE is one line with file, line, field and what to 
       4,
       /^refresh\.before_seconds /,
     ],
+    [
+      'more at once than a broker ever asks',
+      'providers:\n  qwen:\n    refresh:\n      at_once: 33',
+      4,
+      /^refresh\.at_once .*32/,
+    ],
+    [
+      'no whole number at once',
+      'providers:\n  qwen:\n    refresh:\n      at_once: 1.5',
+      4,
+      /^refresh\.at_once .*integer/,
+    ],
+    ['none a second', 'providers:\n  qwen:\n    refresh:\n      per_second: 0', 4, /^refresh\.per_second /],
     ['a flag that is no boolean', 'allow_insecure_loopback: "yes"', 1, /^allow_insecure_loopback .*boolean/],
   ]
   for (const [why, text, line, message] of mistakes) {

@@ -37,7 +37,7 @@ t.test('what ships is valid, and qwen is what the interface says', async (t) => 
       headers: { 'x-dashscope-authtype': 'qwen-oauth', 'x-dashscope-cachecontrol': 'enable' },
       models: ['coder-model'],
     },
-    refresh: { beforeMs: 300_000, waitMs: 2_000, timeoutMs: 10_000 },
+    refresh: { beforeMs: 300_000, waitMs: 2_000, timeoutMs: 10_000, atOnce: 32, perSecond: undefined },
     allowsInsecureLoopback: false,
   })
   t.same([...(qwen?.upstream.resourceHosts ?? [])], ['portal.qwen.ai'])
@@ -59,7 +59,7 @@ t.test('CONFIG_FILE changes what it names and leaves the rest', async (t) => {
 providers:
   qwen:
     upstream: { models: [other-model], headers: { X-Extra: "1" } }
-    refresh: { before_seconds: 60 }
+    refresh: { before_seconds: 60, at_once: 4, per_second: 0.5 }
     authorization_server: { scope: null }
 `
   const qwen = get(t, text, 'qwen')
@@ -69,7 +69,7 @@ providers:
     { 'x-extra': '1', 'x-dashscope-authtype': 'qwen-oauth' },
     'mappings are merged',
   )
-  t.match(qwen.refresh, { beforeMs: 60_000, waitMs: 2_000 })
+  t.match(qwen.refresh, { beforeMs: 60_000, waitMs: 2_000, atOnce: 4, perSecond: 0.5 })
   t.equal(qwen.upstream.baseUrl, 'https://portal.qwen.ai/v1')
   t.equal(load(t, text).providers.has('sandbox'), true)
 })
@@ -82,7 +82,7 @@ t.test("a provider of one's own is a name more, with defaults for what it leaves
     kind: 'api_key',
     authorizationServer: undefined,
     upstream: { baseUrl: undefined, headers: {}, models: [] },
-    refresh: { beforeMs: 300_000, waitMs: 2_000, timeoutMs: 10_000 },
+    refresh: { beforeMs: 300_000, waitMs: 2_000, timeoutMs: 10_000, atOnce: 32, perSecond: undefined },
   })
   t.equal(mine.upstream.resourceHosts.size, 0)
   t.same([...mine.errors.invalidGrant], ['invalid_grant'])

@@ -12,6 +12,8 @@ export interface TokenServer {
   readonly origin: string
   /** What it does with refreshes from now on; those that hang go on hanging. */
   mood: Mood
+  /** How long an answer takes; by default long enough that two requests at the same time meet. */
+  answerMs: number
   /** Refreshes that arrived, by the login's name, in order. */
   readonly asked: string[]
   /** Epoch ms of the first of these, by the login's name. */
@@ -27,9 +29,6 @@ export interface TokenServer {
   shut(): Promise<void>
   open(): Promise<void>
 }
-
-/** Long enough that two requests at the same time meet. */
-const ANSWER_MS = 20
 
 /** @param t whoever ends it: a test, a gate */
 export async function startTokenServer(t: {
@@ -53,7 +52,7 @@ export async function startTokenServer(t: {
     state.asked.push(name)
     if (!state.firstAskedAt.has(name)) state.firstAskedAt.set(name, Date.now())
     if (state.mood === 'hanging') return
-    await new Promise((resolve) => setTimeout(resolve, ANSWER_MS))
+    await new Promise((resolve) => setTimeout(resolve, state.answerMs))
     if (state.mood === 'busy') return json(response, 429, { error: 'slow_down' })
     if (Number(generation) !== (generations.get(name) ?? 0)) {
       state.reused.push(name)
@@ -89,6 +88,7 @@ export async function startTokenServer(t: {
       return `http://127.0.0.1:${port}`
     },
     mood: 'good',
+    answerMs: 20,
     asked: [],
     firstAskedAt: new Map(),
     underWayAtFirst: undefined,

@@ -1,0 +1,164 @@
+/** Replicas refresh different credentials: each of them once, the soonest end first, no more at once than a server bears. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { LRUCache } from 'lru-cache'
+import t, { type Test } from 'tap'
+import { createLog } from '../../src/base/log.ts'
+import type { Credential } from '../../src/credential/credential.ts'
+import type { DueRow } from '../../src/credential/credential-reader.ts'
+import { SweepLane } from '../../src/credential/sweep-lane.ts'
+import { Sweeper } from '../../src/credential/sweeper.ts'
+import { joinParts } from '../../src/parts.ts'
+import { loadConfig } from '../../src/settings/config.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { migrate } from '../../src/storage/migrate.ts'
+import { onEachDatabase } from '../support/databases.ts'
+import { insertLogins, LOGINS_KEY, planLogin } from '../support/logins.ts'
+import { providerOf, startTokenServer, type TokenServer } from '../support/token-server.ts'
+import { credential, provider } from './fixtures/credential.ts'
+
+const NOW = 1_000_000_000
+const LOG = createLog('silent')
+
+/** What replicas see of one table in which so many are due, as long as nobody writes. */
+function tableOf(count: number) {
+  const rows: DueRow[] = Array.from({ length: count }, (_, index) => ({
+    configId: `0000-${index}`,
+    version: 1,
+    updatedAt: 1,
+    expiresAt: NOW + index,
+    receivedAt: undefined,
+  }))
+  const store = {
+    async *soonDue() {
+      yield* rows
+    },
+    loadMany: async (ids: readonly string[]) => ids.map((configId) => credential({ configId })),
+  }
+  return { rows, store }
+}
+
+/** The first that a replica takes. */
+async function firstTaken(store: ReturnType<typeof tableOf>['store'], count: number): Promise<string[]> {
+  const taken: string[] = []
+  const lane = new SweepLane(
+    {
+      store,
+      refresher: {
+        refreshInBackground: ({ configId }) => {
+          taken.push(configId)
+          if (taken.length === count) lane.stop()
+          const done = Promise.resolve()
+          return { startedAt: Date.now(), outcome: done.then(() => ({ kind: 'reauth_required' })), done }
+        },
+        isHeld: () => false,
+      },
+      clock: () => NOW,
+      log: LOG,
+      look: async (_: Credential) => {},
+      unreadable: new LRUCache({ max: 1 }),
+    },
+    provider(),
+    'living',
+  )
+  await lane.round()
+  return taken.slice(0, count)
+}
+
+t.test('two replicas that see the same table take different ones first', async (t) => {
+  const { store } = tableOf(5_000)
+  const [one, other] = [await firstTaken(store, 60), await firstTaken(store, 60)]
+  const both = one.filter((id) => other.includes(id))
+  t.ok(both.length < 20, `${both.length} of 60 are taken by both`)
+  const places = one.map((id) => Number(id.split('-')[1]))
+  t.ok(Math.max(...places) < 1_000, 'out of those that end soonest')
+})
+
+t.test('a replica takes all of a few, and comes to everybody in the end', async (t) => {
+  for (const count of [1, 40, 64, 65, 500, 2_500]) {
+    const { rows, store } = tableOf(count)
+    const taken = await firstTaken(store, count)
+    t.equal(new Set(taken).size, rows.length)
+    if (count <= 64)
+      t.same(
+        taken,
+        rows.map(({ configId }) => configId),
+        'the soonest end first',
+      )
+  }
+})
+
+/** Sweepers as brokers on one database have them, which share a DATA_DIR as well. */
+async function startReplicas(
+  t: Test,
+  count: number,
+  place: { url: string; server: TokenServer; refresh: object },
+) {
+  const dataDir = mkdtempSync(join(tmpdir(), 'token-broker-replicas-'))
+  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
+  const CONFIG_FILE = join(dataDir, 'config.yaml')
+  const own = providerOf(place.server, { refresh: place.refresh })
+  writeFileSync(CONFIG_FILE, JSON.stringify({ allow_insecure_loopback: true, providers: { own } }))
+  const env = { DATA_DIR: dataDir, DATABASE_URL: place.url, TOKEN_ENCRYPTION_KEY: LOGINS_KEY, CONFIG_FILE }
+  const replicas = []
+  for (let index = 0; index < count; index += 1) {
+    const config = loadConfig(readSettings(env), env, {})
+    const parts = joinParts(config, LOG)
+    await migrate(parts.database)
+    await parts.changes.look()
+    t.teardown(() => parts.database.close())
+    const { database, changes, credentialStore: store, own: refresher, log } = parts
+    const sweeper = new Sweeper({
+      database,
+      store,
+      refresher,
+      providers: config.providers,
+      clock: changes.clock,
+      log,
+    })
+    replicas.push({ sweeper, database })
+  }
+  return replicas
+}
+
+const REFRESHES = 300
+
+onEachDatabase(t, 'three replicas refresh each credential once', async (t, { url }) => {
+  const server = await startTokenServer(t)
+  const replicas = await startReplicas(t, 3, { url, server, refresh: { at_once: 8 } })
+  const logins = Array.from({ length: REFRESHES }, (_, index) =>
+    planLogin({ name: `login-${index}`, provider: 'own', expiresAt: Date.now() + 200_000 }),
+  )
+  const [first] = replicas
+  if (!first) throw new Error('no replica')
+  await insertLogins(first.database, logins)
+  await Promise.all(replicas.map(({ sweeper }) => sweeper.sweep()))
+  await Promise.all(replicas.map(({ sweeper }) => sweeper.sweep()))
+  t.equal(server.asked.length, REFRESHES)
+  t.equal(new Set(server.asked).size, REFRESHES)
+  t.same(server.reused, [])
+  t.ok(server.mostUnderWay <= 3 * 8, `${server.mostUnderWay} at once`)
+})
+
+t.test('within a replica the soonest end goes first, and so many a second are no more', async (t) => {
+  const server = await startTokenServer(t)
+  const [replica] = await startReplicas(t, 1, {
+    url: 'sqlite:',
+    server,
+    refresh: { at_once: 1, per_second: 20 },
+  })
+  if (!replica) throw new Error('no replica')
+  const soon = Date.now() + 150_000
+  const logins = Array.from({ length: 20 }, (_, index) =>
+    planLogin({ name: `${(index * 7) % 20}`, provider: 'own', expiresAt: soon + ((index * 7) % 20) * 1_000 }),
+  )
+  await insertLogins(replica.database, logins)
+  const startedAt = performance.now()
+  await replica.sweeper.sweep()
+  t.ok(performance.now() - startedAt >= 19 * 50 - 1)
+  t.equal(server.mostUnderWay, 1)
+  t.equal(server.asked.length, logins.length)
+  // Two are prepared at a time, and either may be the first to be ready.
+  for (const [place, name] of server.asked.entries()) t.ok(Math.abs(place - Number(name)) <= 1, name)
+})
