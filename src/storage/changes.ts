@@ -8,6 +8,9 @@
  * which knows no log: then everything may have changed. So it may if the change that was seen last is another by now,
  * for then this is another history, of a restored backup or an older replica.
  *
+ * On a Galera cluster two nodes may raise it to the same value; one of them is refused when it commits, and does it
+ * again. Each node then shows both in one and the same order.
+ *
  * The same query reads the database's clock, which all replicas then share.
  */
 import { randomUUID } from 'node:crypto'
@@ -18,6 +21,7 @@ import type { Logger } from '../base/log.ts'
 import type { Database } from './database.ts'
 import { type Change, LastChanges } from './last-changes.ts'
 import type { Tables } from './tables.ts'
+import { takeTurn } from './turns.ts'
 
 const POLL_MS = 1_000
 /** So many of the last changes stay in the log; who has not looked for longer forgets everything. */
@@ -31,6 +35,7 @@ const MAX_ROWS = 10_000
  * @param changed undefined: anything
  */
 export async function noteChange(trx: Kysely<Tables>, changed?: readonly Change[]): Promise<void> {
+  await takeTurn(trx)
   await trx.updateTable('change_counter').set({ value: sql<number>`value + 1` }).where('id', '=', 1).execute()
   if (!changed) return
   const counter = trx.selectFrom('change_counter').select('value').where('id', '=', 1)

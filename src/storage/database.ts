@@ -13,6 +13,7 @@ import { openMysql } from './mysql.ts'
 import { openSqlite } from './sqlite.ts'
 import { isConflict, isReadOnly, translated } from './storage-error.ts'
 import type { Tables } from './tables.ts'
+import { Turns } from './turns.ts'
 
 export { DuplicateError } from './storage-error.ts'
 
@@ -35,9 +36,13 @@ export interface Database extends Pick<Engine, 'kind' | 'kysely' | 'nowMs' | 'pa
 
 /** An answer that takes longer is overdue. The change counter is read every second, so this shows soon. */
 const OVERDUE_MS = 1_000
-const MAX_TRIES = 4
-/** Those who got into each other's way wait differently long. */
-const MAX_PAUSE_MS = 50
+/** Of three nodes of a cluster that raise one counter at the same moment two lose, again and again. */
+const MAX_CONFLICTS = 16
+/** Servers that take no writes, one after the other. */
+const MAX_SERVERS = 4
+/** Those who got into each other's way wait differently long, and longer each time, up to here. */
+const MAX_PAUSE_MS = 300
+const FIRST_PAUSE_MS = 25
 const CLOSE_MS = 500
 /** A server says goodbye much sooner. */
 const FAREWELL_MS = 500
@@ -49,7 +54,10 @@ export function openDatabase(place: { mysqlUrl: Secret | undefined; dataDir: str
 
 function wrap(engine: Engine): Database {
   const { kind, kysely, nowMs, commits, hasOtherServers = false } = engine
-  const isWorthAnotherTry = (error: unknown) => isConflict(error) || (hasOtherServers && isReadOnly(error))
+  const isWorthAnotherTry = (error: unknown, tries: number) =>
+    (isConflict(error) && tries < MAX_CONFLICTS) ||
+    (hasOtherServers && isReadOnly(error) && tries < MAX_SERVERS)
+  const turns = new Turns()
   /** When the work under way began, oldest first. */
   const underWay = new Set<{ readonly since: number }>()
   let hasFailed = false
@@ -81,7 +89,7 @@ function wrap(engine: Engine): Database {
       return hasFailed || (oldest !== undefined && performance.now() - oldest.since > OVERDUE_MS)
     },
     run,
-    transaction: (work) => run((db) => db.transaction().execute(work)),
+    transaction: (work) => run((db) => turns.transaction(db, work)),
     async checkWritable() {
       await run(async (db) => {
         if (refusesWrites) await writeNothingNew(db)
@@ -97,14 +105,18 @@ function wrap(engine: Engine): Database {
   }
 }
 
-async function again<T>(work: () => Promise<T>, isWorthIt: (error: unknown) => boolean): Promise<T> {
+async function again<T>(
+  work: () => Promise<T>,
+  isWorthIt: (error: unknown, tries: number) => boolean,
+): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     try {
       return await work()
     } catch (error) {
-      if (tries === MAX_TRIES || !isWorthIt(error)) throw error
+      if (!isWorthIt(error, tries)) throw error
     }
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * MAX_PAUSE_MS))
+    const pauseMs = Math.random() * Math.min(FIRST_PAUSE_MS * 2 ** tries, MAX_PAUSE_MS)
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
   }
 }
 

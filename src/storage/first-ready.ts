@@ -1,7 +1,7 @@
 /**
  * Several servers that hold the same rows: of those in DATABASE_URL, the first that is ready and takes writes.
  *
- * One that refuses a connection, or a write, is asked last for a while.
+ * One that refuses a connection, or a write, or owes an answer is asked last for a while.
  */
 import type { MysqlPool, MysqlPoolConnection } from 'kysely'
 import type { SessionPool } from './session-pool.ts'

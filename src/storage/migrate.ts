@@ -21,11 +21,15 @@ import * as tokenReading from '../../migrations/015-token-reading.ts'
 import * as sealedRights from '../../migrations/016-sealed-rights.ts'
 import * as changeLog from '../../migrations/017-change-log.ts'
 import * as dueIndex from '../../migrations/018-due-index.ts'
+import { SECOND, sleep } from '../base/clock.ts'
 import { ConfigError } from '../base/environment.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { Database } from './database.ts'
 import { isMissingTable } from './storage-error.ts'
 import type { Tables } from './tables.ts'
+
+const LAG_MS = 60 * SECOND
+const LAG_POLL_MS = 100
 
 /** By their files' names, in whose order they run. */
 export const MIGRATIONS = {
@@ -60,7 +64,7 @@ export async function migrate(database: Database): Promise<string[]> {
   if (await database.run(isUpToDate)) return []
   await assertOurs(database)
   try {
-    return await database.run(() =>
+    const done = await database.run(() =>
       database.patiently(async (db) => {
         const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } })
         const { error, results = [] } = await migrator.migrateToLatest()
@@ -69,9 +73,21 @@ export async function migrate(database: Database): Promise<string[]> {
         return results.map((result) => result.migrationName)
       }),
     )
+    await untilHere(database)
+    return done
   } catch (error) {
     if (error instanceof BrokerError) throw error
     throw new Error(`${failed}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+  }
+}
+
+/** Another node of a cluster may have been asked for it than the one whose tables are used. */
+async function untilHere(database: Database): Promise<void> {
+  const giveUpAt = performance.now() + LAG_MS
+  while (!(await database.run(isUpToDate))) {
+    if (performance.now() > giveUpAt)
+      throw new Error('the first server of DATABASE_URL does not get the tables')
+    await sleep(LAG_POLL_MS)
   }
 }
 

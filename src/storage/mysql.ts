@@ -77,7 +77,7 @@ async function openPool(url: Secret, sockets: Set<Socket>, patience: Patience): 
   const { createPool, raw } = await import('mysql2')
   const address = parseDatabaseUrl(url.reveal())
   if (!address) throw new Error('not the address of a MySQL server')
-  const { hosts } = address
+  const hosts = patience === LONG ? inOneOrder(address.hosts) : address.hosts
   const pools = hosts.map((host) => {
     const options = poolOptions(address, host, sockets)
     return new SessionPool(createPool(options), raw, {
@@ -87,6 +87,14 @@ async function openPool(url: Secret, sockets: Set<Socket>, patience: Patience): 
     })
   })
   return new FirstReady(pools)
+}
+
+/**
+ * In which all replicas go that name the same hosts: tables are changed by one at a time, and the lock that sees to it
+ * is known to one server of a cluster alone.
+ */
+function inOneOrder(hosts: readonly MysqlHost[]): readonly MysqlHost[] {
+  return hosts.toSorted((a, b) => a.host.localeCompare(b.host) || a.port - b.port)
 }
 
 function poolOptions(address: MysqlAddress, host: MysqlHost, sockets: Set<Socket>): PoolOptions {

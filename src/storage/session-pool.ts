@@ -64,7 +64,7 @@ export class SessionPool implements MysqlPool {
     })
   }
 
-  /** Called when a server turns out to be one that takes no writes; its connections are on their way out by then. */
+  /** Called when a server takes no writes, or owes an answer; its connections are on their way out by then. */
   onLeft(call: () => void): void {
     this.#onLeft = call
   }
@@ -73,7 +73,7 @@ export class SessionPool implements MysqlPool {
     this.#pool.end(done)
   }
 
-  /** A node that is not ready in its cluster refuses the question (1047). */
+  /** A node that is cut off from its cluster answers all this, and refuses (1047) what comes next. */
   #begin(connection: Connection, done: (refused: unknown) => void): void {
     connection.query(this.#options.session, [], (refused) => {
       if (refused || !this.#options.mustTakeWrites) return done(refused)
@@ -110,6 +110,7 @@ export class SessionPool implements MysqlPool {
       // The network forgot this connection, and most likely the others too: each would cost a timeout.
       for (const one of [connection, ...this.#idle]) one.destroy()
       this.#idle.clear()
+      this.#onLeft()
     } else if (isReadOnly(error)) {
       // Those in use end when they are given back.
       this.#leftAt = performance.now()

@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import t, { type Test } from 'tap'
 import type { Database } from '../../src/storage/database.ts'
+import { TcpProxy } from '../chaos/tcp-proxy.ts'
 import { type MysqlServer, startMysql } from '../support/mysql-server.ts'
 import { testWhere, whatIsMissing } from '../support/test-where.ts'
 import { waitUntil } from '../support/wait-until.ts'
@@ -92,6 +93,19 @@ testWhere(t, { name: 'of two servers', missing }, async (t) => {
     later += REST_MS
     await waitUntil(async () => (await write(database)) === portOf(one))
     t.pass('it is used')
+  })
+
+  await t.test('the first stands still', async (t) => {
+    const proxy = await TcpProxy.to(one.url)
+    t.teardown(() => proxy.close())
+    const hosts = `127.0.0.1:${proxy.port},127.0.0.1:${portOf(two)}`
+    const other = open(t, { kind: 'MySQL', url: `mysql://app:app@${hosts}/${SCHEMA}` }, '')
+    t.equal(await write(other), portOf(one))
+    proxy.drop()
+    await t.rejects(write(other), { code: 'storage_unavailable' }, 'it may have been done')
+    const before = proxy.links.length
+    t.equal(await write(other), portOf(two))
+    t.equal(proxy.links.length, before, 'nobody waits for a connection to it, too')
   })
 
   await t.test('the first dies', async (t) => {

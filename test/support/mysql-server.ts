@@ -70,7 +70,7 @@ export async function startMysql(
   }
 }
 
-async function end(child: ChildProcess): Promise<void> {
+export async function end(child: ChildProcess): Promise<void> {
   if (isGone(child)) return
   const gone = new Promise((resolve) => child.once('exit', resolve))
   child.kill('SIGCONT')
@@ -83,7 +83,7 @@ function isGone({ exitCode, signalCode }: ChildProcess): boolean {
 }
 
 /** In a temporary folder of its own, for each server that starts removes the temporary tables it finds: those of others, too. */
-function initialize(binary: string, dir: string): void {
+export function initialize(binary: string, dir: string): void {
   const options: ExecFileSyncOptions = {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, TMPDIR: dir },
@@ -104,7 +104,7 @@ function initialize(binary: string, dir: string): void {
 }
 
 /** Both servers refuse to run as root unless told so. */
-function asRoot(): string[] {
+export function asRoot(): string[] {
   return process.getuid?.() === 0 ? ['--user=root'] : []
 }
 
