@@ -10,6 +10,7 @@ import { AuditTrim } from './event/audit-trim.ts'
 import { Webhook } from './event/webhook.ts'
 import type { Parts } from './parts.ts'
 import { proveKeys } from './storage/encryption-canary.ts'
+import { isAnyKeyOverAll } from './storage/look-ups.ts'
 import { migrate } from './storage/migrate.ts'
 import { enforceSeals } from './storage/seal-enforcement.ts'
 import { whenUsable } from './storage/when-usable.ts'
@@ -80,6 +81,19 @@ export async function startBackground(parts: Parts, address: string): Promise<Ba
       trim.stop()
       webhook?.stop()
     },
+  }
+}
+
+/** A key over all accounts needs to know all of them: they are read before its first call, which would wait for them. */
+export async function readAhead({
+  database,
+  configs,
+  log,
+}: Pick<Parts, 'database' | 'configs' | 'log'>): Promise<void> {
+  try {
+    if (await database.run(isAnyKeyOverAll)) await configs.ofScope(null)
+  } catch (error) {
+    log.warn({ err: error }, 'the accounts could not be read ahead')
   }
 }
 

@@ -2,7 +2,7 @@
  * A broker in this process, from its Config to a listening server, and down again.
  */
 import { buildApp } from './app.ts'
-import { type Background, closeParts, startBackground, startStorage } from './background.ts'
+import { type Background, closeParts, readAhead, startBackground, startStorage } from './background.ts'
 import type { Logger } from './base/log.ts'
 import type { Secret } from './base/secret.ts'
 import { addressOf, closeHttp, listen } from './http/listen.ts'
@@ -38,5 +38,6 @@ export async function startBroker(config: Config, adminToken: Secret, log: Logge
     throw error
   }
   app.open()
+  void readAhead(parts)
   return { address, drain: () => app.drain(), close }
 }

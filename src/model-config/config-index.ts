@@ -1,8 +1,8 @@
 /**
  * Model configs in an order, found by their name and by what they answer to, without a look at the others.
  *
- * What is looked up here is looked up in every call, so it is kept small: configs whose lists are the same share one,
- * and a name that one config alone answers to has no list of its own (docs/scaling.md).
+ * What is looked up here is looked up in every call, so it is kept small: configs that answer to the same stand in one
+ * list, which all names share that nobody else answers to (docs/scaling.md).
  */
 
 /** What a config answers to. */
@@ -28,8 +28,6 @@ export interface ModelConfig {
 /** Negative if `a` comes before `b`; 0 for two states of the same config. */
 export type Order = (a: ModelConfig, b: ModelConfig) => number
 
-type OneOrMore = ModelConfig | ModelConfig[]
-
 const NONE: readonly ModelConfig[] = []
 
 export class ConfigIndex {
@@ -38,8 +36,10 @@ export class ConfigIndex {
   readonly #byId = new Map<string, ModelConfig>()
   /** Active ones. */
   readonly #byName = new Map<string, ModelConfig>()
-  /** Active ones, in order, by what they answer to. */
-  readonly #answering = new Map<string, OneOrMore>()
+  /** Active ones, in order, by all that they answer to. None is empty. */
+  readonly #alike = new Map<Served, ModelConfig[]>()
+  /** Active ones, in order, by what they answer to: a list of those that are alike, or one of its own. */
+  readonly #answering = new Map<string, ModelConfig[]>()
   #longestName = 0
   #version = 0
 
@@ -73,9 +73,7 @@ export class ConfigIndex {
 
   /** The active configs that list this model, or have an alias of this name, in order. */
   answering(asked: string): readonly ModelConfig[] {
-    const found = this.#answering.get(asked)
-    if (found === undefined) return NONE
-    return Array.isArray(found) ? found : [found]
+    return this.#answering.get(asked) ?? NONE
   }
 
   /** Adds it, or takes it in the place of what was known of it. */
@@ -87,6 +85,9 @@ export class ConfigIndex {
     if (!config.isActive) return
     this.#byName.set(config.name, config)
     this.#longestName = Math.max(this.#longestName, config.name.length)
+    const alike = this.#alike.get(config.served)
+    if (alike) this.#insert(alike, config)
+    else this.#alike.set(config.served, [config])
     for (const name of namesOf(config.served)) this.#enter(name, config)
   }
 
@@ -99,20 +100,34 @@ export class ConfigIndex {
     if (!config.isActive) return
     // Its name may be another's by now.
     if (this.#byName.get(config.name) === config) this.#byName.delete(config.name)
-    for (const name of namesOf(config.served)) this.#strike(name, config)
+    const alike = this.#alike.get(config.served)
+    if (alike) this.#take(alike, config)
+    for (const name of namesOf(config.served)) this.#strike(name, config, alike)
+    if (alike?.length === 0) this.#alike.delete(config.served)
   }
 
   #enter(name: string, config: ModelConfig): void {
+    const alike = this.#alike.get(config.served)
     const present = this.#answering.get(name)
-    if (present === undefined) this.#answering.set(name, config)
-    else if (Array.isArray(present)) this.#insert(present, config)
-    else this.#answering.set(name, this.#order(present, config) < 0 ? [present, config] : [config, present])
+    if (present === alike || !alike) return
+    if (!present) this.#answering.set(name, alike)
+    else if (this.#isShared(present)) this.#answering.set(name, this.#merged(present, alike))
+    else this.#insert(present, config)
   }
 
-  #strike(name: string, config: ModelConfig): void {
+  #strike(name: string, config: ModelConfig, alike: readonly ModelConfig[] | undefined): void {
     const present = this.#answering.get(name)
-    if (Array.isArray(present)) this.#take(present, config)
-    if (present === config || (Array.isArray(present) && present.length === 0)) this.#answering.delete(name)
+    if (present && present !== alike) this.#take(present, config)
+    if (present?.length === 0) this.#answering.delete(name)
+  }
+
+  #isShared(list: readonly ModelConfig[]): boolean {
+    const [first] = list
+    return first !== undefined && this.#alike.get(first.served) === list
+  }
+
+  #merged(some: readonly ModelConfig[], others: readonly ModelConfig[]): ModelConfig[] {
+    return [...some, ...others].sort(this.#order)
   }
 
   #insert(list: ModelConfig[], config: ModelConfig): void {

@@ -5,6 +5,7 @@
  * in one transaction.
  */
 
+import { setImmediate } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import { storedList, storedObject } from '../base/stored-json.ts'
 import type { Provider } from '../provider/provider.ts'
@@ -23,7 +24,8 @@ const MAX_CACHED_SCOPES = 20_000
 const MAX_CONFIGS_IN_SCOPES = 500_000
 /** Of lists of models, as they are stored. */
 const MAX_SHARED_CHARACTERS = 1_000_000
-const ROWS_AT_ONCE = 1_000
+/** Calls go on between one page and the next: this many are read and sorted in within some milliseconds. */
+const ROWS_AT_ONCE = 200
 
 /** What is known of the configs of a key. */
 interface Scope {
@@ -158,11 +160,13 @@ export class ModelConfigs {
       for (const row of rows) index.put(this.#configOf(row))
       last = rows.at(-1)
       if (rows.length < ROWS_AT_ONCE) return index
+      await setImmediate()
     }
   }
 
   #configOf(row: RoutingRow): ModelConfig {
-    const { id, name, provider, created_at: createdAt } = row
+    const { id, name, created_at: createdAt } = row
+    const provider = this.#providers.get(row.provider)?.name ?? row.provider // one text for all
     return { id, name, provider, served: this.#servedBy(row), isActive: row.is_active === 1, createdAt }
   }
 
@@ -170,7 +174,7 @@ export class ModelConfigs {
     const text = `${provider} ${aliases ?? ''} ${models}`
     const shared = this.#served.get(text)
     if (shared) return shared
-    const own = storedModels(models).map(({ model_id }) => model_id)
+    const own = listedModels(models).map(({ model_id }) => model_id)
     const listed = own.length > 0 ? own : (this.#providers.get(provider)?.upstream.models ?? [])
     const served = {
       models: [...new Set(listed)],
@@ -197,11 +201,15 @@ function nameOf(ids: readonly string[] | null): string {
 
 /** None where they cannot be read: a person sees it and lists them again. What a row leaves out is false. */
 export function storedModels(text: string): Model[] {
-  return (storedList(text) ?? []).filter(isModel).map(({ model_id, support_vision, support_thinking }) => ({
+  return listedModels(text).map(({ model_id, support_vision, support_thinking }) => ({
     model_id,
     support_vision: support_vision === true,
     support_thinking: support_thinking === true,
   }))
+}
+
+function listedModels(text: string) {
+  return (storedList(text) ?? []).filter(isModel)
 }
 
 function isModel(value: unknown): value is Pick<Model, 'model_id'> & Partial<Record<keyof Model, unknown>> {

@@ -37,3 +37,9 @@ export function configsInNeedOfLogin(db: Kysely<Tables>) {
     .where('deleted_at', 'is', null)
     .where('oauth_state', 'in', NEEDS_LOGIN)
 }
+
+/** Whether there is a key over all configs. */
+export async function isAnyKeyOverAll(db: Kysely<Tables>): Promise<boolean> {
+  const key = db.selectFrom('api_keys').select('id').where('model_config_ids', 'is', null).limit(1)
+  return (await key.executeTakeFirst()) !== undefined
+}

@@ -2,7 +2,7 @@
  * A serving process under a primary: answers calls, and asks the primary to refresh.
  */
 import { buildApp } from '../app.ts'
-import { closeParts, startStorage } from '../background.ts'
+import { closeParts, readAhead, startStorage } from '../background.ts'
 import { every } from '../base/every.ts'
 import type { Logger } from '../base/log.ts'
 import type { Secret } from '../base/secret.ts'
@@ -39,7 +39,10 @@ export async function startWorker(config: Config, adminToken: Secret, log: Logge
   }
   process.on('message', async (message: ToWorker) => {
     if (!('do' in message)) return
-    if (message.do === 'open') app.open()
+    if (message.do === 'open') {
+      app.open()
+      void readAhead(parts)
+    }
     if (message.do === 'drain') app.drain()
     if (message.do === 'stop') await stop(message.graceMs)
     if (message.do === 'count') {

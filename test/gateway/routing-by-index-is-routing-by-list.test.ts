@@ -83,6 +83,11 @@ const PROVIDERS = new Map(
 // Few of each, so that they meet.
 const NAMES = ['', 'a', 'b', 'a/b', 'a/b/c', 'm1', '模', 'b/', 'toString', '__proto__']
 const IDS = ['i0', 'i1', 'i2', 'i3', 'i4', 'i5', 'i6', 'i7']
+/** Configs that answer to the same have the same list. */
+const ALIKE = [
+  { models: ['m1', 'm2', 'm3'], aliases: {} },
+  { models: ['m2', 'a'], aliases: { m1: 'm3' } },
+]
 const model = fc.constantFrom('m1', 'm2', 'm3', 'b/m1', 'm1/', 'toString', '__proto__', 'a')
 const asked = fc.option(
   fc.oneof(
@@ -97,10 +102,13 @@ const state = fc.record({
   id: fc.constantFrom(...IDS),
   name: fc.constantFrom(...NAMES),
   provider: fc.constantFrom(...PROVIDERS.keys()),
-  served: fc.record({
-    models: fc.uniqueArray(model, { maxLength: 5 }),
-    aliases: fc.dictionary(model, model, { maxKeys: 2 }),
-  }),
+  served: fc.oneof(
+    fc.constantFrom(...ALIKE),
+    fc.record({
+      models: fc.uniqueArray(model, { maxLength: 5 }),
+      aliases: fc.dictionary(model, model, { maxKeys: 2 }),
+    }),
+  ),
   isActive: fc.boolean(),
   createdAt: fc.integer({ min: 0, max: 3 }),
 })

@@ -1,4 +1,6 @@
 import t, { type Test } from 'tap'
+import { ApiKeyStore } from '../../src/api-key/api-key-store.ts'
+import { readAhead } from '../../src/background.ts'
 import { createLog } from '../../src/base/log.ts'
 import type { ConfigIndex } from '../../src/model-config/config-index.ts'
 import { ModelConfigReader, type RoutingRow } from '../../src/model-config/model-config-reader.ts'
@@ -7,8 +9,10 @@ import { ChangeWatcher, noteChange } from '../../src/storage/changes.ts'
 import { migrate } from '../../src/storage/migrate.ts'
 import { configRow, open } from '../storage/fixtures/open.ts'
 import { onEachDatabase, type TestDatabase } from '../support/databases.ts'
+import { SEALS } from '../support/tables.ts'
 
 const ROWS = 2_100
+const PAGES = 11
 
 /** Two replicas on one database of {@link ROWS} configs `id-c0`, …; what the one changes the other learns. */
 async function setUp(t: Test, where: TestDatabase) {
@@ -56,7 +60,9 @@ function answering(index: ConfigIndex, model: string): number {
 onEachDatabase(t, 'all configs are read in pages, and after a change that one alone', async (t, where) => {
   const { database, changes, configs, change, reads } = await setUp(t, where)
   t.equal((await configs.ofScope(null)).all.length, ROWS)
-  t.same(reads(), ['1000 after undefined', '1000 after id-c999', '1000 after id-c1999'])
+  const pages = reads()
+  t.same(pages.slice(0, 2), ['200 after undefined', '200 after id-c199'])
+  t.equal(pages.length, PAGES)
   t.ok(configs.peek(null))
 
   await change(4, { is_active: 0 })
@@ -84,7 +90,34 @@ onEachDatabase(t, 'all configs are read in pages, and after a change that one al
   changes.noticed()
   reads()
   await configs.ofScope(null)
-  t.equal(reads().length, 3, 'anything may have changed')
+  t.equal(reads().length, PAGES, 'anything may have changed')
+})
+
+onEachDatabase(t, 'others have their turn between one page and the next', async (t, where) => {
+  const { configs, reads } = await setUp(t, where)
+  let isDone = false
+  const all = configs.ofScope(null).then(() => {
+    isDone = true
+  })
+  const pagesInATurn = new Set<number>()
+  while (!isDone) {
+    await new Promise((resolve) => setImmediate(resolve))
+    pagesInATurn.add(reads().length)
+  }
+  await all
+  t.notOk(pagesInATurn.has(PAGES), [...pagesInATurn].join())
+})
+
+onEachDatabase(t, 'all are read ahead where a key is over all of them', async (t, where) => {
+  const { database, changes, configs } = await setUp(t, where)
+  const log = createLog('silent')
+  const keys = new ApiKeyStore(database, changes, SEALS)
+  await keys.create({ name: 'some', modelConfigIds: ['id-c1'] })
+  await readAhead({ database, configs, log })
+  t.equal(configs.peek(null), undefined)
+  await keys.create({ name: 'all' })
+  await readAhead({ database, configs, log })
+  t.equal(configs.peek(null)?.all.length, ROWS)
 })
 
 onEachDatabase(t, 'a key over some configs reads those of them that changed', async (t, where) => {
