@@ -118,15 +118,14 @@ export class Gateway {
     assertWithinModels(key, request.raw, body)
     const asked = modelOf(body.scan)
     if (asked === undefined && body.isLargeJson) assertCertain(scope)
-    const candidates = chooseRoutes(key, scope, asked)
-    const [first] = candidates
-    if (first && body.sent === request.raw) return [first]
+    const [first] = body.sent === request.raw ? chooseRoutes(key, scope, asked) : []
+    if (first) return [first]
     const { cooldowns, providers } = this.#parts
-    return worthTrying(
-      candidates,
-      ({ config: { id } }) => cooldowns.isAvailable(id, key.id),
-      (available) => inStickyOrder(available, providers, request.headers, body.readable),
+    const { version } = scope
+    const candidates = chooseRoutes(key, scope, asked, (configs) =>
+      inStickyOrder({ configs, version }, providers, request.headers, body.readable),
     )
+    return worthTrying(candidates, ({ config: { id } }) => cooldowns.isAvailable(id, key.id))
   }
 
   /** @throws BrokerError upstream_unreachable if nobody is there to hear the answer */

@@ -18,11 +18,16 @@ export interface Route {
 
 type NamedRoute = Route & { readonly model: string }
 
-/** At least one, each found as it is asked for. @throws BrokerError model_not_found */
+/**
+ * At least one, each found as it is asked for.
+ * @param arranged in which order those that list the model are asked, if not in the key's
+ * @throws BrokerError model_not_found
+ */
 export function chooseRoutes(
   key: Pick<ApiKey, 'models'>,
   scope: ConfigIndex,
   asked: string | undefined,
+  arranged: (listing: readonly ModelConfig[]) => Iterable<ModelConfig> = (listing) => listing,
 ): Iterable<Route> {
   if (asked === undefined) return [{ config: onlyConfig(scope, undefined), model: undefined }]
   const allows = allowance(key, asked)
@@ -32,8 +37,8 @@ export function chooseRoutes(
     return [named]
   }
   const listing = scope.answering(asked)
-  const first = listing.findIndex((config) => allows(modelIn(config, asked)))
-  if (first !== -1) return { [Symbol.iterator]: () => allowedFrom(first, listing, asked, allows) }
+  if (listing.some((config) => allows(modelIn(config, asked))))
+    return { [Symbol.iterator]: () => allowedAmong(arranged(listing), asked, allows) }
   if (listing.length > 0 || !allows(asked)) throw notFound(asked)
   return [{ config: onlyConfig(scope, asked), model: asked }]
 }
@@ -78,14 +83,12 @@ function byName(scope: ConfigIndex, asked: string): NamedRoute | undefined {
   return undefined
 }
 
-function* allowedFrom(
-  first: number,
-  listing: readonly ModelConfig[],
+function* allowedAmong(
+  listing: Iterable<ModelConfig>,
   asked: string,
   allows: (model: string) => boolean,
 ): Generator<Route> {
-  for (let place = first; place < listing.length; place += 1) {
-    const config = listing[place] as ModelConfig
+  for (const config of listing) {
     const model = modelIn(config, asked)
     if (allows(model)) yield { config, model }
   }
@@ -114,24 +117,13 @@ const MAX_CONFIGS_TRIED = 4
 export function worthTrying(
   routes: Iterable<Route>,
   isAvailable: (route: Route) => boolean,
-  ordered: (available: Iterable<Route>) => Iterable<Route> = (available) => available,
 ): readonly Route[] {
   const resting: Route[] = []
   const chosen: Route[] = []
-  for (const route of ordered(availableAmong(routes, isAvailable, resting))) {
-    chosen.push(route)
+  for (const route of routes) {
+    if (isAvailable(route)) chosen.push(route)
+    else if (resting.length < MAX_CONFIGS_TRIED) resting.push(route)
     if (chosen.length === MAX_CONFIGS_TRIED) return chosen
   }
   return [...chosen, ...resting].slice(0, MAX_CONFIGS_TRIED)
-}
-
-function* availableAmong(
-  routes: Iterable<Route>,
-  isAvailable: (route: Route) => boolean,
-  resting: Route[],
-): Generator<Route> {
-  for (const route of routes) {
-    if (isAvailable(route)) yield route
-    else if (resting.length < MAX_CONFIGS_TRIED) resting.push(route)
-  }
 }

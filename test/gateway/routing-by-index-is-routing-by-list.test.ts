@@ -57,21 +57,30 @@ function listByList(models: Models, configs: readonly ModelConfig[]): [string, s
 
 /** Which four are tried, by looking at all that may answer. */
 function tryByList(routes: readonly Route[], resting: ReadonlySet<string>, user: string): Route[] {
-  const available = routes.filter(({ config }) => !resting.has(config.id))
   const ordered: Route[] = []
-  while (ordered.length < available.length) {
-    const rest = available.slice(ordered.length)
+  while (ordered.length < routes.length) {
+    const rest = routes.slice(ordered.length)
     const provider = rest[0]?.config.provider
     const end = rest.findIndex(({ config }) => config.provider !== provider)
     const neighbours = end === -1 ? rest : rest.slice(0, end)
     ordered.push(...(provider === 'sticky' && user ? ranked(neighbours, user) : neighbours))
   }
-  return [...ordered, ...routes.filter(({ config }) => resting.has(config.id))].slice(0, 4)
+  const isResting = ({ config }: Route) => resting.has(config.id)
+  return [...ordered.filter((route) => !isResting(route)), ...ordered.filter(isResting)].slice(0, 4)
 }
 
 /** The order of one run of neighbours, which is not what is in question here. */
 function ranked(neighbours: readonly Route[], user: string): Route[] {
-  return [...inStickyOrder(neighbours, PROVIDERS, { 'x-user': user }, undefined)]
+  return [
+    ...inOrderOf(
+      user,
+      neighbours.map(({ config }) => config),
+    ),
+  ].map((config) => ({ config, model: 'm1' }))
+}
+
+function inOrderOf(user: string, configs: readonly ModelConfig[]) {
+  return inStickyOrder({ configs, version: 0 }, PROVIDERS, { 'x-user': user }, undefined)
 }
 
 const PROVIDERS = new Map(
@@ -202,17 +211,64 @@ t.test('what is tried of what may answer', async (t) => {
     fc.property(among, resting, user, (configs, rest, user) => {
       const routes = configs.map((config) => ({ config, model: 'm1' }))
       const isResting = new Set(rest)
-      const tried = worthTrying(
-        routes,
-        ({ config }) => !isResting.has(config.id),
-        (available) => inStickyOrder(available, PROVIDERS, { 'x-user': user }, undefined),
-      )
+      const ordered = [...inOrderOf(user, configs)].map((config) => ({ config, model: 'm1' }))
+      const tried = worthTrying(ordered, ({ config }) => !isResting.has(config.id))
       t.strictSame(tried, tryByList(routes, isResting, user))
       return t.passing()
     }),
     { numRuns: 1_000 },
   )
 })
+
+t.test(
+  'users are spread evenly over neighbours, and stay where they are when others come and go',
+  async (t) => {
+    const configs = neighbours(3_000)
+    const users = Array.from({ length: 1_000 }, (_, n) => `user-${n}`)
+    const index = new ConfigIndex(byAge)
+    for (const config of configs) index.put(config)
+    const placeOf = (user: string) => {
+      const listing = { configs: index.answering('m'), version: index.version }
+      return [...inStickyOrder(listing, PROVIDERS, { 'x-user': user }, undefined)].map(({ id }) => id)
+    }
+    const before = users.map(placeOf)
+    t.same(
+      before.map((ids) => new Set(ids).size),
+      users.map(() => 3_000),
+      'each has an order of all of them',
+    )
+    t.ok(new Set(before.map(([first]) => first)).size > 800, 'and hardly two the same first')
+
+    const gone = new Set(before.slice(0, 300).map(([first]) => first))
+    for (const id of gone) index.remove(id ?? '')
+    t.same(
+      users.map((user) => placeOf(user)[0]),
+      before.map((ids) => ids.find((id) => !gone.has(id))),
+      'those of one that is gone move to the next of theirs, and nobody else does',
+    )
+    for (const config of configs) index.put(config)
+    t.same(
+      users.map((user) => placeOf(user)[0]),
+      before.map(([first]) => first),
+    )
+
+    const few = { configs: configs.slice(0, 5), version: 0 }
+    const counts = new Map<string, number>()
+    for (let n = 0; n < 5_000; n += 1) {
+      const [first] = inStickyOrder(few, PROVIDERS, { 'x-user': `user-${n}` }, undefined)
+      counts.set(first?.id ?? '', (counts.get(first?.id ?? '') ?? 0) + 1)
+    }
+    t.same([...counts.values()].filter((count) => Math.abs(count - 1_000) < 150).length, 5)
+  },
+)
+
+function neighbours(count: number): ModelConfig[] {
+  const served = { models: ['m'], aliases: {} }
+  return Array.from({ length: count }, (_, n) => {
+    const id = `3f2c9a10-0000-4000-8000-${String(n).padStart(12, '0')}`
+    return { id, name: `c${n}`, provider: 'sticky', served, isActive: true, createdAt: n }
+  })
+}
 
 t.test('a config among many is found without a look at the others', async (t) => {
   let looks = 0
