@@ -141,20 +141,26 @@ export class Refresher {
     await this.#lookAfter(this.#parts.knowledge.standings())
   }
 
-  /** Whether what this process stored lately is still there; one query, and none if there is nothing to look after. */
+  /**
+   * Whether what this process stored lately is still there; one query, and none if there is nothing to look after.
+   * A database that goes back loses what was written last: the others are looked after once some of these are lost.
+   */
   async lookAfterStored(): Promise<void> {
-    const lately = new Map<string, Standing>()
+    const lately: [string, Standing][] = []
     for (const [configId, storedAt] of this.#stored) {
       const standing = this.#parts.knowledge.standing(configId)
       if (performance.now() - storedAt > LOOKED_AFTER_MS || !standing) this.#stored.delete(configId)
-      else lately.set(configId, standing)
+      else lately.push([configId, standing])
     }
-    await this.#lookAfter(lately)
+    const areLost = await this.#lookAfter(lately.slice(-LOOK_UPS))
+    if (areLost) await this.#lookAfter(lately.slice(0, -LOOK_UPS))
   }
 
-  async #lookAfter(known: ReadonlyMap<string, Standing>): Promise<void> {
+  /** @returns whether any of them was behind */
+  async #lookAfter(known: Iterable<[string, Standing]>): Promise<boolean> {
     const { store, journal, knowledge } = this.#parts
     const all = [...known]
+    let areLost = false
     for (let from = 0; from < all.length; from += LOOK_UPS) {
       const some = all.slice(from, from + LOOK_UPS)
       const rows = await store.standings(some.map(([configId]) => configId))
@@ -168,10 +174,12 @@ export class Refresher {
           outdated.push({ configId, loginAt, version })
         }
       }
+      areLost ||= outdated.length > 0
       for (let next = 0; next < outdated.length; next += AT_ONCE) {
         await Promise.all(outdated.slice(next, next + AT_ONCE).map((one) => this.putRight(one).done))
       }
     }
+    return areLost
   }
 
   /** Resolves when no refresh is under way, so that a shutdown does not cut one off. */
