@@ -13,6 +13,8 @@ export interface Lab {
   readonly rounds: number
   /** Of one round. */
   readonly seconds: number
+  /** A look, not a result: hundreds of rows instead of a hundred thousand. */
+  readonly isShort: boolean
   readonly hasWrk: boolean
   readonly hasNginx: boolean
   /** Whose broker is measured, if not this checkout's. */
@@ -49,7 +51,7 @@ export interface Gate {
 }
 
 export function openLab(
-  options: Pick<Lab, 'rounds' | 'seconds' | 'checkout' | 'before'>,
+  options: Pick<Lab, 'rounds' | 'seconds' | 'isShort' | 'checkout' | 'before'>,
 ): Lab & { endGate(): Promise<void>; close(): void } {
   const dir = mkdtempSync(join(tmpdir(), 'token-broker-bench-'))
   const say = (text: string) =>

@@ -12,14 +12,17 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { addedLatency } from './gates/added-latency.ts'
 import { backgroundRefresh } from './gates/background-refresh.ts'
+import { changingConfigs } from './gates/changing-configs.ts'
 import { fastStreams } from './gates/fast-streams.ts'
 import { hopelessLogins } from './gates/hopeless-logins.ts'
+import { idleCredentials } from './gates/idle-credentials.ts'
 import { largeBodies } from './gates/large-bodies.ts'
 import { manyConfigs } from './gates/many-configs.ts'
 import { rotatingTokens } from './gates/rotating-tokens.ts'
 import { slowStreams } from './gates/slow-streams.ts'
 import { startUp } from './gates/start.ts'
 import { throughput } from './gates/throughput.ts'
+import { longModelsList, unrestrictedKeys } from './gates/unrestricted-keys.ts'
 import { workers } from './gates/workers.ts'
 import { type Findings, type Gate, type Lab, openLab } from './lab.ts'
 import { stopAll } from './processes.ts'
@@ -37,6 +40,10 @@ const GATES: readonly Gate[] = [
   largeBodies,
   backgroundRefresh,
   hopelessLogins,
+  unrestrictedKeys,
+  changingConfigs,
+  idleCredentials,
+  longModelsList,
 ]
 
 const { values } = parseArgs({
@@ -53,6 +60,7 @@ const chosen = choose(values.only)
 const lab = openLab({
   rounds: Number(values.rounds ?? (values.quick ? 3 : 7)),
   seconds: Number(values.seconds ?? (values.quick ? 1 : 3)),
+  isShort: values.quick,
   checkout: values.of && resolve(values.of),
   before: values.before && resolve(values.before),
 })

@@ -1,17 +1,16 @@
 /**
  * P6: 10, 1,000 and 100,000 configs and keys: warm calls stay as fast, cold ones cost one indexed query each.
- *
- * Processes of one program differ by more than the gate allows, from start to start: each round has new ones.
  */
-import { plainProvider, startBroker } from '../broker.ts'
+import { plainProvider } from '../broker.ts'
 import { coldLookUps, isIndexed } from '../cold-look-up.ts'
-import { type FilledDatabase, fillDatabase } from '../fill-database.ts'
+import { fillDatabase } from '../fill-database.ts'
 import type { Findings, Gate, Lab, Row } from '../lab.ts'
 import { flawlessOpenLoad, load } from '../load.ts'
-import { brokerPeer, type Peer, verify } from '../peers.ts'
+import { type Peer, verify } from '../peers.ts'
 import { inRounds, ratioRow } from '../rounds.ts'
 import type { OpenLoopResult } from '../scripts/open-loop-client.ts'
 import { median } from '../statistics.ts'
+import { type Subject, subjectsOf, withBroker } from '../subject.ts'
 import { startStaticUpstream } from '../upstreams.ts'
 
 const SIZES = [10, 1_000, 100_000] as const
@@ -22,21 +21,12 @@ const CALLS_PER_SECOND = 1_000
 const WARM_UP_SECONDS = 10
 const COLD_CALLS = 200
 
-interface Subject extends FilledDatabase {
-  readonly name: string
-  readonly size: number
-}
-
 export const manyConfigs: Gate = {
   id: 'P6',
   title: `${SIZES.map((size) => size.toLocaleString('en')).join(', ')} configs and keys`,
   async run(lab: Lab): Promise<Findings> {
     const providers = plainProvider(await startStaticUpstream(lab))
-    const subjects: Subject[] = []
-    for (const size of SIZES) {
-      lab.say(`P6 filling a database with ${size} configs and keys`)
-      subjects.push({ name: `${size} configs`, size, ...(await fillDatabase(lab, providers, size)) })
-    }
+    const subjects = await subjectsOf(lab, 'P6', SIZES, (size) => fillDatabase(lab, providers, size))
     const rounds = await inRounds(
       lab,
       'P6 warm p50',
@@ -64,22 +54,6 @@ export const manyConfigs: Gate = {
       ],
     }
   },
-}
-
-async function withBroker<Result>(
-  lab: Lab,
-  providers: Record<string, object>,
-  { env, keys, name }: Subject,
-  measure: (peer: Peer) => Promise<Result>,
-): Promise<Result> {
-  const running = await startBroker(lab, { providers, env: { DATA_DIR: env['DATA_DIR'] } })
-  try {
-    const peer = { ...brokerPeer(running, keys[0] ?? ''), name }
-    await verify(peer)
-    return await measure(peer)
-  } finally {
-    await running.terminate('SIGINT')
-  }
 }
 
 async function measureWarm(lab: Lab, peer: Peer, subject: Subject): Promise<OpenLoopResult> {

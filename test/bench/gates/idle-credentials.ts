@@ -1,0 +1,149 @@
+/**
+ * S5: a hundred thousand credentials, of which none is due: what a replica asks its database for, what it costs while
+ * nobody calls, and how soon it is ready.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createConnection } from 'mysql2/promise'
+import { Secret } from '../../../src/base/secret.ts'
+import { openDatabase } from '../../../src/storage/database.ts'
+import { must } from '../../support/broker.ts'
+import { insertLogins, LOGINS_KEY, planLogin } from '../../support/logins.ts'
+import { type MysqlServer, startMysql } from '../../support/mysql-server.ts'
+import { residentBytes } from '../../support/resident-bytes.ts'
+import { startBroker } from '../broker.ts'
+import type { Findings, Gate, Lab, Row } from '../lab.ts'
+import { cpuSeconds } from '../processes.ts'
+import { median } from '../statistics.ts'
+
+const CREDENTIALS = 100_000
+const SHORT = 1_000
+const AT_ONCE = 10_000
+const STARTS = 3
+/** Until a process that has just started is as it stays. */
+const SETTLE_MS = 20_000
+const MEASURED_MS = 30_000
+const NEVER_ASKED = 'http://127.0.0.1:9'
+
+interface Idle {
+  readonly readyMs: number
+  readonly bytes: number
+  readonly queriesPerSecond: number
+  /** Of a core. */
+  readonly cpu: number
+}
+
+export const idleCredentials: Gate = {
+  id: 'S5',
+  title: `${CREDENTIALS.toLocaleString('en')} credentials, of which none is due`,
+  async run(lab: Lab): Promise<Findings> {
+    const mysql = await startMysql()
+    if (!mysql) return { rows: [skipped()], notes: [] }
+    lab.teardown(() => mysql.stop())
+    const empty = await idleOn(lab, mysql, 'none', 0)
+    const full = await idleOn(lab, mysql, 'many', lab.isShort ? SHORT : CREDENTIALS)
+    const known = await idleOn(lab, mysql, 'known', lab.isShort ? SHORT : CREDENTIALS, true)
+    return {
+      rows: rowsOf(full, empty),
+      notes: [
+        describe('no credentials', empty),
+        describe('all', full),
+        describe('all, and a key over all of them', known),
+      ],
+    }
+  },
+}
+
+async function idleOn(
+  lab: Lab,
+  mysql: MysqlServer,
+  schema: string,
+  count: number,
+  hasKeyOverAll = false,
+): Promise<Idle> {
+  const connection = await createConnection(mysql.url)
+  await connection.query(`create database ${schema}`)
+  const options = {
+    providers: { own: PROVIDER },
+    env: { DATABASE_URL: mysql.url + schema, TOKEN_ENCRYPTION_KEY: LOGINS_KEY },
+  }
+  const first = await startBroker(lab, options)
+  if (hasKeyOverAll) await must(first.admin('POST', '/api/keys', { name: 'all' }))
+  await sleep(2_000) // until the sandbox has enrolled itself
+  await first.terminate('SIGINT')
+  lab.say(`S5 filling a database with ${count} credentials`)
+  await insertMany(mysql.url + schema, count)
+  const ready: number[] = []
+  for (let start = 1; start < STARTS; start += 1) {
+    const running = await startBroker(lab, options)
+    ready.push(running.readyMs)
+    await running.terminate('SIGINT')
+  }
+  const running = await startBroker(lab, options)
+  ready.push(running.readyMs)
+  await sleep(lab.isShort ? SETTLE_MS / 10 : SETTLE_MS)
+  const before = [await questionsOf(connection), cpuSeconds(running.pid) ?? Number.NaN, performance.now()]
+  await sleep(lab.isShort ? MEASURED_MS / 10 : MEASURED_MS)
+  const after = [await questionsOf(connection), cpuSeconds(running.pid) ?? Number.NaN, performance.now()]
+  const [questions, cpu, ms] = after.map((value, n) => value - (before[n] ?? 0)) as [number, number, number]
+  const bytes = residentBytes(running.pid)
+  await running.terminate('SIGINT')
+  await connection.end()
+  const idle = {
+    readyMs: median(ready),
+    bytes,
+    queriesPerSecond: (1_000 * questions) / ms,
+    cpu: (1_000 * cpu) / ms,
+  }
+  lab.say(`S5 ${describe(schema, idle)}`)
+  return idle
+}
+
+const PROVIDER = {
+  credential: 'device_code',
+  authorization_server: {
+    token_endpoint: `${NEVER_ASKED}/token`,
+    device_authorization_endpoint: `${NEVER_ASKED}/device`,
+    client_id: 'c',
+  },
+  upstream: { base_url: `${NEVER_ASKED}/v1` },
+}
+
+async function insertMany(url: string, count: number): Promise<void> {
+  const database = openDatabase({ dataDir: '', mysqlUrl: new Secret(url) })
+  const expiresAt = Date.now() + 30 * 86_400_000
+  for (let from = 0; from < count; from += AT_ONCE) {
+    const logins = Array.from({ length: Math.min(AT_ONCE, count - from) }, (_, index) =>
+      planLogin({ name: `idle-${from + index}`, provider: 'own', expiresAt }),
+    )
+    await insertLogins(database, logins)
+  }
+  await database.close()
+}
+
+async function questionsOf(connection: Awaited<ReturnType<typeof createConnection>>): Promise<number> {
+  const [rows] = await connection.query("show global status like 'Questions'")
+  return Number((rows as { Value: string }[])[0]?.Value)
+}
+
+function rowsOf(full: Idle, empty: Idle): Row[] {
+  const more = (full.bytes - empty.bytes) / 1e6
+  return [
+    row('queries/s', full.queriesPerSecond.toFixed(2), '<= 5', full.queriesPerSecond <= 5),
+    row('of a core', `${(100 * full.cpu).toFixed(2)} %`, '<= 1 %', full.cpu <= 0.01),
+    row('start to ready', `${full.readyMs.toFixed(0)} ms`, '<= 1000 ms', full.readyMs <= 1_000),
+    row('RSS above that with an empty database', `${more.toFixed(0)} MB`, '<= 40 MB', more <= 40),
+  ]
+}
+
+function row(what: string, figure: string, required: string, reached: boolean): Row {
+  return { what, figure, required, reached }
+}
+
+function describe(what: string, { readyMs, bytes, queriesPerSecond, cpu }: Idle): string {
+  return `${what}: ready after ${readyMs.toFixed(0)} ms, ${(bytes / 1e6).toFixed(0)} MB, ${queriesPerSecond.toFixed(2)} queries/s, ${(100 * cpu).toFixed(2)} % of a core`
+}
+
+function skipped(): Row {
+  const what = 'credentials that nobody uses'
+  return { what, figure: 'no mariadbd or mysqld here', required: 'a server', reached: 'skipped' }
+}
