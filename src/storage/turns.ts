@@ -11,7 +11,7 @@ const MAX_WAIT_MS = 3_000
 
 const takes = new WeakMap<Kysely<Tables>, () => Promise<unknown>>()
 
-/** Before a transaction writes such a row. Resolves when all who asked before have ended theirs. */
+/** Before a transaction writes such a row, however often. Resolves when all who asked before have ended theirs. */
 export async function takeTurn(trx: Kysely<Tables>): Promise<void> {
   await takes.get(trx)?.()
 }
@@ -22,10 +22,13 @@ export class Turns {
 
   async transaction<T>(db: Kysely<Tables>, work: (trx: Transaction<Tables>) => Promise<T>): Promise<T> {
     const over = Promise.withResolvers<void>()
+    let turn: Promise<unknown> | undefined
     const take = () => {
+      if (turn) return turn
       const before = this.#last
       this.#last = before.then(() => over.promise)
-      return within(MAX_WAIT_MS, before)
+      turn = within(MAX_WAIT_MS, before)
+      return turn
     }
     try {
       return await db.transaction().execute((trx) => {

@@ -1,10 +1,17 @@
+import type { Kysely } from 'kysely'
 import t, { type Test } from 'tap'
+import { ApiKeyStore } from '../../src/api-key/api-key-store.ts'
+import { ApiKeys } from '../../src/api-key/api-keys.ts'
+import type { BrokerError } from '../../src/base/errors.ts'
 import { createLog } from '../../src/base/log.ts'
 import { ChangeWatcher, noteChange } from '../../src/storage/changes.ts'
 import type { Database } from '../../src/storage/database.ts'
 import { migrate } from '../../src/storage/migrate.ts'
+import type { Tables } from '../../src/storage/tables.ts'
+import { Turns, takeTurn } from '../../src/storage/turns.ts'
 import { onEachDatabase, type TestDatabase } from '../support/databases.ts'
-import { configRow, open } from './fixtures/open.ts'
+import { SEALS } from '../support/tables.ts'
+import { configRow, counting, open } from './fixtures/open.ts'
 
 const log = createLog('silent')
 
@@ -195,6 +202,47 @@ onEachDatabase(t, 'changes that are made at once are all heard of, each by its n
     (await logOf(database)).map(({ number }) => number),
     ids.map((_, place) => place + 1),
   )
+})
+
+onEachDatabase(
+  t,
+  'a key that is deleted among a thousand changes is refused from the next look on',
+  async (t, where) => {
+    const { database, watcher, change } = await watched(t, where)
+    const elsewhere = new ApiKeyStore(database, new ChangeWatcher(database, log), SEALS)
+    const { key, record } = await elsewhere.create({ name: 'short-lived' })
+    const { counted, queries } = counting(database)
+    const apiKeys = new ApiKeys(new ApiKeyStore(counted, watcher, SEALS), watcher)
+    const others = async () => {
+      for (let n = 0; n < 10; n += 1)
+        await change(...Array.from({ length: 50 }, (_, index) => `other-${n}-${index}`))
+    }
+    await watcher.look()
+    await apiKeys.authenticate(key)
+    await others()
+    await watcher.look()
+    t.equal(apiKeys.peek(key)?.id, record.id)
+    await elsewhere.delete(record.id)
+    await others()
+    t.equal(apiKeys.peek(key)?.id, record.id, 'nobody has told')
+    t.equal(queries(), 1, 'and what others are of is no reason to ask')
+    await watcher.look()
+    t.equal(apiKeys.peek(key), undefined)
+    const refusal = await apiKeys.authenticate(key).catch((error: BrokerError) => error)
+    t.match(refusal, { status: 401 })
+  },
+)
+
+t.test('a transaction that changes several things one after the other takes one turn', async (t) => {
+  const turns = new Turns()
+  const trx = {}
+  const db = { transaction: () => ({ execute: (work: (one: object) => unknown) => work(trx) }) }
+  await turns.transaction(db as unknown as Kysely<Tables>, async (trx) => {
+    let turn = 0
+    for (const next of [1, 2]) void takeTurn(trx).then(() => (turn = next))
+    await new Promise((resolve) => setImmediate(resolve))
+    t.equal(turn, 2, 'it does not wait for itself')
+  })
 })
 
 onEachDatabase(
