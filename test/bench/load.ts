@@ -150,3 +150,14 @@ export async function throughputs(
   const measure = (peer: Peer) => load(lab, peer, lab.seconds)
   return inRounds(lab, gate, peers, measure, ({ perSecond }) => `${Math.round(perSecond)}/s`)
 }
+
+/** The medians of one peer, for the notes. */
+export function describeLoads(rounds: Rounds<LoadResult>, name: string): string {
+  const cpu = median(rounds.all(name, ({ cpuMicros }) => cpuMicros ?? Number.NaN))
+  return [
+    `${name}: ${Math.round(rounds.median(name, ({ perSecond }) => perSecond))} calls/s`,
+    `p50 ${rounds.median(name, ({ p50 }) => p50).toFixed(2)} ms`,
+    `p99 ${rounds.median(name, ({ p99 }) => p99).toFixed(2)} ms`,
+    ...(Number.isNaN(cpu) ? [] : [`${cpu.toFixed(0)} µs of CPU a call`]),
+  ].join(', ')
+}

@@ -14,7 +14,7 @@ import { SEALS } from '../../support/tables.ts'
 import { plainProvider } from '../broker.ts'
 import { copyConfig, fillUnderOneKey, openBeside } from '../fill-database.ts'
 import type { Findings, Gate, Lab, Row } from '../lab.ts'
-import { type LoadResult, load } from '../load.ts'
+import { describeLoads, type LoadResult, load } from '../load.ts'
 import type { Peer } from '../peers.ts'
 import { inRounds, type Rounds, ratioRow } from '../rounds.ts'
 import { subjectsOf, withBroker } from '../subject.ts'
@@ -53,7 +53,7 @@ export const changingConfigs: Gate = {
       )
       return {
         rows: [...ratioRows(rounds), await deletedKeyRow(peer, running, database)],
-        notes: rounds.names().map((name) => describe(rounds, name)),
+        notes: rounds.names().map((name) => describeLoads(rounds, name)),
       }
     })
   },
@@ -111,11 +111,6 @@ function ratioRows(rounds: Rounds<LoadResult>): Row[] {
     ratioRow('calls/s, times quiet', all('changing', 'perSecond'), all('quiet', 'perSecond'), { least: 0.8 }),
     ratioRow('p99, times quiet', all('changing', 'p99'), all('quiet', 'p99'), { most: 1.5 }),
   ]
-}
-
-function describe(rounds: Rounds<LoadResult>, name: string): string {
-  const perSecond = Math.round(rounds.median(name, (result) => result.perSecond))
-  return `${name}: ${perSecond} calls/s, p99 ${rounds.median(name, ({ p99 }) => p99).toFixed(2)} ms`
 }
 
 /** Another replica deletes it, so that the one that is asked has to hear of it. */

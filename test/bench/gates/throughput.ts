@@ -2,10 +2,9 @@
  * P1: calls a second of 1 kB each, 32 connections, one process; the full path at default settings.
  */
 import type { Findings, Gate, Lab } from '../lab.ts'
-import { CONNECTIONS, type LoadResult, throughputs } from '../load.ts'
+import { CONNECTIONS, describeLoads, throughputs } from '../load.ts'
 import { bareProxy, bareRelay, before, broker, direct, nginxProxy, portkey } from '../peers.ts'
-import { type Rounds, ratioRow } from '../rounds.ts'
-import { median } from '../statistics.ts'
+import { ratioRow } from '../rounds.ts'
 import { startStaticUpstream } from '../upstreams.ts'
 
 export const throughput: Gate = {
@@ -33,17 +32,7 @@ export const throughput: Gate = {
           : [ratioRow('calls/s, times before', ours, speeds('before'), { least: 0.98 })]),
         ratioRow('calls/s, times nginx', ours, speeds('nginx'), { least: 0.25 }),
       ],
-      notes: rounds.names().map((name) => describe(rounds, name)),
+      notes: rounds.names().map((name) => describeLoads(rounds, name)),
     }
   },
-}
-
-function describe(rounds: Rounds<LoadResult>, name: string): string {
-  const cpu = median(rounds.all(name, ({ cpuMicros }) => cpuMicros ?? Number.NaN))
-  return [
-    `${name}: ${Math.round(rounds.median(name, ({ perSecond }) => perSecond))} calls/s`,
-    `p50 ${rounds.median(name, ({ p50 }) => p50).toFixed(2)} ms`,
-    `p99 ${rounds.median(name, ({ p99 }) => p99).toFixed(2)} ms`,
-    ...(Number.isNaN(cpu) ? [] : [`${cpu.toFixed(0)} µs of CPU a call`]),
-  ].join(', ')
 }

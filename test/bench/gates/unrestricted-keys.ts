@@ -7,7 +7,7 @@ import type { BrokerProcess } from '../../support/broker-process.ts'
 import { connect, plainProvider } from '../broker.ts'
 import { fillUnderOneKey, MODELS } from '../fill-database.ts'
 import type { Findings, Gate, Lab, Row } from '../lab.ts'
-import { load } from '../load.ts'
+import { describeLoads, load } from '../load.ts'
 import type { Peer } from '../peers.ts'
 import { inRounds, ratioRow } from '../rounds.ts'
 import { median } from '../statistics.ts'
@@ -43,10 +43,7 @@ export const unrestrictedKeys: Gate = {
           least: 0.9,
         }),
       ),
-      notes: subjects.map(
-        (subject) =>
-          `${subject.name}: ${Math.round(median(speeds(subject)))} calls/s, p99 ${rounds.median(subject.name, ({ p99 }) => p99).toFixed(2)} ms`,
-      ),
+      notes: subjects.map(({ name }) => describeLoads(rounds, name)),
     }
   },
 }
