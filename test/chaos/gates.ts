@@ -16,6 +16,7 @@ import { switchover } from './gates/f16-switchover.ts'
 import { rowGoesBack } from './gates/f17-row-goes-back.ts'
 import { autumnHour } from './gates/f18-autumn-hour.ts'
 import { lockElsewhere } from './gates/f19-lock-elsewhere.ts'
+import { galeraCluster } from './gates/f21-galera.ts'
 import type { Gate } from './lab.ts'
 
 export const GATES: readonly Gate[] = [
@@ -36,4 +37,5 @@ export const GATES: readonly Gate[] = [
   rowGoesBack,
   autumnHour,
   lockElsewhere,
+  galeraCluster,
 ]

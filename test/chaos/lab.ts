@@ -37,6 +37,8 @@ export interface Gate {
   readonly title: string
   /** MySQL where it is not said. */
   readonly database?: 'SQLite'
+  /** What this machine has not, and the gate needs. */
+  readonly missing?: string | undefined
   run(lab: Lab): Promise<Row[]>
 }
 

@@ -75,12 +75,16 @@ export async function openSchemaOf(lab: Lab, kind: 'MySQL' | 'SQLite'): Promise<
  * A schema with its tables. It holds a key already, so that brokers do not connect their own sandboxes, whose
  * credentials would be refreshed as well.
  */
-export async function openSchema(lab: Lab, server: MysqlServer): Promise<Schema> {
+export async function openSchema(lab: Lab, server: Pick<MysqlServer, 'url'>): Promise<Schema> {
   const name = `chaos_${randomBytes(6).toString('hex')}`
   const connection = await createConnection(server.url)
   await connection.query(`create database ${name}`)
   await connection.end()
-  const url = server.url + name
+  return openTables(lab, server.url + name)
+}
+
+/** The tables of a schema that is there. @param url perhaps with several hosts */
+export async function openTables(lab: Lab, url: string): Promise<Schema> {
   await createKey(lab.dir, url)
   const database: Database = openDatabase({ dataDir: lab.dir, mysqlUrl: new Secret(url) })
   lab.teardown(() => database.close())

@@ -23,18 +23,18 @@ const CLOCKS_MS = [0, 10 * MINUTE_MS, -10 * MINUTE_MS]
 
 /** How a token ends: it is soon due, it has ended, upstream refuses it although it seemed good, or not at all. */
 const ENDINGS = ['due', 'ended', 'refused', 'good'] as const
-type Ending = (typeof ENDINGS)[number]
+export type Ending = (typeof ENDINGS)[number]
 /** Refreshing begins 5 minutes before the end: a clock 10 minutes wrong would take each for another. */
 const EXPIRES_IN_MS = { due: MINUTE_MS, ended: -1, good: 8 * MINUTE_MS } as const
 
-interface Scene {
+export interface Scene {
   readonly brokers: readonly Broker[]
   readonly sandbox: Sandbox
   readonly schema: Schema
   readonly config: LoggedInWithKey
 }
 
-interface Round {
+export interface Round {
   readonly ending: Ending
   readonly grants: number
   readonly calls: readonly Call[]
@@ -83,7 +83,8 @@ async function open(lab: Lab): Promise<Scene> {
   return { brokers, sandbox, schema, config }
 }
 
-async function play(
+/** One round, from whatever ends the token to the last answer. */
+export async function play(
   { brokers, sandbox, schema, config }: Scene,
   ending: Ending,
   callers: number,
