@@ -24,6 +24,7 @@ import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import { freePort } from './free-port.ts'
 import { asRoot, end, initialize } from './mysql-server.ts'
 import { findCommand, PATH, whatIsMissing } from './test-where.ts'
+import { waitUntil } from './wait-until.ts'
 
 /** Debian's galera-4; that of the others. */
 const LIBRARIES = ['/usr/lib/galera/libgalera_smm.so', '/usr/lib64/galera-4/libgalera_smm.so']
@@ -40,6 +41,8 @@ export const missingForGalera =
 
 export interface Galera {
   readonly nodes: readonly GaleraNode[]
+  /** Resolves when all nodes see each other, and each has what the others have written. */
+  inStep(): Promise<void>
   /** For good; removes their data. */
   stop(): Promise<void>
 }
@@ -68,6 +71,13 @@ export async function startGalera(): Promise<Galera | undefined> {
   await Promise.all(others.map((node) => node.start()))
   return {
     nodes,
+    async inStep() {
+      const seen = () => Promise.all(nodes.map((node) => node.view().catch(() => '')))
+      await waitUntil(async () => {
+        const [first, ...others] = await seen()
+        return first?.endsWith(`${NODES}`) === true && others.every((view) => view === first)
+      }, START_TIMEOUT_MS)
+    },
     async stop() {
       await Promise.all(nodes.map((node) => node.kill()))
       rmSync(dir, { recursive: true, force: true })
@@ -163,16 +173,22 @@ export class GaleraNode {
   /** Resolves when it takes statements and has all that the others have written. */
   async inStep(): Promise<void> {
     const giveUpAt = Date.now() + START_TIMEOUT_MS
-    while ((await this.status('wsrep_local_state_comment').catch(() => '')) !== 'Synced') {
+    while ((await this.#status('wsrep_local_state_comment').catch(() => '')) !== 'Synced') {
       if (Date.now() > giveUpAt || !children.has(this.#child as ChildProcess))
         throw new Error(`a node is not in step: ${readFileSync(this.#log, 'utf8').slice(-2000)}`)
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
   }
 
-  async status(name: string): Promise<string> {
+  async #status(name: string): Promise<string> {
     const [row] = await this.query(`show status like '${name}'`)
     return row?.['Value'] ?? ''
+  }
+
+  /** The same on nodes that are in step: its state, which change of the cluster it saw last, and how many they are. */
+  async view(): Promise<string> {
+    const names = ['wsrep_local_state_comment', 'wsrep_cluster_conf_id', 'wsrep_cluster_size']
+    return (await Promise.all(names.map((name) => this.#status(name)))).join(' ')
   }
 
   async query(statement: string): Promise<RowDataPacket[]> {

@@ -4,7 +4,6 @@
  * First what they must agree on while all is well, at the same moment on all nodes: one refresh for all callers, keys
  * that are made and deleted. Then nodes go and come back, one after the other (`f21-node-away.ts`).
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { must } from '../../support/broker.ts'
 import { type GaleraNode, missingForGalera, startGalera } from '../../support/galera.ts'
 import { insertLogins, planLogin } from '../../support/logins.ts'
@@ -20,7 +19,6 @@ import { type GaleraScene, loseNodes, noticeSoon } from './f21-node-away.ts'
 const ENDINGS: readonly Ending[] = ['ended', 'refused', 'due']
 const SCHEMA = 'chaos_galera'
 const GONE_WITHIN_MS = 5_000
-const POLL_MS = 50
 /** Of the authorization server, for those whom nobody calls. */
 const ANSWER_MS = 200
 const LIVES_MS = 120_000
@@ -101,23 +99,25 @@ async function deleteKeys({ lab, brokers, config }: GaleraScene, perBroker: numb
       Array.from({ length: perBroker }, () => must(broker.admin('POST', '/api/keys', fields))),
     ),
   )
-  await untilAll(brokers, made, 200)
-  const startedAt = performance.now()
-  const deletions = await Promise.all(
-    made.map(({ id }, i) => {
+  for (const { key } of made) for (const broker of brokers) await untilAnswered(broker, key, 200)
+  const ends = await Promise.all(
+    made.map(async ({ id, key }, i) => {
       const broker = brokers[i % brokers.length] as Broker
-      return callOnce(() => broker.admin('DELETE', `/api/keys/${id}`))
+      const deletion = await callOnce(() => broker.admin('DELETE', `/api/keys/${id}`))
+      const deletedAt = performance.now()
+      if (deletion.status === 204) await Promise.all(brokers.map((one) => untilAnswered(one, key, 401)))
+      return { deletion, goneMs: performance.now() - deletedAt }
     }),
   )
-  const deletedMs = performance.now() - startedAt
-  const goneMs = (await untilAll(brokers, made, 401)) - startedAt
+  const deletions = ends.map(({ deletion }) => deletion)
+  const goneMs = Math.max(...ends.map((end) => end.goneMs))
   const refused = deletions.filter(({ status }) => status !== 204)
   lab.say(
-    `${made.length} keys deleted after ${Math.round(deletedMs)} ms, unknown after ${Math.round(goneMs)} ms`,
+    `${made.length} keys deleted in ${Math.round(slowest(deletions))} ms, and gone ${Math.round(goneMs)} ms later`,
   )
   return {
     what: `${made.length} keys made at once, then deleted at once, on all nodes`,
-    figure: `refused everywhere ${Math.round(goneMs)} ms after the first was to be deleted; ${refused.length} deletions failed`,
+    figure: `refused everywhere ${Math.round(goneMs)} ms after a deletion was answered; ${refused.length} deletions failed`,
     worst: `the last deletion took ${Math.round(slowest(deletions))} ms; ${failuresOf(refused)}`,
     required: `≤ ${GONE_WITHIN_MS / 1000} s, 0 failed`,
     reached: refused.length === 0 && goneMs <= GONE_WITHIN_MS,
@@ -148,14 +148,6 @@ async function sweep({ lab, schema, tokenServer }: GaleraScene, many: number): P
   }
 }
 
-/** Resolves when each broker answers each key so, with the moment. */
-async function untilAll(
-  brokers: readonly Broker[],
-  keys: readonly { readonly key: string }[],
-  status: number,
-): Promise<number> {
-  const isSo = async (broker: Broker, key: string) => (await broker.complete(key)).status === status
-  for (const { key } of keys)
-    for (const broker of brokers) while (!(await isSo(broker, key))) await sleep(POLL_MS)
-  return performance.now()
+async function untilAnswered(broker: Broker, key: string, status: number): Promise<void> {
+  await waitUntil(async () => (await broker.complete(key)).status === status)
 }

@@ -16,6 +16,7 @@ import type { Scene } from './f1-one-refresh.ts'
 const CALLS_PER_SECOND = 10
 const PROBES = 20
 const PROBE_EVERY_MS = 500
+const LOOK_EVERY_MS = 100
 const LIVES_MS = 120_000
 
 /** A node that is gone holds up all writes for so long; the default of 5 s is for networks between towns. */
@@ -36,7 +37,8 @@ export async function noticeSoon(node: GaleraNode): Promise<void> {
 interface Loss {
   readonly name: string
   readonly writesWithinMs: number
-  begin(node: GaleraNode): unknown
+  /** Resolves when the node does not take statements any more, or shall not. */
+  begin(node: GaleraNode): Promise<void>
   end(node: GaleraNode): Promise<void>
 }
 
@@ -51,24 +53,21 @@ const LOSSES: readonly Loss[] = [
     },
   },
   {
+    // It does not know at first; who writes on it meanwhile waits.
     name: 'cut off from the others (1047)',
     writesWithinMs: 5_000,
-    begin: (node) => node.cutOff(),
-    end: async (node) => {
-      const refused = await node.query('select 1 from mysql.user').catch(({ errno }) => errno)
-      if (refused !== NOT_IN_ITS_CLUSTER) throw new Error(`the node was not cut off: ${refused}`)
-      await node.bringBack()
+    begin: async (node) => {
+      await node.cutOff()
+      while ((await errorOf(node)) !== NOT_IN_ITS_CLUSTER) await sleep(LOOK_EVERY_MS)
     },
+    end: (node) => node.bringBack(),
   },
   {
     // A statement may take 5 s, and another be under way when the first is given up.
     name: 'stopped, without a word',
     writesWithinMs: 10_000,
-    begin: (node) => node.signal('SIGSTOP'),
-    end: async (node) => {
-      node.signal('SIGCONT')
-      await node.inStep()
-    },
+    begin: async (node) => node.signal('SIGSTOP'),
+    end: async (node) => node.signal('SIGCONT'),
   },
 ]
 
@@ -92,14 +91,16 @@ async function lose(scene: GaleraScene, loss: Loss, index: number): Promise<Row>
   )
   await sleep(1_000)
   await fallDue(scene, due)
-  const startedAt = performance.now()
-  await loss.begin(node)
+  const lastsFrom = performance.now()
+  const begun = loss.begin(node).then(() => performance.now())
   const probes = await Promise.all(brokers.map(probe))
+  const startedAt = await begun
   const calls = await Promise.all(
     loads.map(async (pair) => (await Promise.all(pair.map((load) => load.stop()))).flat()),
   )
   const newest = await schema.rows.untilNewest(due.id, due.login, loss.writesWithinMs)
   await loss.end(node)
+  await galera.inStep()
   const back = performance.now()
   await waitUntil(async () => (await clientsOf(node)) > 0)
   const writesMs = probes.map((of) => writesAgain(of) - startedAt)
@@ -112,7 +113,7 @@ async function lose(scene: GaleraScene, loss: Loss, index: number): Promise<Row>
   const revoked = sandbox.counts.familiesRevoked - familiesRevoked
   const reused = sandbox.counts.reusesDetected - reusesDetected
   return {
-    what: `a node ${loss.name}, under load, with a credential to renew just then; and back`,
+    what: `a node ${loss.name}, known after ${seconds(startedAt - lastsFrom)}, under load, with a credential to renew just then; and back`,
     figure: `its broker writes again after ${seconds(own)}, the others after ${others.map(seconds).join(' and ')}; ${failed[0]} of its and ${sum(failed.slice(1))} of the others' cached calls failed; ${fives} answers of 500, ${revoked} families revoked, ${reused} tokens sent twice`,
     worst: `writes: ${failuresOf(probes.flat().filter((call) => !isCreated(call)))}; calls: ${failuresOf(calls.flat())}; ${newest ? '' : 'THE NEWEST TOKEN IS NOT STORED; '}its broker is back on it ${seconds(performance.now() - back)} after it is in step`,
     required: `writing within ${loss.writesWithinMs / 1000} s, 0 failed calls, 0 of 500, 0 revoked, 0 twice`,
@@ -145,6 +146,13 @@ function writesAgain(probes: readonly Call[]): number {
 
 function isCreated({ status }: Call): boolean {
   return status === 201
+}
+
+async function errorOf(node: GaleraNode): Promise<number | undefined> {
+  return node.query('select 1 from mysql.user limit 1').then(
+    () => undefined,
+    ({ errno }) => errno,
+  )
 }
 
 /** Of brokers, besides the one that asks. */
