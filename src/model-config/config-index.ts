@@ -38,6 +38,8 @@ export class ConfigIndex {
   readonly #byName = new Map<string, ModelConfig>()
   /** Active ones, in order, by all that they answer to. None is empty. */
   readonly #alike = new Map<Served, ModelConfig[]>()
+  /** Some of these names have lists of their own: others answer to them as well. */
+  readonly #mixed = new Set<Served>()
   /** Active ones, in order, by what they answer to: a list of those that are alike, or one of its own. */
   readonly #answering = new Map<string, ModelConfig[]>()
   #longestName = 0
@@ -85,10 +87,12 @@ export class ConfigIndex {
     if (!config.isActive) return
     this.#byName.set(config.name, config)
     this.#longestName = Math.max(this.#longestName, config.name.length)
-    const alike = this.#alike.get(config.served)
+    const { served } = config
+    const alike = this.#alike.get(served)
     if (alike) this.#insert(alike, config)
-    else this.#alike.set(config.served, [config])
-    for (const name of namesOf(config.served)) this.#enter(name, config)
+    else this.#alike.set(served, [config])
+    if (alike && !this.#mixed.has(served)) return
+    for (const name of namesOf(served)) this.#enter(name, config)
   }
 
   remove(id: string): void {
@@ -100,34 +104,37 @@ export class ConfigIndex {
     if (!config.isActive) return
     // Its name may be another's by now.
     if (this.#byName.get(config.name) === config) this.#byName.delete(config.name)
-    const alike = this.#alike.get(config.served)
-    if (alike) this.#take(alike, config)
-    for (const name of namesOf(config.served)) this.#strike(name, config, alike)
-    if (alike?.length === 0) this.#alike.delete(config.served)
+    const { served } = config
+    const alike = this.#alike.get(served) ?? []
+    this.#take(alike, config)
+    if (alike.length > 0 && !this.#mixed.has(served)) return
+    for (const name of namesOf(served)) this.#strike(name, config, alike)
+    if (alike.length > 0) return
+    this.#alike.delete(served)
+    this.#mixed.delete(served)
   }
 
   #enter(name: string, config: ModelConfig): void {
     const alike = this.#alike.get(config.served)
     const present = this.#answering.get(name)
     if (present === alike || !alike) return
-    if (!present) this.#answering.set(name, alike)
-    else if (this.#isShared(present)) this.#answering.set(name, this.#merged(present, alike))
-    else this.#insert(present, config)
+    if (!present) {
+      this.#answering.set(name, alike)
+      return
+    }
+    const [first] = present
+    const isShared = first !== undefined && this.#alike.get(first.served) === present
+    if (isShared) {
+      this.#mixed.add(first.served)
+      this.#answering.set(name, [...present, ...alike].sort(this.#order))
+    } else this.#insert(present, config)
+    this.#mixed.add(config.served)
   }
 
-  #strike(name: string, config: ModelConfig, alike: readonly ModelConfig[] | undefined): void {
+  #strike(name: string, config: ModelConfig, alike: readonly ModelConfig[]): void {
     const present = this.#answering.get(name)
     if (present && present !== alike) this.#take(present, config)
     if (present?.length === 0) this.#answering.delete(name)
-  }
-
-  #isShared(list: readonly ModelConfig[]): boolean {
-    const [first] = list
-    return first !== undefined && this.#alike.get(first.served) === list
-  }
-
-  #merged(some: readonly ModelConfig[], others: readonly ModelConfig[]): ModelConfig[] {
-    return [...some, ...others].sort(this.#order)
   }
 
   #insert(list: ModelConfig[], config: ModelConfig): void {

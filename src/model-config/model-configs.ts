@@ -61,6 +61,9 @@ export class ModelConfigs {
     sizeCalculation: (_, text) => text.length,
   })
 
+  /** Those of one provider often come one after the other: a comparison is less than a look-up by a long text. */
+  #last: (Pick<RoutingRow, 'provider' | 'models' | 'aliases'> & { readonly served: Served }) | undefined
+
   constructor(
     reader: Pick<ModelConfigReader, 'ofIds' | 'after'>,
     changes: ChangeWatcher,
@@ -170,7 +173,17 @@ export class ModelConfigs {
     return { id, name, provider, served: this.#servedBy(row), isActive: row.is_active === 1, createdAt }
   }
 
-  #servedBy({ provider, models, aliases }: RoutingRow): Served {
+  #servedBy(row: RoutingRow): Served {
+    const { provider, models, aliases } = row
+    const last = this.#last
+    if (last && last.models === models && last.provider === provider && last.aliases === aliases)
+      return last.served
+    const served = this.#sharedBy(row)
+    this.#last = { models, provider, aliases, served }
+    return served
+  }
+
+  #sharedBy({ provider, models, aliases }: RoutingRow): Served {
     const text = `${provider} ${aliases ?? ''} ${models}`
     const shared = this.#served.get(text)
     if (shared) return shared

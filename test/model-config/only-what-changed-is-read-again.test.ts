@@ -5,6 +5,7 @@ import { createLog } from '../../src/base/log.ts'
 import type { ConfigIndex } from '../../src/model-config/config-index.ts'
 import { ModelConfigReader, type RoutingRow } from '../../src/model-config/model-config-reader.ts'
 import { ModelConfigs } from '../../src/model-config/model-configs.ts'
+import type { Provider } from '../../src/provider/provider.ts'
 import { ChangeWatcher, noteChange } from '../../src/storage/changes.ts'
 import { migrate } from '../../src/storage/migrate.ts'
 import { configRow, open } from '../storage/fixtures/open.ts'
@@ -106,6 +107,26 @@ onEachDatabase(t, 'others have their turn between one page and the next', async 
   }
   await all
   t.notOk(pagesInATurn.has(PAGES), [...pagesInATurn].join())
+})
+
+t.test('equal lists are told apart by aliases, and by what the provider file lists', async (t) => {
+  const changes = new ChangeWatcher(
+    open(t, { kind: 'SQLite', url: 'sqlite:' }, t.testdir()),
+    createLog('silent'),
+  )
+  const row = { models: '[]', aliases: null, is_active: 1 }
+  const rows: RoutingRow[] = [
+    { ...row, id: 'a', name: 'a', provider: 'p', created_at: 1 },
+    { ...row, id: 'b', name: 'b', provider: 'q', created_at: 2 },
+    { ...row, id: 'c', name: 'c', provider: 'q', created_at: 3, aliases: '{"x":"n"}' },
+    { ...row, id: 'd', name: 'd', provider: 'p', created_at: 4 },
+  ]
+  const lists = (name: string, models: string[]) => [name, { name, upstream: { models } }] as const
+  const providers = new Map([lists('p', ['m']), lists('q', ['n'])]) as unknown as Map<string, Provider>
+  const reader = { ofIds: async () => [], after: async () => rows }
+  const index = await new ModelConfigs(reader, changes, providers).ofScope(null)
+  const ids = (name: string) => index.answering(name).map(({ id }) => id)
+  t.same([ids('m'), ids('n'), ids('x')], [['a', 'd'], ['b', 'c'], ['c']])
 })
 
 onEachDatabase(t, 'all are read ahead where a key is over all of them', async (t, where) => {
