@@ -65,7 +65,7 @@ export async function startBackground(parts: Parts, address: string): Promise<Ba
     store,
     refresher,
     providers: config.providers,
-    clock: changes.clock,
+    changes,
     log,
   })
   sweeper.start()

@@ -5,6 +5,7 @@
  */
 import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely'
 import { LRUCache } from 'lru-cache'
+import { AtMost } from '../base/at-most.ts'
 import { HOUR } from '../base/clock.ts'
 import type { Provider } from '../provider/provider.ts'
 import { recordDaily } from '../storage/audit-log.ts'
@@ -21,6 +22,13 @@ export interface RowStanding extends Standing {
   readonly lastAttemptId: string | undefined
 }
 
+/** A row as it was read a moment ago. */
+export interface JustRead {
+  readonly row: Credential
+  /** The changes that were known of before it was read. */
+  readonly seen: number
+}
+
 /** A row that the sweeper has to look at: nothing but its columns that tell when. */
 export interface DueRow {
   readonly configId: string
@@ -34,12 +42,15 @@ export interface DueRow {
 export type Half = 'living' | 'ended'
 
 const PAGE = 500
+/** Of the pool's ten connections some are left for those who write: they hold leases and turns at servers. */
+const READS_AT_ONCE = 6
 
 export class CredentialReader {
   protected readonly database: Database
   protected readonly keyRing: KeyRing
   protected readonly seals: RowSeals
   readonly #providers: ReadonlyMap<string, Provider>
+  readonly #reads = new AtMost(READS_AT_ONCE)
   /** Told a moment ago: every call asks for its credential anew as long as there is none. */
   readonly #toldTampered = new LRUCache<string, true>({ max: 1_000, ttl: HOUR })
 
@@ -65,7 +76,7 @@ export class CredentialReader {
    * @throws BrokerError storage_unavailable | decryption_failed
    */
   async load(configId: string): Promise<Credential | undefined> {
-    const [row] = await this.#rows([configId])
+    const [row] = await this.#reads.run(() => this.#rows([configId]))
     return row && this.#open(row)
   }
 

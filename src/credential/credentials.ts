@@ -68,7 +68,9 @@ export class Credentials {
    */
   async usable(configId: string, onWait?: () => void, patienceMs = MAX_WATCH_MS): Promise<Credential> {
     const { seen } = this.#cache
-    const credential = this.#cache.get(configId) ?? (await this.#load(configId))
+    const until = performance.now() + patienceMs
+    const cached = this.#cache.get(configId)
+    const credential = cached ?? (await this.#load(configId))
     assertAlive(credential)
     const now = this.#clock()
     if (!isDue(credential, now) || !isRenewable(credential)) {
@@ -76,11 +78,12 @@ export class Credentials {
       throw new BrokerError('credential_reauth_required', { detail: 'expired, and nothing to renew it with' })
     }
     if (now < credential.attempt.nextAt && isUsable(credential, now)) return credential
-    const flight = this.#refresher.refresh(credential)
-    let patience = patienceMs
+    const justRead = cached ? undefined : { row: credential, seen }
+    const flight = this.#refresher.refresh(credential, false, justRead)
+    let patience = until - performance.now()
     if (isUsable(credential, now)) {
       const waitUntil = flight.startedAt + credential.provider.refresh.waitMs
-      patience = this.#store.isAway ? 0 : Math.min(patienceMs, waitUntil - Date.now())
+      patience = this.#store.isAway ? 0 : Math.min(patience, waitUntil - Date.now())
     }
     if (patience > 0) onWait?.()
     const outcome = patience > 0 ? await within(patience, flight.outcome) : undefined

@@ -10,10 +10,10 @@ import type { Renewal } from '../oauth/refresh-token-grant.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
 import type { ChangeWatcher } from '../storage/changes.ts'
 import { type Credential, isOlder, isUsable, renewedBy } from './credential.ts'
-import type { RowStanding } from './credential-reader.ts'
+import type { JustRead, RowStanding } from './credential-reader.ts'
 import { type CredentialStore, LEASE_MS } from './credential-store.ts'
 import type { Journal } from './journal.ts'
-import type { Knowledge } from './knowledge.ts'
+import type { Ahead, Knowledge } from './knowledge.ts'
 import type { Action, Event } from './refresh-step.ts'
 import { replay } from './replay.ts'
 import type { Rank, ServerProbes, Turn } from './server-probe.ts'
@@ -39,6 +39,8 @@ export interface Run {
   readonly failuresBefore: number
   /** Makes the answer known to callers. */
   readonly keep: (credential: Credential) => void
+  /** What it begins with instead of reading the row once more. */
+  readonly justRead: JustRead | undefined
   /** Somebody waits for it, perhaps only since a moment ago. */
   readonly isAwaited: () => boolean
 }
@@ -46,8 +48,7 @@ export interface Run {
 const WATCH_MIN_MS = 25
 const WATCH_MAX_MS = 250
 const BACK_OFF_MIN_MS = 5_000
-/** Whatever happened, half a minute after a server's return everybody has asked it again. */
-const BACK_OFF_MAX_MS = 25_000
+const BACK_OFF_MAX_MS = 25_000 // half a minute after a server's return everybody has asked it again
 /** Between the end of the slowest request and the end of its lease. */
 const LEASE_MARGIN_MS = 2_000
 const STORE_RETRY_MAX_MS = 2_000
@@ -63,6 +64,7 @@ export class Attempt {
   seen = 0
   hasSent = false
   hasStored = false
+  #justRead: JustRead | undefined
   #turn: Turn | undefined
   #leasedAt = 0
   #kept: Credential | undefined
@@ -74,6 +76,7 @@ export class Attempt {
     this.#unsent = unsent
     this.#probes = probes
     this.#run = run
+    this.#justRead = run.justRead
   }
 
   /** Whatever fails, the machine decides what that means: an error of any kind ends no attempt by itself. */
@@ -117,10 +120,19 @@ export class Attempt {
   }
 
   async #readRow(): Promise<Event> {
-    const { knowledge, clock, changes, store } = this.#parts
-    this.seen = changes.seen
+    const { knowledge, changes, store } = this.#parts
+    const justRead = this.#justRead
+    this.#justRead = undefined
+    // Where more is known than it says the row is asked itself: it may have moved on, or gone back in time.
+    if (justRead && !knowledge.ahead(justRead.row)) return this.#found(justRead, undefined)
+    const { seen } = changes
     const row = await store.load(this.#run.configId)
-    const ahead = row && knowledge.ahead(row)
+    return this.#found({ row, seen }, row && knowledge.ahead(row))
+  }
+
+  #found({ row, seen }: { row: Credential | undefined; seen: number }, ahead: Ahead | undefined): Event {
+    const { knowledge, clock } = this.#parts
+    this.seen = seen
     if (row) knowledge.note(row.configId, row)
     const unsentFrom = this.#unsent.stateBefore(row?.attempt.id)
     return { type: 'row', row, now: clock(), waitedMs: Date.now() - this.#startedAt, unsentFrom, ahead }

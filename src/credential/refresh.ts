@@ -6,7 +6,8 @@
  */
 import { DAY, MINUTE } from '../base/clock.ts'
 import { type Credential, isOlder, type Standing } from './credential.ts'
-import { Attempt, type AttemptParts } from './refresh-attempt.ts'
+import type { JustRead } from './credential-reader.ts'
+import { Attempt, type AttemptParts, type Run } from './refresh-attempt.ts'
 import { transition } from './refresh-machine.ts'
 import type { Cause, Outcome, Step } from './refresh-step.ts'
 import { replay } from './replay.ts'
@@ -78,17 +79,19 @@ export class Refresher {
   /**
    * Renews a credential once, for all callers of this process at the same time.
    * Never rejects for network, server or database trouble: that is `unchanged`.
+   * @param justRead saves reading the row again. Should it have moved on since, its lease is refused
    */
-  refresh(credential: Subject, isForced = false): Flight {
+  refresh(credential: Subject, isForced = false, justRead?: JustRead): Flight {
     const { loginAt, version } = credential
-    const flight = this.#fly(credential, { loginAt, version, isForced })
+    const flight = this.#fly(credential, { loginAt, version, isForced }, justRead)
     flight.isAwaited = true
     return flight
   }
 
   /** The same for one that nobody waits for: at the authorization server it gives way to those that are waited for. */
-  refreshInBackground({ configId, loginAt, version }: Subject): Flight {
-    return this.#fly({ configId }, { loginAt, version, isForced: false })
+  refreshInBackground(justRead: JustRead): Flight {
+    const { loginAt, version } = justRead.row
+    return this.#fly(justRead.row, { loginAt, version, isForced: false }, justRead)
   }
 
   /** The row is older than what is known: stores that again, and sends nothing. Never rejects, as {@link refresh}. */
@@ -97,14 +100,14 @@ export class Refresher {
     return this.#fly(known, { loginAt, version, isForced: false, onlyRestores: true })
   }
 
-  #fly({ configId }: Pick<Subject, 'configId'>, cause: Cause): OwnFlight {
+  #fly({ configId }: Subject, cause: Cause, justRead?: JustRead): OwnFlight {
     const running = this.#flights.get(configId)
     const { onlyRestores = false } = cause
     if (running && (onlyRestores || !running.onlyRestores)) return running
     const { promise, resolve } = Promise.withResolvers<Outcome>()
     const callers = { tell: resolve, areWaiting: () => flight.isAwaited }
-    const run = () => this.#run(configId, cause, callers)
-    const done = (running ? running.done.then(run) : run())
+    const run = (begin?: JustRead) => this.#run(cause, callers, { configId, justRead: begin })
+    const done = (running ? running.done.then(() => run()) : run(justRead))
       .catch((error: unknown) => {
         this.#parts.log.error({ err: error, configId }, 'refresh failed')
         resolve({ kind: 'unchanged', why: 'internal error', retryAt: undefined })
@@ -192,7 +195,11 @@ export class Refresher {
     await Promise.all([...this.#flights.values()].map((flight) => flight.outcome))
   }
 
-  async #run(configId: string, cause: Cause, callers: Callers): Promise<void> {
+  async #run(
+    cause: Cause,
+    callers: Callers,
+    { configId, justRead }: Pick<Run, 'configId' | 'justRead'>,
+  ): Promise<void> {
     const { log, publish, forget, knowledge } = this.#parts
     knowledge.note(configId, cause)
     const failures = this.#failures.get(configId) ?? 0
@@ -202,6 +209,7 @@ export class Refresher {
     }
     const attempt = new Attempt(this.#parts, this.#unsent, this.#probes, {
       configId,
+      justRead,
       failuresBefore: failures,
       keep,
       isAwaited: callers.areWaiting,

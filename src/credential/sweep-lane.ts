@@ -9,18 +9,19 @@
  * lets one of them through.
  */
 import { LRUCache } from 'lru-cache'
-import { type Clock, SECOND, within } from '../base/clock.ts'
+import { SECOND, within } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Provider } from '../provider/provider.ts'
+import type { ChangeWatcher } from '../storage/changes.ts'
 import { type Credential, isRenewable } from './credential.ts'
-import type { CredentialReader, DueRow, Half } from './credential-reader.ts'
+import type { CredentialReader, DueRow, Half, JustRead } from './credential-reader.ts'
 import type { Refresher } from './refresh.ts'
 import { isSweepDue } from './sweep-moment.ts'
 
 export interface SweepLaneParts {
   readonly store: Pick<CredentialReader, 'loadMany' | 'soonDue'>
   readonly refresher: Pick<Refresher, 'refreshInBackground' | 'isHeld'>
-  readonly clock: Clock
+  readonly changes: Pick<ChangeWatcher, 'seen' | 'clock'>
   readonly log: Logger
   /** Called for each credential that is about to be refreshed. */
   readonly look: (credential: Credential) => Promise<void>
@@ -74,10 +75,10 @@ export class SweepLane {
     if (failed?.status === 'rejected') throw failed.reason
   }
 
-  async #work(due: AsyncIterable<Credential>): Promise<void> {
-    for await (const credential of due) {
+  async #work(due: AsyncIterable<JustRead>): Promise<void> {
+    for await (const one of due) {
       if (this.#mayNot()) return
-      await this.#visit(credential)
+      await this.#visit(one)
     }
   }
 
@@ -86,7 +87,7 @@ export class SweepLane {
   }
 
   /** Share after share, each read when its turn has come, until there is nobody who was not seen a moment ago. */
-  async *#due(): AsyncGenerator<Credential, void> {
+  async *#due(): AsyncGenerator<JustRead, void> {
     for (;;) {
       const share = await this.#share()
       if (share.length === 0) return
@@ -97,8 +98,8 @@ export class SweepLane {
 
   /** Some of those that are due now, the soonest end first. */
   async #share(): Promise<DueRow[]> {
-    const { store, clock } = this.#parts
-    const now = clock()
+    const { store, changes } = this.#parts
+    const now = changes.clock()
     const window: DueRow[] = []
     for await (const row of store.soonDue(this.provider, this.#half, now)) {
       const isNow = isSweepDue({ configId: row.configId, provider: this.provider, tokens: row }, now)
@@ -113,8 +114,9 @@ export class SweepLane {
     return this.#parts.unreadable.get(row.configId) === markOf(row)
   }
 
-  async #opened(share: readonly DueRow[]): Promise<Credential[]> {
-    const { store, log, unreadable } = this.#parts
+  async #opened(share: readonly DueRow[]): Promise<JustRead[]> {
+    const { store, log, unreadable, changes } = this.#parts
+    const { seen } = changes
     const rows = new Map(share.map((row) => [row.configId, row]))
     const credentials = await store.loadMany([...rows.keys()], (configId, error) => {
       log.warn({ err: error, configId }, 'a credential could not be swept')
@@ -122,20 +124,21 @@ export class SweepLane {
       if (row) unreadable.set(configId, markOf(row))
     })
     const endOf = ({ configId }: Credential) => rows.get(configId)?.expiresAt ?? 0
-    return credentials.filter(isRenewable).sort((one, other) => endOf(one) - endOf(other))
+    const inOrder = credentials.filter(isRenewable).sort((one, other) => endOf(one) - endOf(other))
+    return inOrder.map((row) => ({ row, seen }))
   }
 
   /** Whatever is wrong with one credential is no reason to leave out the next. */
-  async #visit(credential: Credential): Promise<void> {
+  async #visit(justRead: JustRead): Promise<void> {
     const { refresher, log, look } = this.#parts
-    const { configId } = credential
+    const { configId } = justRead.row
     try {
-      await look(credential)
+      await look(justRead.row)
     } catch (error) {
       log.warn({ err: error, configId }, 'sweep')
     }
     const visitedAt = Date.now()
-    const flight = refresher.refreshInBackground(credential)
+    const flight = refresher.refreshInBackground(justRead)
     if (flight.startedAt >= visitedAt) await within(MAX_VISIT_MS, flight.done)
   }
 }

@@ -4,10 +4,11 @@
  * Every replica sweeps; the lease in the row makes it one effect. Each credential has its own moment (sweep-moment.ts).
  */
 import { LRUCache } from 'lru-cache'
-import { type Clock, DAY, MINUTE, SECOND } from '../base/clock.ts'
+import { DAY, MINUTE, SECOND } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Provider } from '../provider/provider.ts'
 import { recordEventOnce } from '../storage/audit-events.ts'
+import type { ChangeWatcher } from '../storage/changes.ts'
 import type { Database } from '../storage/database.ts'
 import type { Credential } from './credential.ts'
 import type { CredentialReader } from './credential-reader.ts'
@@ -19,7 +20,7 @@ export interface SweeperParts {
   readonly store: Pick<CredentialReader, 'loadMany' | 'soonDue' | 'providersWithSoonDue'>
   readonly refresher: Pick<Refresher, 'refreshInBackground' | 'isHeld'>
   readonly providers: ReadonlyMap<string, Provider>
-  readonly clock: Clock
+  readonly changes: Pick<ChangeWatcher, 'seen' | 'clock'>
   readonly log: Logger
 }
 
@@ -81,17 +82,17 @@ export class Sweeper {
   }
 
   async #lanesWithWork(): Promise<readonly SweepLane[]> {
-    const { store, providers, refresher, clock } = this.#parts
+    const { store, providers, refresher, changes } = this.#parts
     const asked = [...providers.values()].filter(
       ({ kind, name }) => kind !== 'api_key' && !refresher.isHeld(name),
     )
-    const found = await store.providersWithSoonDue(asked, clock())
+    const found = await store.providersWithSoonDue(asked, changes.clock())
     return this.#lanes.filter(({ provider }) => found.has(provider.name))
   }
 
   /** Some servers say how long a refresh token lives; a person should hear of its end before callers do. */
   async #warnIfLapsing({ configId, tokens: { metadata, receivedAt } }: Credential): Promise<void> {
-    const now = this.#parts.clock()
+    const now = this.#parts.changes.clock()
     const seconds = metadata['refresh_expires_in'] ?? metadata['refresh_token_expires_in']
     if (typeof seconds !== 'number' || seconds <= 0 || receivedAt === undefined) return
     const lapsesAt = receivedAt + seconds * SECOND

@@ -46,7 +46,7 @@ async function firstTaken(store: ReturnType<typeof tableOf>['store'], count: num
     {
       store,
       refresher: {
-        refreshInBackground: ({ configId }) => {
+        refreshInBackground: ({ row: { configId } }) => {
           taken.push(configId)
           if (taken.length === count) lane.stop()
           const done = Promise.resolve()
@@ -54,7 +54,7 @@ async function firstTaken(store: ReturnType<typeof tableOf>['store'], count: num
         },
         isHeld: () => false,
       },
-      clock: () => NOW,
+      changes: { seen: 0, clock: () => NOW },
       log: LOG,
       look: async (_: Credential) => {},
       unreadable: new LRUCache({ max: 1 }),
@@ -89,20 +89,21 @@ t.test('a replica takes all of a few, and comes to everybody in the end', async 
   }
 })
 
-/** Sweepers as brokers on one database have them, which share a DATA_DIR as well. */
+/** Parts as brokers on one database have them, with a DATA_DIR of their own if that is not where the database is. */
 async function startReplicas(
   t: Test,
   count: number,
   place: { url: string; server: TokenServer; refresh: object },
 ) {
-  const dataDir = mkdtempSync(join(tmpdir(), 'token-broker-replicas-'))
-  t.teardown(() => rmSync(dataDir, { recursive: true, force: true }))
-  const CONFIG_FILE = join(dataDir, 'config.yaml')
+  const dir = mkdtempSync(join(tmpdir(), 'token-broker-replicas-'))
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  const CONFIG_FILE = join(dir, 'config.yaml')
   const own = providerOf(place.server, { refresh: place.refresh })
   writeFileSync(CONFIG_FILE, JSON.stringify({ allow_insecure_loopback: true, providers: { own } }))
-  const env = { DATA_DIR: dataDir, DATABASE_URL: place.url, TOKEN_ENCRYPTION_KEY: LOGINS_KEY, CONFIG_FILE }
   const replicas = []
   for (let index = 0; index < count; index += 1) {
+    const DATA_DIR = join(dir, place.url === 'sqlite:' ? 'data' : String(index))
+    const env = { DATA_DIR, DATABASE_URL: place.url, TOKEN_ENCRYPTION_KEY: LOGINS_KEY, CONFIG_FILE }
     const config = loadConfig(readSettings(env), env, {})
     const parts = joinParts(config, LOG)
     await migrate(parts.database)
@@ -114,13 +115,40 @@ async function startReplicas(
       store,
       refresher,
       providers: config.providers,
-      clock: changes.clock,
+      changes,
       log,
     })
-    replicas.push({ sweeper, database })
+    replicas.push({ sweeper, database, changes, store, refresher })
   }
   return replicas
 }
+
+onEachDatabase(
+  t,
+  'a row that has moved on since it was read is not taken for what it was',
+  async (t, { url }) => {
+    const server = await startTokenServer(t)
+    const [one, other] = await startReplicas(t, 2, { url, server, refresh: {} })
+    if (!one || !other) throw new Error('no replicas')
+    const login = planLogin({ name: 'login', provider: 'own', expiresAt: Date.now() + 200_000 })
+    await insertLogins(one.database, [login])
+    const read = async ({ store, changes: { seen } }: typeof one) => {
+      const row = await store.load(login.id)
+      if (!row) throw new Error('no row')
+      return { row, seen }
+    }
+    const [before, beforeToo] = [await read(one), await read(other)]
+    t.match(await one.refresher.refreshInBackground(before).outcome, { kind: 'renewed' })
+    await one.refresher.idle()
+    for (const again of [
+      one.refresher.refreshInBackground(before),
+      other.refresher.refreshInBackground(beforeToo),
+    ])
+      t.match(await again.outcome, { kind: 'renewed', credential: { version: before.row.version + 1 } })
+    t.same(server.asked, ['login'])
+    t.same(server.reused, [])
+  },
+)
 
 const REFRESHES = 300
 

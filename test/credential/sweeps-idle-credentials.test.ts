@@ -26,7 +26,7 @@ async function sweeperBeside(t: Test, broker: Broker, databaseUrl: string) {
     store,
     refresher,
     providers: config.providers,
-    clock: changes.clock,
+    changes,
     log,
   })
   return { parts, sweeper }
