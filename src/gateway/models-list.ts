@@ -4,7 +4,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ApiKey } from '../api-key/api-key.ts'
 import { BrokerError } from '../base/errors.ts'
-import { type ConfigIndex, type ModelConfig, namesOf } from '../model-config/config-index.ts'
+import { type ConfigIndex, type ModelConfig, namesOf, type Served } from '../model-config/config-index.ts'
 import type { Provider } from '../provider/provider.ts'
 import { hasUnreadBody } from './request-body.ts'
 import { chooseRoutes } from './routing.ts'
@@ -52,8 +52,11 @@ function wholeList(scope: ConfigIndex): string {
   const known = wholeLists.get(scope)
   if (known?.version === version) return known.text
   const owners: [string, string][] = []
+  const seen = new Set<Served>()
   for (const config of scope.all) {
-    if (!config.isActive) continue
+    // The first of all that list the same stands before the others everywhere.
+    if (!config.isActive || seen.has(config.served)) continue
+    seen.add(config.served)
     for (const id of namesOf(config.served)) {
       if (scope.answering(id)[0] === config) owners.push([id, config.name])
     }
