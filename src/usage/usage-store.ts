@@ -83,7 +83,11 @@ export class UsageStore {
   async deleteSomeBefore(hour: number, limit: number): Promise<number> {
     const { numDeletedRows } = await this.#database.run((db) => {
       const old = db.deleteFrom('usage_hourly').where('hour', '<', hour)
-      if (this.#database.kind === 'mysql') return old.orderBy('hour').limit(limit).executeTakeFirst()
+      if (this.#database.kind === 'mysql') {
+        // By the whole key: a standby of the database that repeats the statement must find the same rows.
+        const ordered = old.orderBy('hour').orderBy('key_id').orderBy('config_id').orderBy('model')
+        return ordered.limit(limit).executeTakeFirst()
+      }
       const ids = db.selectFrom('usage_hourly').select(ROW_ID.as('id')).where('hour', '<', hour).limit(limit)
       return old.where(ROW_ID, 'in', ids).executeTakeFirst()
     })

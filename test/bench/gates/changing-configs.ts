@@ -130,8 +130,8 @@ async function deletedKeyRow({ origin }: Peer, running: BrokerProcess, database:
   })
   await sleep(BEFORE_MS)
   const changesOfOther = new ChangeWatcher(database, createLog('silent'))
-  await new ApiKeyStore(database, changesOfOther, SEALS).delete(id)
   const deletedAt = performance.now()
+  await new ApiKeyStore(database, changesOfOther, SEALS).delete(id)
   while ((await call()) !== 401 && performance.now() - deletedAt < 4 * MAX_DELETED_MS) await sleep(20)
   const ms = performance.now() - deletedAt
   await stop()
