@@ -1,5 +1,5 @@
 /**
- * `/api/live`: one stream for the whole page. Views ask to be told; bursts are told once.
+ * `/api/live`: one stream for the whole page. Views ask to be told: of the first change at once, of a burst so often.
  */
 import { resume, session } from './api.ts'
 import { addressOf } from './root.ts'
@@ -9,7 +9,8 @@ const REOPEN_MS = 5_000
 
 const listeners = new Set<() => void>()
 let source: EventSource | undefined
-let burst: ReturnType<typeof setTimeout> | undefined
+/** What was told a moment ago; true: there is more to tell when the moment is over. */
+let burst: { hasMore: boolean } | undefined
 /** Whoever greets again was away: something may have changed meanwhile. */
 let hasGreeted = false
 let reopening: ReturnType<typeof setTimeout> | undefined
@@ -28,10 +29,7 @@ export function openLive(): void {
     const isFirst = isHello && !hasGreeted
     hasGreeted ||= isHello
     if (isFirst) return
-    clearTimeout(burst)
-    burst = setTimeout(() => {
-      for (const listener of listeners) listener()
-    }, BURST_MS)
+    tell()
   })
   source.addEventListener('error', () => {
     if (source?.readyState !== EventSource.CLOSED) return // the browser comes back by itself
@@ -40,6 +38,20 @@ export function openLive(): void {
       else session.dispatchEvent(new Event('ended'))
     }, REOPEN_MS)
   })
+}
+
+function tell(): void {
+  if (burst) {
+    burst.hasMore = true
+    return
+  }
+  for (const listener of listeners) listener()
+  const told = { hasMore: false }
+  burst = told
+  setTimeout(() => {
+    burst = undefined
+    if (told.hasMore) tell()
+  }, BURST_MS)
 }
 
 export function closeLive(): void {

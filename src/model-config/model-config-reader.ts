@@ -17,12 +17,13 @@ export type ListedRow = Pick<StoredConfig, 'id' | 'name' | 'provider' | 'oauth_s
 
 export type ConfigSort = 'created_at' | '-created_at' | 'name' | 'state'
 
+/** All columns in one direction, as an index can be read. */
 const ORDER = {
-  created_at: ['created_at', 'asc'],
-  '-created_at': ['created_at', 'desc'],
-  name: ['name', 'asc'],
-  state: ['oauth_state', 'asc'],
-} as const satisfies Record<ConfigSort, readonly [keyof StoredConfig, 'asc' | 'desc']>
+  created_at: [['created_at', 'id'], 'asc'],
+  '-created_at': [['created_at', 'id'], 'desc'],
+  name: [['name', 'id'], 'asc'],
+  state: [['oauth_state', 'created_at', 'id'], 'asc'],
+} as const satisfies Record<ConfigSort, readonly [readonly (keyof StoredConfig)[], 'asc' | 'desc']>
 
 export interface ConfigFilter {
   readonly page: number
@@ -58,11 +59,15 @@ export class ModelConfigReader {
 
   async list(filter: ConfigFilter): Promise<{ total: number; rows: StoredConfig[] }> {
     return this.#database.run(async (db) => {
-      let query = db.selectFrom('model_configs').where('deleted_at', 'is', null)
+      const { states } = filter
+      const all = db.selectFrom('model_configs')
+      // Both say that it exists, but by the second databases begin at the oldest of all, to look for few among them.
+      let query = states
+        ? all.where('active_name', 'is not', null).where('oauth_state', 'in', states)
+        : all.where('deleted_at', 'is', null)
       if (filter.provider !== undefined) query = query.where('provider', '=', filter.provider)
       if (filter.isActive !== undefined) query = query.where('is_active', '=', filter.isActive ? 1 : 0)
       if (filter.externalId !== undefined) query = query.where('external_id', '=', filter.externalId)
-      if (filter.states) query = query.where('oauth_state', 'in', filter.states)
       if (filter.namePart) {
         const pattern = `%${filter.namePart.toLowerCase().replace(/[!%_]/g, '!$&')}%`
         query = query.where(sql<boolean>`lower(name) like ${pattern} escape '!'`)
@@ -70,16 +75,13 @@ export class ModelConfigReader {
       const counted = await query
         .select(({ fn }) => fn.countAll<number>().as('total'))
         .executeTakeFirstOrThrow()
-      const [column, direction] = ORDER[filter.sort]
-      const rows = await query
-        .selectAll()
-        .orderBy(column, direction)
-        .orderBy('created_at')
-        .orderBy('id')
-        .limit(filter.pageSize)
-        .offset((filter.page - 1) * filter.pageSize)
-        .execute()
-      return { total: Number(counted.total), rows }
+      const [columns, direction] = ORDER[filter.sort]
+      let page = query.select('id')
+      for (const column of columns) page = page.orderBy(column, direction)
+      const skipped = (filter.page - 1) * filter.pageSize
+      // Ids first: rows are wide, and those of the pages before are only counted.
+      const ids = (await page.limit(filter.pageSize).offset(skipped).execute()).map(({ id }) => id)
+      return { total: Number(counted.total), rows: await inOrder(db, ids) }
     })
   }
 
@@ -129,6 +131,13 @@ export class ModelConfigReader {
     )
     return Object.fromEntries(rows.map((row) => [row.oauth_state, Number(row.count)]))
   }
+}
+
+async function inOrder(db: Kysely<Tables>, ids: readonly string[]): Promise<StoredConfig[]> {
+  if (ids.length === 0) return []
+  const rows = await db.selectFrom('model_configs').selectAll().where('id', 'in', ids).execute()
+  const places = new Map(ids.map((id, place) => [id, place]))
+  return rows.sort((a, b) => (places.get(a.id) ?? 0) - (places.get(b.id) ?? 0))
 }
 
 function routingRows(db: Kysely<Tables>) {

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { onEachDatabase } from '../support/databases.ts'
+import { openTables } from '../support/tables.ts'
 import { CONFIGS, create, keyConfig, oauthConfig, start } from './fixtures/management.ts'
 
 onEachDatabase(t, 'oldest first, page by page, without gap or repetition', async (t, database) => {
@@ -73,3 +74,17 @@ onEachDatabase(t, 'in the order asked for', async (t, database) => {
   t.equal((await broker.admin('GET', `${CONFIGS}?sort=state`)).status, 200)
   t.equal((await broker.admin('GET', `${CONFIGS}?sort=provider`)).status, 422)
 })
+
+onEachDatabase(
+  t,
+  'the newest first is the oldest first backwards, as one index is read',
+  async (t, database) => {
+    const broker = await start(t, database)
+    for (const name of ['b', 'c', 'a', 'd']) await create(broker, keyConfig(name))
+    const rows = openTables(t, broker, database)
+    await rows.run((db) => db.updateTable('model_configs').set({ created_at: 1 }).execute())
+    const names = async (query: string) =>
+      (await broker.admin('GET', `${CONFIGS}?${query}`)).body.items.map(({ name }: { name: string }) => name)
+    t.same(await names('sort=-created_at'), (await names('sort=created_at')).reverse())
+  },
+)

@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util'
 import { addedLatency } from './gates/added-latency.ts'
 import { backgroundRefresh } from './gates/background-refresh.ts'
 import { changingConfigs } from './gates/changing-configs.ts'
+import { consoleOfMany } from './gates/console.ts'
 import { fastStreams } from './gates/fast-streams.ts'
 import { hopelessLogins } from './gates/hopeless-logins.ts'
 import { idleCredentials } from './gates/idle-credentials.ts'
@@ -44,6 +45,7 @@ const GATES: readonly Gate[] = [
   changingConfigs,
   idleCredentials,
   longModelsList,
+  consoleOfMany,
 ]
 
 const { values } = parseArgs({

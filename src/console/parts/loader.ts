@@ -13,6 +13,8 @@ export class Loader<T> implements ReactiveController {
   readonly #host: ReactiveControllerHost
   readonly #fetch: () => Promise<T>
   #turn = 0
+  #isLoading = false
+  #isStale = false
 
   constructor(host: ReactiveControllerHost, fetch: () => Promise<T>) {
     this.#host = host
@@ -27,15 +29,29 @@ export class Loader<T> implements ReactiveController {
   /** Of several that are under way the last one counts. */
   async load(): Promise<void> {
     this.#turn += 1
+    this.#isLoading = true
+    this.#isStale = false
     const turn = this.#turn
-    try {
-      const value = await this.#fetch()
-      if (turn !== this.#turn) return
-      this.value = value
+    const [outcome] = await Promise.allSettled([this.#fetch()])
+    if (turn !== this.#turn) return
+    this.#isLoading = false
+    this.#take(outcome)
+    if (this.#isStale) void this.load()
+  }
+
+  /** What it is of may have changed: what is under way is shown all the same, and then asked for once more. */
+  reload(): void {
+    if (this.#isLoading) this.#isStale = true
+    else void this.load()
+  }
+
+  #take(outcome: PromiseSettledResult<T>): void {
+    if (outcome.status === 'fulfilled') {
+      this.value = outcome.value
       this.error = undefined
-    } catch (error) {
-      if (turn !== this.#turn) return
-      this.error = error instanceof ApiError ? error : new ApiError('unknown', 0, String(error))
+    } else {
+      const { reason } = outcome
+      this.error = reason instanceof ApiError ? reason : new ApiError('unknown', 0, String(reason))
     }
     this.#host.requestUpdate()
   }

@@ -15,7 +15,9 @@ import { type Text, t } from '../texts.ts'
 
 const PAGE_SIZE = 20
 const SHOWN_URGENT = 5
-const TYPING_MS = 250
+const TYPING_MS = 100
+/** What was used does not move with what happens to accounts, and is summed over all of them. */
+const USAGE_EVERY_MS = 10_000
 
 const FILTERS = {
   all: ['All', ''],
@@ -24,24 +26,24 @@ const FILTERS = {
   disabled: ['Disabled', '&is_active=false'],
 } as const satisfies Record<string, readonly [Text, string]>
 
-interface Listing {
-  readonly configs: ModelConfigPage
-  readonly usage: ReadonlyMap<string, readonly UsageRow[]>
-}
-
 class Overview extends View {
   static override properties = { page: { state: true }, filter: { state: true } }
   declare protected page: number
   declare protected filter: keyof typeof FILTERS
   #query = ''
   #typing: ReturnType<typeof setTimeout> | undefined
+  // In the order in which they are asked: what is summed over all accounts comes last.
+  readonly #list = new Loader(this, () => this.#loadList())
+  readonly #all = new Loader(this, () => get<ModelConfigPage>('/api/models/configs?page_size=1'))
   readonly #urgent = new Loader(this, () =>
     get<ModelConfigPage>(`/api/models/configs?page_size=${SHOWN_URGENT}${FILTERS.attention[1]}`),
   )
-  readonly #all = new Loader(this, () => get<ModelConfigPage>('/api/models/configs?page_size=1'))
-  readonly #usage = new Loader(this, () => get<UsageAnswer>(`/api/usage?group_by=hour&from=${lastDay()}`))
-  readonly #list = new Loader(this, () => this.#loadList())
   readonly #trouble = new Loader(this, async () => ({ what: await troubleOfBroker() }))
+  readonly #usage = new Loader(this, () => get<UsageAnswer>(`/api/usage?group_by=hour&from=${lastDay()}`))
+  readonly #bars = new Loader(this, () => this.#loadBars())
+  /** The accounts that bars were last loaded for. */
+  #barsOf = ''
+  #usedAt = performance.now()
 
   constructor() {
     super()
@@ -50,7 +52,10 @@ class Overview extends View {
   }
 
   protected override refresh(): void {
-    for (const loader of [this.#urgent, this.#all, this.#usage, this.#list, this.#trouble]) void loader.load()
+    for (const loader of [this.#list, this.#urgent, this.#all, this.#trouble]) loader.reload()
+    if (performance.now() - this.#usedAt < USAGE_EVERY_MS) return
+    this.#usedAt = performance.now()
+    for (const loader of [this.#usage, this.#bars]) loader.reload()
   }
 
   protected override render(): TemplateResult {
@@ -114,10 +119,10 @@ class Overview extends View {
     </dl>`
   }
 
-  #renderList({ configs, usage }: Listing): TemplateResult {
-    if (configs.items.length === 0) return html`<p class="quiet">${t('Nothing matches.')}</p>`
-    return html`<ul class="rows configs">${configs.items.map((config) => this.#renderRow(config, usage.get(config.id) ?? []))}</ul>
-      ${paging(this.page, PAGE_SIZE, configs.total, (page) => this.#go(page))}`
+  #renderList({ items, total }: ModelConfigPage): TemplateResult {
+    if (items.length === 0) return html`<p class="quiet">${t('Nothing matches.')}</p>`
+    return html`<ul class="rows configs">${items.map((config) => this.#renderRow(config, this.#bars.value?.get(config.id) ?? []))}</ul>
+      ${paging(this.page, PAGE_SIZE, total, (page) => this.#go(page))}`
   }
 
   #renderRow(config: ModelConfigItem, rows: readonly UsageRow[]): TemplateResult {
@@ -131,20 +136,27 @@ class Overview extends View {
       ${icon('chevron')}</a></li>`
   }
 
-  async #loadList(): Promise<Listing> {
+  async #loadList(): Promise<ModelConfigPage> {
     const query = this.#query === '' ? '' : `&q=${encodeURIComponent(this.#query)}`
     const configs = await get<ModelConfigPage>(
       `/api/models/configs?sort=-created_at&page=${this.page}&page_size=${PAGE_SIZE}${query}${FILTERS[this.filter][1]}`,
     )
-    const usage = new Map<string, UsageRow[]>()
-    if (configs.items.length > 0) {
-      const ids = configs.items.map(({ id }) => id).join(',')
-      const { items } = await get<UsageAnswer>(
-        `/api/usage?group_by=config&per=hour&from=${lastDay()}&config_id=${ids}`,
-      )
-      for (const row of items) usage.set(row.group, [...(usage.get(row.group) ?? []), row])
+    const shown = configs.items.map(({ id }) => id).join(',')
+    if (shown !== this.#barsOf) {
+      this.#barsOf = shown
+      void this.#bars.load()
     }
-    return { configs, usage }
+    return configs
+  }
+
+  async #loadBars(): Promise<ReadonlyMap<string, readonly UsageRow[]>> {
+    const usage = new Map<string, UsageRow[]>()
+    if (this.#barsOf === '') return usage
+    const { items } = await get<UsageAnswer>(
+      `/api/usage?group_by=config&per=hour&from=${lastDay()}&config_id=${this.#barsOf}`,
+    )
+    for (const row of items) usage.set(row.group, [...(usage.get(row.group) ?? []), row])
+    return usage
   }
 
   #go(page: number): void {
