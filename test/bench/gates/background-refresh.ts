@@ -26,8 +26,8 @@ const MEASURED_SECONDS = 10
 const LOGINS_A_REPLICA = 3_000
 /** Due, and far from their end. */
 const ENDS_IN_MS = 240_000
-/** Each has asked so often when the measurement begins. */
-const WARM = 100
+/** Each has refreshed so many when the measurement begins, and has compiled what that needs. */
+const WARM = 300
 
 interface Sweep {
   readonly replicas: number
@@ -146,8 +146,8 @@ function rowsOf([one, three]: readonly Sweep[]): Row[] {
     {
       what: 'three replicas against one',
       figure: `${(three.perSecond / one.perSecond).toFixed(2)} × (${three.perSecond.toFixed(0)}/s)`,
-      required: `≥ ${LEAST_GAIN} × ${LEAST_PER_SECOND}/s`,
-      reached: three.perSecond >= LEAST_GAIN * LEAST_PER_SECOND,
+      required: `≥ ${LEAST_GAIN} ×`,
+      reached: three.perSecond >= LEAST_GAIN * one.perSecond,
     },
     {
       what: 'queries a refresh, everything that the replicas ask meanwhile',
