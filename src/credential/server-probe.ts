@@ -158,17 +158,15 @@ class Server {
   }
 
   #learn(found: Renewal | undefined, isProbe: boolean): void {
-    const now = this.#now()
     const isAway = saysAway(found)
     if (isAway === false) this.#isAway = false
     // The first to find it away may have met an exception: the next one may look at once.
     if (isAway && !this.#isAway) {
       this.#isAway = true
-      this.#nextProbeAt = now
-      return
+      this.#nextProbeAt = this.#now()
+    } else if (isProbe && found !== undefined) {
+      this.#nextProbeAt = this.#now() + Math.max(PROBE_EVERY_MS, askedPatienceMs(found))
     }
-    if (isProbe && found !== undefined) this.#nextProbeAt = now + PROBE_EVERY_MS
-    if (isAway) this.#nextProbeAt = Math.max(this.#nextProbeAt, now + askedPatienceMs(found))
   }
 }
 
@@ -179,6 +177,6 @@ function saysAway(found: Renewal | undefined): boolean | undefined {
 }
 
 /** As the server said with `Retry-After`. */
-function askedPatienceMs(found: Renewal | undefined): number {
-  return found?.kind === 'not_processed' ? (found.retryAfterMs ?? 0) : 0
+function askedPatienceMs(found: Renewal): number {
+  return found.kind === 'not_processed' ? (found.retryAfterMs ?? 0) : 0
 }

@@ -10,7 +10,7 @@ import { insertLogins, type PlannedLogin, planLogin } from '../../support/logins
 import { providerOf, startTokenServer, type TokenServer } from '../../support/token-server.ts'
 import { ENCRYPTION_KEY, startBroker } from '../broker.ts'
 import type { Lab, Row } from '../lab.ts'
-import { type Call, callOnce, slowest } from '../load.ts'
+import { type Call, callOnce, failuresOf, slowest } from '../load.ts'
 import { openSandbox, openSchema, sharedServer } from '../stage.ts'
 
 const BACK_WITHIN_MS = 60_000
@@ -28,6 +28,7 @@ export async function serverGone(lab: Lab): Promise<Row> {
   const { origin: sandbox } = await openSandbox(lab)
   const broker = await startBroker(lab, { databaseUrl: schema.url, sandbox, providers: { gone } })
   const logins = await insertEnded(lab, schema.url, lab.size(300, 60))
+  await broker.hears()
   const key = (await must(broker.admin('POST', '/api/keys', { name: 'gone' }))).key
   const all = () => Promise.all(logins.map(({ name }) => callOnce(() => broker.complete(key, `${name}/m`))))
 
@@ -81,7 +82,7 @@ function judge({ away, backMs, server, logins }: Findings): Row {
   return {
     what: `gone × ${logins.length}, all tokens ended`,
     figure: `all answer ${(backMs / 1000).toFixed(1)} s after its return; ${server.underWayAtFirst} refreshes under way when the first got its tokens, then at most ${server.mostUnderWay}`,
-    worst: `${wrong.length} of ${away.length} calls were not told 503 within 12 s while it was away; ${server.reused.length} tokens sent twice`,
+    worst: `${wrong.length} of ${away.length} calls were not told 503 within 12 s while it was away (${failuresOf(wrong)}); ${server.reused.length} tokens sent twice`,
     required: '60 s, one probe at a time, at most 32 at once',
     reached:
       backMs <= BACK_WITHIN_MS &&
