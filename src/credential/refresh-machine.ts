@@ -63,7 +63,8 @@ function onReplay(row: Credential, isFound: boolean): Step {
 function onClaim(row: Credential, event: Event): Step {
   if (event.type === 'lease_granted') return { phase: { at: 'sending', row }, action: { do: 'send', row } }
   if (event.type === 'unprepared') return unchanged(event.why, undefined)
-  if (event.type === 'server_away') return unchanged('the authorization server is away', event.retryAt)
+  if (event.type === 'server_away')
+    return unchanged('the authorization server is away or busy', event.retryAt)
   return { phase: { at: 'watching' }, action: { do: 'read_row' } }
 }
 

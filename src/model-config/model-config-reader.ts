@@ -135,7 +135,8 @@ export class ModelConfigReader {
 
 async function inOrder(db: Kysely<Tables>, ids: readonly string[]): Promise<StoredConfig[]> {
   if (ids.length === 0) return []
-  const rows = await db.selectFrom('model_configs').selectAll().where('id', 'in', ids).execute()
+  const found = db.selectFrom('model_configs').selectAll().where('id', 'in', ids)
+  const rows = await found.where('deleted_at', 'is', null).execute()
   const places = new Map(ids.map((id, place) => [id, place]))
   return rows.sort((a, b) => (places.get(a.id) ?? 0) - (places.get(b.id) ?? 0))
 }
