@@ -201,7 +201,8 @@ async function takeAway(
   item.arrange(holder, config, () => away.resolve(true), sandbox)
   const expires = { oauth_expires_at: Date.now() + STILL_VALID_MS, oauth_refreshed_at: null }
   await schema.rows.write([config.id], expires)
-  await holder.hears()
+  // Its own sweeper may be faster, and then it is stopped before it hears of anything.
+  await Promise.race([holder.hears(), away.promise])
   holder.complete(config.key).catch(() => undefined)
   if (!(await Promise.race([away.promise, sleep(TAKEN_WITHIN_MS, false)]))) {
     throw new Error(`${item.name}: the holder never got the lease`)
