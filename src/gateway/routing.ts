@@ -37,7 +37,11 @@ export function chooseRoutes(
     return [named]
   }
   const listing = scope.answering(asked)
-  if (listing.some((config) => allows(modelIn(config, asked))))
+  const [only] = listing
+  if (only && listing.length === 1) {
+    const model = modelIn(only, asked)
+    if (allows(model)) return [{ config: only, model }] // nothing to arrange: the usual call, without a generator
+  } else if (listing.some((config) => allows(modelIn(config, asked))))
     return { [Symbol.iterator]: () => allowedAmong(arranged(listing), asked, allows) }
   if (listing.length > 0 || !allows(asked)) throw notFound(asked)
   return [{ config: onlyConfig(scope, asked), model: asked }]
