@@ -8,15 +8,13 @@ import { createLog } from '../../src/base/log.ts'
 import type { Credential } from '../../src/credential/credential.ts'
 import type { DueRow } from '../../src/credential/credential-reader.ts'
 import { SweepLane } from '../../src/credential/sweep-lane.ts'
-import { Sweeper } from '../../src/credential/sweeper.ts'
-import { joinParts } from '../../src/parts.ts'
 import { loadConfig } from '../../src/settings/config.ts'
 import { readSettings } from '../../src/settings/settings.ts'
-import { migrate } from '../../src/storage/migrate.ts'
 import { onEachDatabase } from '../support/databases.ts'
 import { insertLogins, LOGINS_KEY, planLogin } from '../support/logins.ts'
 import { providerOf, startTokenServer, type TokenServer } from '../support/token-server.ts'
 import { credential, provider } from './fixtures/credential.ts'
+import { openSweeper } from './fixtures/sweeping.ts'
 
 const NOW = 1_000_000_000
 const LOG = createLog('silent')
@@ -105,19 +103,8 @@ async function startReplicas(
     const DATA_DIR = join(dir, place.url === 'sqlite:' ? 'data' : String(index))
     const env = { DATA_DIR, DATABASE_URL: place.url, TOKEN_ENCRYPTION_KEY: LOGINS_KEY, CONFIG_FILE }
     const config = loadConfig(readSettings(env), env, {})
-    const parts = joinParts(config, LOG)
-    await migrate(parts.database)
-    await parts.changes.look()
-    t.teardown(() => parts.database.close())
-    const { database, changes, credentialStore: store, own: refresher, log } = parts
-    const sweeper = new Sweeper({
-      database,
-      store,
-      refresher,
-      providers: config.providers,
-      changes,
-      log,
-    })
+    const { parts, sweeper } = await openSweeper(t, config, LOG)
+    const { database, changes, credentialStore: store, own: refresher } = parts
     replicas.push({ sweeper, database, changes, store, refresher })
   }
   return replicas

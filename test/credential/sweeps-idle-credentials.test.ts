@@ -3,33 +3,18 @@ import t, { type Test } from 'tap'
 import { DAY } from '../../src/base/clock.ts'
 import { createLog } from '../../src/base/log.ts'
 import { isSweepDue } from '../../src/credential/sweep-moment.ts'
-import { Sweeper } from '../../src/credential/sweeper.ts'
-import { joinParts } from '../../src/parts.ts'
 import { loadConfig } from '../../src/settings/config.ts'
 import { readSettings } from '../../src/settings/settings.ts'
-import { migrate } from '../../src/storage/migrate.ts'
 import { type Broker, startBroker } from '../support/broker.ts'
 import { onEachDatabase } from '../support/databases.ts'
 import { credential } from './fixtures/credential.ts'
+import { openSweeper } from './fixtures/sweeping.ts'
 
 /** A sweeper of its own beside a broker, as another replica has one. */
 async function sweeperBeside(t: Test, broker: Broker, databaseUrl: string) {
   const env = { DATA_DIR: broker.dataDir, DATABASE_URL: databaseUrl }
   const config = loadConfig(readSettings(env), env, { sandboxOrigin: broker.sandbox.origin })
-  const parts = joinParts(config, createLog('silent'))
-  await migrate(parts.database)
-  await parts.changes.look()
-  t.teardown(() => parts.database.close())
-  const { database, changes, credentialStore: store, own: refresher, log } = parts
-  const sweeper = new Sweeper({
-    database,
-    store,
-    refresher,
-    providers: config.providers,
-    changes,
-    log,
-  })
-  return { parts, sweeper }
+  return openSweeper(t, config, createLog('silent'))
 }
 
 onEachDatabase(
