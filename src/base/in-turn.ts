@@ -13,9 +13,10 @@ export function inTurn(
 ): void {
   const before = socket.latestResponse
   socket.latestResponse = response
-  const beginUnlessEnded = () => {
-    if (!socket.destroyed && !socket.writableEnded) begin()
-  }
-  if (!before || before.closed) beginUnlessEnded()
-  else before.once('close', beginUnlessEnded)
+  if (before?.closed === false) before.once('close', () => beginUnlessEnded(socket, begin))
+  else beginUnlessEnded(socket, begin)
+}
+
+function beginUnlessEnded(socket: Socket, begin: () => void): void {
+  if (!socket.destroyed && !socket.writableEnded) begin()
 }

@@ -118,8 +118,10 @@ export class Gateway {
     assertWithinModels(key, request.raw, body)
     const asked = modelOf(body.scan)
     if (asked === undefined && body.isLargeJson) assertCertain(scope)
-    const [first] = body.sent === request.raw ? chooseRoutes(key, scope, asked) : []
-    if (first) return [first]
+    if (body.sent === request.raw) {
+      const [first] = chooseRoutes(key, scope, asked)
+      return first ? [first] : []
+    }
     const { cooldowns, providers } = this.#parts
     const { version } = scope
     const candidates = chooseRoutes(key, scope, asked, (configs) =>

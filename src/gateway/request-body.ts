@@ -65,9 +65,10 @@ function announcesTooMuch(headers: IncomingHttpHeaders): boolean {
 const JSON_TYPE = /^application\/(?:json|[^\s;,]+\+json)\b/i
 const FORM_TYPE = /^(?:multipart\/form-data|application\/x-www-form-urlencoded)\b/i
 
-async function readJson(request: IncomingMessage, strict: boolean, hold: Hold): Promise<ClientBody> {
-  const { bytes, isWhole } = await take(request, MAX_REPLAYABLE_BYTES, hold)
-  return isWhole ? kept(bytes, bytes, findModel(bytes, strict)) : largeJson(request, bytes, strict)
+function readJson(request: IncomingMessage, strict: boolean, hold: Hold): Promise<ClientBody> {
+  return take(request, { max: MAX_REPLAYABLE_BYTES, hold }, (bytes, isWhole) =>
+    isWhole ? kept(bytes, bytes, findModel(bytes, strict)) : largeJson(request, bytes, strict),
+  )
 }
 
 async function readUnusualJson(
@@ -78,14 +79,16 @@ async function readUnusualJson(
 ): Promise<ClientBody> {
   const isPlain = !isCoded(request.headers)
   if (isLarge && isPlain) {
-    const found = (beginning: Buffer) => findModel(beginning, false) !== 'none'
-    return largeJson(request, (await take(request, MAX_BEGINNING_BYTES, hold, found)).bytes, strict)
+    const isEnough = (beginning: Buffer) => findModel(beginning, false) !== 'none'
+    const wanted = { max: MAX_BEGINNING_BYTES, hold, isEnough }
+    return take(request, wanted, (bytes) => largeJson(request, bytes, strict))
   }
   if (isLarge) throw new BrokerError('request_too_large')
-  const { bytes, isWhole } = await take(request, MAX_REPLAYABLE_BYTES, hold)
-  if (!isWhole) throw new BrokerError('request_too_large')
-  const readable = await decoded(bytes, request, hold)
-  return kept(bytes, readable, readable ? findModel(readable, strict) : 'unread')
+  return take(request, { max: MAX_REPLAYABLE_BYTES, hold }, async (bytes, isWhole) => {
+    if (!isWhole) throw new BrokerError('request_too_large')
+    const readable = await decoded(bytes, request, hold)
+    return kept(bytes, readable, readable ? findModel(readable, strict) : 'unread')
+  })
 }
 
 /** What comes behind its beginning is not read, and may name another model. */
@@ -95,7 +98,7 @@ function largeJson(request: IncomingMessage, beginning: Buffer, strict: boolean)
 }
 
 /** The model may come last, behind the file (RFC 7578 leaves that to the writer): what is before it has to wait. */
-async function readForm(
+function readForm(
   request: IncomingMessage,
   contentType: string,
   strict: boolean,
@@ -103,20 +106,14 @@ async function readForm(
 ): Promise<ClientBody> {
   const { headers } = request
   const canLook = !strict && !isCoded(headers)
-  const found = (beginning: Buffer) =>
-    findModelInForm(beginning, contentType, { strict, isWhole: false }) !== 'none'
+  const find = (bytes: Buffer, isWhole: boolean) => findModelInForm(bytes, contentType, { strict, isWhole })
   const max = announcesTooMuch(headers) ? MAX_BEGINNING_BYTES : MAX_REPLAYABLE_BYTES
-  const { bytes, isWhole } = await take(request, max, hold, canLook ? found : undefined)
-  if (!isWhole) {
-    const scan = canLook ? findModelInForm(bytes, contentType, { strict, isWhole }) : 'unread'
-    return streamed(request, bytes, scan)
-  }
-  const readable = await decoded(bytes, request, hold)
-  return kept(
-    bytes,
-    readable,
-    readable ? findModelInForm(readable, contentType, { strict, isWhole }) : 'unread',
-  )
+  const isEnough = canLook ? (beginning: Buffer) => find(beginning, false) !== 'none' : undefined
+  return take(request, { max, hold, isEnough }, async (bytes, isWhole) => {
+    if (!isWhole) return streamed(request, bytes, canLook ? find(bytes, false) : 'unread')
+    const readable = await decoded(bytes, request, hold)
+    return kept(bytes, readable, readable ? find(readable, true) : 'unread')
+  })
 }
 
 /** @throws BrokerError request_too_large | rate_limit_exceeded | overloaded */
@@ -134,10 +131,11 @@ function streamed(sent: IncomingMessage, readable: Buffer | undefined, scan: Mod
   return { sent, readable, scan, isLargeJson: false }
 }
 
-interface Taken {
-  readonly bytes: Buffer
-  /** Else the request waits, with the rest. */
-  readonly isWhole: boolean
+interface Wanted {
+  readonly max: number
+  readonly hold: Hold
+  /** Whether the beginning is all that is needed. */
+  readonly isEnough?: ((bytes: Buffer) => boolean) | undefined
 }
 
 /** Looks now and then whether there is enough: all looks together read no more than twice what there is. */
@@ -160,22 +158,29 @@ class Search {
  * Takes bytes until the end, until they are more than `max`, or `isEnough`. What was announced is held from the
  * start, unless only some of it may be wanted; the rest as it comes.
  *
+ * @param read is shown them at once, for every promise between would cost each call; else than whole, the request
+ * waits, with the rest
  * @throws BrokerError malformed_request | request_timeout | rate_limit_exceeded | overloaded
  */
 function take(
   request: IncomingMessage,
-  max: number,
-  hold: Hold,
-  isEnough?: (bytes: Buffer) => boolean,
-): Promise<Taken> {
+  { max, hold, isEnough }: Wanted,
+  read: (bytes: Buffer, isWhole: boolean) => ClientBody | Promise<ClientBody>,
+): Promise<ClientBody> {
   return new Promise((resolve, reject) => {
-    const clientLeft = () => reject(new BrokerError('malformed_request', { detail: 'the client left' }))
-    if (request.destroyed) return clientLeft() // while its key was read: nothing more will be heard of it
+    if (request.destroyed) return reject(clientLeft()) // while its key was read: nothing more will be heard of it
     let held = isEnough ? 0 : Math.min(max, Number(request.headers['content-length'] ?? 0))
     hold.add(held)
     const pieces = new Pieces()
     let size = 0
     const search = isEnough && new Search(isEnough)
+    const finish = (isWhole: boolean) => {
+      try {
+        resolve(read(pieces.whole(), isWhole))
+      } catch (error) {
+        reject(error)
+      }
+    }
     const onData = (chunk: Buffer) => {
       size += chunk.length
       try {
@@ -188,18 +193,26 @@ function take(
       pieces.push(chunk)
       if (size <= max && !search?.isOver(pieces, size)) return
       stop()
-      resolve({ bytes: pieces.whole(), isWhole: false })
+      finish(false)
     }
-    const onEnd = () => resolve({ bytes: pieces.whole(), isWhole: true })
+    const onEnd = () => finish(true)
     const stop = () => request.off('data', onData).off('end', onEnd).pause()
     // None with `once`, whose wrappers cost a call more than a promise that is told twice.
     request.on('data', onData).on('end', onEnd)
-    request.on('error', (cause) =>
-      reject(cause instanceof BrokerError ? cause : new BrokerError('malformed_request', { cause })),
-    )
-    // Every request closes; an error made for each, with its stack, would cost a tenth of the whole call.
-    request.on('close', () => {
-      if (!request.complete) clientLeft()
-    })
+    rejectWhenBroken(request, reject)
   })
+}
+
+function rejectWhenBroken(request: IncomingMessage, reject: (error: BrokerError) => void): void {
+  request.on('error', (cause) =>
+    reject(cause instanceof BrokerError ? cause : new BrokerError('malformed_request', { cause })),
+  )
+  // Every request closes; an error made for each, with its stack, would cost a tenth of the whole call.
+  request.on('close', () => {
+    if (!request.complete) reject(clientLeft())
+  })
+}
+
+function clientLeft(): BrokerError {
+  return new BrokerError('malformed_request', { detail: 'the client left' })
 }

@@ -122,6 +122,7 @@ export function worthTrying(
   routes: Iterable<Route>,
   isAvailable: (route: Route) => boolean,
 ): readonly Route[] {
+  if (Array.isArray(routes) && routes.length === 1) return routes // whether it rests or not
   const resting: Route[] = []
   const chosen: Route[] = []
   for (const route of routes) {

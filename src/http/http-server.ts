@@ -55,8 +55,7 @@ export function createHttp(config: Config): Http {
     frameworkErrors: (_error, request, reply) =>
       answerError(new BrokerError('malformed_request'), request, reply as FastifyReply),
   })
-  refuseMalformedHeads(fastify)
-  hintAtBaseUrl(fastify, config)
+  refuseEarly(fastify, config)
   attendClients(fastify.server)
   const connections = new Connections(fastify.server, connectionCap(descriptorLimit()))
   watchBodies(fastify.server, connections)
@@ -88,17 +87,11 @@ export function createHttp(config: Config): Http {
   return { fastify, connections }
 }
 
-/** Before every other hook: nobody reads on. */
-function refuseMalformedHeads(fastify: FastifyInstance): void {
+/** Before every other hook: nobody reads on in a head that is malformed, nor looks at a body that goes nowhere. */
+function refuseEarly(fastify: FastifyInstance, { publicUrl, basePath }: Config): void {
   fastify.addHook('onRequest', (request, reply, done) => {
     const reason = reply.raw.shouldKeepAlive ? undefined : headProblem(request.raw) // looked at already
-    done(reason === undefined ? undefined : new BrokerError('malformed_request', { reason }))
-  })
-}
-
-/** Before a body is looked at, whatever its size and type. */
-function hintAtBaseUrl(fastify: FastifyInstance, { publicUrl, basePath }: Config): void {
-  fastify.addHook('onRequest', (request, _reply, done) => {
+    if (reason !== undefined) return done(new BrokerError('malformed_request', { reason }))
     const isMissed = request.is404 ? isForSdk(request.url) : isBareBaseUrl(request.url)
     done(isMissed ? missedBaseUrl(request, publicUrl, basePath) : undefined)
   })

@@ -4,7 +4,7 @@
  * The client's key, its cookies and hop-by-hop headers never go upstream; Set-Cookie never comes back.
  */
 import type { IncomingHttpHeaders } from 'node:http'
-import { type HeaderList, headerValue } from '../http1/header-list.ts'
+import type { HeaderList } from '../http1/header-list.ts'
 import type { PassHeaders } from '../provider/pass-headers.ts'
 
 const REQUEST_HEADERS = [
@@ -53,16 +53,18 @@ const RESPONSE_HEADERS: ReadonlySet<string> = new Set([
 const RESPONSE_PREFIXES = ['x-ratelimit-', 'openai-', 'x-dashscope-'] as const
 
 /** What upstreams call the id of a request, the best known first. */
-const REQUEST_IDS = [
-  'x-request-id',
-  'request-id',
-  'x-amzn-requestid',
-  'x-amz-request-id',
-  'apim-request-id',
-  'x-ms-request-id',
-  'x-goog-request-id',
-  'x-dashscope-request-id',
-] as const
+const REQUEST_IDS: ReadonlyMap<string, number> = new Map(
+  [
+    'x-request-id',
+    'request-id',
+    'x-amzn-requestid',
+    'x-amz-request-id',
+    'apim-request-id',
+    'x-ms-request-id',
+    'x-goog-request-id',
+    'x-dashscope-request-id',
+  ].map((name, rank) => [name, rank]),
+)
 const MAX_REQUEST_ID_LENGTH = 200
 /** Challenges that make a browser ask for a password, on a page of ours (RFC 7617, RFC 4559). */
 const ASKS_IN_BROWSERS = /(?:^|,)[\t ]*(?:basic|digest|negotiate|ntlm)(?:[\t ,]|$)/i
@@ -130,11 +132,15 @@ export function responseHeaders(headers: HeaderList, status = 200): HeaderList {
 
 /** What upstream calls this request, for its support to look up. */
 export function upstreamRequestId(headers: HeaderList): string | undefined {
-  for (const name of REQUEST_IDS) {
-    const value = headerValue(headers, name)
-    if (value) return value.slice(0, MAX_REQUEST_ID_LENGTH)
+  let found: string | undefined
+  let best = Number.POSITIVE_INFINITY
+  for (let i = 0; i < headers.length; i += 2) {
+    const rank = REQUEST_IDS.get(headers[i] as string)
+    if (rank === undefined || rank >= best || headers[i + 1] === '') continue
+    found = headers[i + 1]
+    best = rank
   }
-  return undefined
+  return found?.slice(0, MAX_REQUEST_ID_LENGTH)
 }
 
 function mayComeBack(name: string): boolean {
