@@ -1,14 +1,18 @@
 /**
  * `POST /api/models/configs/test-connection`: one completion of one token, with a base URL and a key not stored yet.
  */
-import { type Dispatcher, request } from 'undici'
+import type { Dispatcher } from 'undici'
 import { SECOND } from '../base/clock.ts'
 import { reasonOf } from '../base/failure.ts'
 import type { Language } from '../base/language.ts'
 import { withoutQuoted } from '../base/quoted.ts'
 import { addressProblem } from '../provider/upstream-address.ts'
+import { PLAIN_UPSTREAM } from '../provider/upstream-config.ts'
 import type { Config } from '../settings/config.ts'
+import { accessTo, UpstreamAccess } from '../upstream/access.ts'
+import { toTarget } from '../upstream/resource-url.ts'
 import { beginningOf } from './answer-beginning.ts'
+import { askUpstream, completionOf } from './ask-upstream.ts'
 import type { ConnectionTestAnswer } from './config-answers.ts'
 import type { ConnectionTestBody } from './schemas.ts'
 import { modelsAt } from './upstream-models.ts'
@@ -23,26 +27,26 @@ export async function testConnection(
   { allowInsecureLoopback, providers }: Pick<Config, 'allowInsecureLoopback' | 'providers'>,
   language: Language,
 ): Promise<ConnectionTestAnswer> {
-  const httpHosts = new Set([...providers.values()].flatMap(({ upstream }) => [...upstream.httpHosts]))
+  const provider = providers.get(body.provider ?? '')
+  const allowing = provider ? [provider] : [...providers.values()]
+  const httpHosts = new Set(allowing.flatMap(({ upstream }) => [...upstream.httpHosts]))
   const problem = addressProblem(body.base_url, allowInsecureLoopback, httpHosts)
   if (problem) return { success: false, message: `base_url ${problem}` }
   const say = (english: string, chinese: string) => (language === 'zh' ? chinese : english)
-  const baseUrl = body.base_url.replace(/\/+$/, '')
-  const headers = { 'content-type': 'application/json', authorization: `Bearer ${body.api_key}` }
-  const listed = body.model_id === undefined ? await modelsAt(baseUrl, headers, dispatcher) : undefined
+  if (body.provider && !provider)
+    return { success: false, message: say('There is no such provider', '提供方不存在') }
+  const grounds = { token: body.api_key, resourceUrl: undefined, baseUrl: body.base_url }
+  const access = provider
+    ? accessTo(provider, grounds)
+    : new UpstreamAccess(toTarget(body.base_url), PLAIN_UPSTREAM, body.api_key)
+  const listed = body.model_id === undefined ? await modelsAt(access, dispatcher) : undefined
   const model = body.model_id ?? listed?.models[0]
   if (model === undefined) {
     const { english = '', chinese = '' } = listed?.reason ?? {}
     return { success: false, message: say(`Name a model_id: ${english}`, `请填写 model_id：${chinese}`) }
   }
   try {
-    const answer = await request(`${baseUrl}/chat/completions`, {
-      method: 'POST',
-      dispatcher,
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      headers,
-      body: JSON.stringify({ model, max_tokens: 1, messages: [{ role: 'user', content: 'ping' }] }),
-    })
+    const answer = await askUpstream(access, completionOf(model), dispatcher, TIMEOUT_MS)
     const text = withoutQuoted((await beginningOf(answer.body)).slice(0, MAX_SHOWN), [body.api_key])
     const { statusCode: status } = answer
     if (status === 200) return { success: true, message: say('The endpoint answered', '连接成功') }

@@ -9,12 +9,12 @@ import type { Clock } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import { withoutQuoted } from '../base/quoted.ts'
 import type { Acceptances } from '../credential/acceptances.ts'
-import { type Credential, isRenewable, targetOf } from '../credential/credential.ts'
+import { accessOf, type Credential, isRenewable } from '../credential/credential.ts'
 import type { CredentialStore } from '../credential/credential-store.ts'
 import type { Credentials } from '../credential/credentials.ts'
 import type { Model } from '../model-config/model-configs.ts'
 import type { Provider } from '../provider/provider.ts'
-import type { UpstreamTarget } from '../upstream/resource-url.ts'
+import type { UpstreamAccess } from '../upstream/access.ts'
 import { CAUSES, type Cause } from './causes.ts'
 import type { Check, Diagnosis } from './config-answers.ts'
 import { factsOf } from './credential-facts.ts'
@@ -56,10 +56,10 @@ export async function diagnose(
       return verdict(cause, provider, null, [...checks, check])
     }
     const named = models[0]?.model_id ?? provider.upstream.models[0]
-    const target = targetOf(credential)
-    checks.push(said('host', true, target.origin + target.basePath))
-    if (named !== undefined) return await tryCompletion({ credential, target, model: named }, parts, checks)
-    return await tryListed({ credential, target }, parts, checks)
+    const access = accessOf(credential)
+    checks.push(said('host', true, access.baseUrl))
+    if (named !== undefined) return await tryCompletion({ credential, access, model: named }, parts, checks)
+    return await tryListed({ credential, access }, parts, checks)
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error
     // The row was there a moment ago, so it is its provider that is not.
@@ -89,7 +89,7 @@ function failedCheck(error: BrokerError): Check {
 
 interface Subject {
   readonly credential: Credential
-  readonly target: UpstreamTarget
+  readonly access: UpstreamAccess
   readonly model: string
 }
 
@@ -117,8 +117,7 @@ async function tryListed(
 async function tryCompletion(subject: Subject, parts: DiagnosisParts, checks: Check[]): Promise<Diagnosis> {
   const { credential, model } = subject
   const { provider } = credential
-  const ask = (one: Credential) =>
-    complete({ provider, target: targetOf(one), token: one.tokens.accessToken, model }, parts.dispatcher)
+  const ask = (one: Credential) => complete(accessOf(one), model, parts.dispatcher)
   let answer = await ask(credential)
   let fresh: Credential | undefined
   if (judged(answer, provider) === 'token_refused') {
@@ -151,12 +150,12 @@ function canBeRefreshed(credential: Credential): boolean {
 
 /** The cause, as far as the sisters do not know better. */
 async function whoseKey(
-  { credential: { tokens, provider }, target, model }: Subject,
+  { credential: { tokens, provider }, access, model }: Subject,
   cause: Cause,
   { parts, status, checks }: { parts: DiagnosisParts; status: number | null; checks: readonly Check[] },
 ): Promise<Diagnosis> {
   const { providers, dispatcher } = parts
-  const sisters = await askSisters({ target, key: tokens.accessToken, model, providers, dispatcher })
+  const sisters = await askSisters({ access, key: tokens.accessToken, model, providers, dispatcher })
   if (sisters.length === 0) return verdict(cause, provider, status, checks)
   const owner = sisters.find(({ takesIt }) => takesIt)?.provider
   const all = [...checks, { name: 'sisters' as const, ok: owner !== undefined, ...told(sisters) }]

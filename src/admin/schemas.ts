@@ -96,6 +96,8 @@ export const STATUS_QUERY = Type.Object({ is_active: Type.Boolean() })
 /** Without a model the first one that the endpoint lists. */
 export const CONNECTION_TEST = Type.Object(
   {
+    /** Whose way to show a key it is; without it a bearer token. */
+    provider: Type.Optional(Type.String({ minLength: 1, maxLength: 50 })),
     base_url: Type.String({ minLength: 1, maxLength: 2048 }),
     api_key: token,
     model_id: Type.Optional(modelId),

@@ -6,7 +6,7 @@
 import type { Dispatcher } from 'undici'
 import { SECOND } from '../base/clock.ts'
 import { looksLikeKeyOf, type Provider } from '../provider/provider.ts'
-import { type UpstreamTarget, upstreamTarget } from '../upstream/resource-url.ts'
+import { accessTo, type UpstreamAccess } from '../upstream/access.ts'
 import type { Check } from './config-answers.ts'
 import { judged, type Verdict } from './judge-answer.ts'
 import { complete } from './trial.ts'
@@ -21,7 +21,7 @@ export interface Sister {
 }
 
 interface Question {
-  readonly target: UpstreamTarget
+  readonly access: UpstreamAccess
   readonly key: string
   readonly model: string
   readonly providers: ReadonlyMap<string, Provider>
@@ -33,8 +33,8 @@ export function askSisters(question: Question): Promise<Sister[]> {
   const { key, model, dispatcher } = question
   return Promise.all(
     sistersOf(question).map(async (provider) => {
-      const target = upstreamTarget(provider, undefined, '')
-      const answer = await complete({ provider, target, token: key, model }, dispatcher, TIMEOUT_MS)
+      const there = accessTo(provider, { token: key, resourceUrl: undefined, baseUrl: '' })
+      const answer = await complete(there, model, dispatcher, TIMEOUT_MS)
       const verdict = judged(answer, provider)
       return { provider, takesIt: TAKEN.has(verdict) || (REFUSED.has(verdict) ? false : undefined) }
     }),
@@ -53,16 +53,17 @@ const TAKEN: ReadonlySet<Verdict> = new Set([
 ])
 const REFUSED: ReadonlySet<Verdict> = new Set(['wrong_key', 'key_refused', 'wrong_host'])
 
-function sistersOf({ target, key, providers }: Question): Provider[] {
+function sistersOf({ access, key, providers }: Question): Provider[] {
+  const asked = originOf(access.baseUrl)
   const here = [...providers.values()].filter(
-    ({ kind, upstream }) => kind === 'api_key' && originOf(upstream.baseUrl) === target.origin,
+    ({ kind, upstream }) => kind === 'api_key' && originOf(upstream.baseUrl) === asked,
   )
   const names = new Set(here.flatMap(({ apiKey }) => apiKey.sisters))
   return [...names].flatMap((name) => {
     const sister = providers.get(name)
     if (sister?.kind !== 'api_key' || !looksLikeKeyOf(sister, key)) return []
     const origin = originOf(sister.upstream.baseUrl)
-    return origin === undefined || origin === target.origin ? [] : [sister]
+    return origin === undefined || origin === asked ? [] : [sister]
   })
 }
 

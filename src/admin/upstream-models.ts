@@ -2,14 +2,15 @@
  * What a config's endpoint says that it serves (`GET …/models`), for a form to fill in. Many say it in OpenAI's words,
  * some in others, and some not at all.
  */
-import { type Dispatcher, request } from 'undici'
+import type { Dispatcher } from 'undici'
 import { SECOND } from '../base/clock.ts'
 import { reasonOf } from '../base/failure.ts'
 import type { Said } from '../base/language.ts'
-import { targetOf } from '../credential/credential.ts'
+import { accessOf } from '../credential/credential.ts'
 import type { Credentials } from '../credential/credentials.ts'
-import { requestHeaders } from '../upstream/headers.ts'
+import type { UpstreamAccess } from '../upstream/access.ts'
 import { beginningOf } from './answer-beginning.ts'
+import { askUpstream } from './ask-upstream.ts'
 
 export interface UpstreamModels {
   /** In upstream's order, as many as a config can list. */
@@ -33,22 +34,14 @@ const FOLDER = /^models\//
 
 /** @throws BrokerError as {@link Credentials.usable} | upstream_not_allowed | upstream_not_configured */
 export async function upstreamModels(configId: string, parts: UpstreamModelsParts): Promise<UpstreamModels> {
-  const credential = await parts.credentials.usable(configId)
-  const target = targetOf(credential)
-  const { headers } = credential.provider.upstream
-  const sent = requestHeaders({ accept: 'application/json' }, headers, credential.tokens.accessToken)
-  return modelsAt(target.origin + target.basePath, sent, parts.dispatcher)
+  return modelsAt(accessOf(await parts.credentials.usable(configId)), parts.dispatcher)
 }
 
-/** Never throws. @param headers with which the endpoint knows who asks */
-export async function modelsAt(
-  baseUrl: string,
-  headers: Dispatcher.RequestOptions['headers'],
-  dispatcher: Dispatcher,
-): Promise<UpstreamModels> {
+/** Never throws. */
+export async function modelsAt(access: UpstreamAccess, dispatcher: Dispatcher): Promise<UpstreamModels> {
   try {
-    const signal = AbortSignal.timeout(TIMEOUT_MS)
-    const answer = await request(`${baseUrl}/models`, { dispatcher, signal, headers: headers ?? null })
+    const question = { method: 'GET', target: '/v1/models' } as const
+    const answer = await askUpstream(access, question, dispatcher, TIMEOUT_MS)
     const text = await beginningOf(answer.body, MAX_BYTES)
     const { statusCode } = answer
     if (statusCode !== 200)

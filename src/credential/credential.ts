@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import { followedBy, type TokenSet } from '../oauth/token-response.ts'
 import type { Provider } from '../provider/provider.ts'
-import { type UpstreamTarget, upstreamTarget } from '../upstream/resource-url.ts'
+import { accessTo, type UpstreamAccess } from '../upstream/access.ts'
 
 export type CredentialState = 'active' | 'refreshing' | 'uncertain' | 'reauth_required' | 'missing'
 
@@ -14,7 +14,7 @@ export interface Credential extends Standing {
   readonly configId: string
   readonly provider: Provider
   readonly state: CredentialState
-  /** `accessToken` is what upstream gets as bearer: an access token, a session token or an API key. '' while there is none. */
+  /** `accessToken` is what upstream gets: an access token, a session token or an API key. '' while there is none. */
   readonly tokens: TokenSet
   /** The config's own base URL ('' for OAuth providers). */
   readonly baseUrl: string
@@ -60,13 +60,22 @@ export function renewedBy(row: Credential, answer: TokenSet, attemptId: string):
   }
 }
 
+const known = new WeakMap<Credential, UpstreamAccess>()
+
 /**
- * Where its calls go: where the token says, if it does (`resource_url`), else to a base URL.
+ * How its calls reach upstream: where the token says, if it does (`resource_url`), else at a base URL.
  * @throws BrokerError upstream_not_allowed | upstream_not_configured
  */
-export function targetOf({ provider, tokens, baseUrl }: Credential): UpstreamTarget {
-  const { resource_url: url } = tokens.metadata
-  return upstreamTarget(provider, typeof url === 'string' ? url : undefined, baseUrl)
+export function accessOf(credential: Credential): UpstreamAccess {
+  let access = known.get(credential)
+  if (!access) {
+    const { provider, tokens, baseUrl } = credential
+    const { resource_url: url } = tokens.metadata
+    const resourceUrl = typeof url === 'string' ? url : undefined
+    access = accessTo(provider, { token: tokens.accessToken, resourceUrl, baseUrl })
+    known.set(credential, access)
+  }
+  return access
 }
 
 /** Whether there is anything to renew it with. */

@@ -4,10 +4,8 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import type { ApiKey } from '../api-key/api-key.ts'
-import { type Credential, targetOf } from '../credential/credential.ts'
+import { accessOf, type Credential } from '../credential/credential.ts'
 import type { Head } from '../upstream/call.ts'
-import { requestHeaders } from '../upstream/headers.ts'
-import { upstreamPath } from '../upstream/resource-url.ts'
 import type { Accepted, Refused, WebSocketOpener } from '../upstream/web-socket.ts'
 import type { Asking, FailoverParts } from './failover.ts'
 import type { GatewayParts } from './gateway.ts'
@@ -94,12 +92,9 @@ export class AskingHandshake implements Asking<HandshakeAnswer> {
     { protocols }: ClientHandshake,
     { webSockets, acceptances }: HandshakeParts,
   ): Promise<Opened> {
-    const { provider, tokens } = credential
-    const { origin, basePath } = targetOf(credential)
-    const { headers: extra, passHeaders } = provider.upstream
-    const headers = requestHeaders(this.#request.headers, extra, tokens.accessToken, passHeaders)
-    const request = { origin, path: upstreamPath(target, basePath) }
-    const said = await webSockets.open({ ...request, headers, protocols }, this.#end.signal)
+    const { headers } = this.#request
+    const request = accessOf(credential).request({ method: 'GET', target, headers, body: null })
+    const said = await webSockets.open({ ...request, protocols }, this.#end.signal)
     if (said.status === 101) acceptances.note(credential)
     return { said, request }
   }

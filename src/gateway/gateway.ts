@@ -10,14 +10,12 @@ import type { KeyLimits } from '../api-key/key-limits.ts'
 import type { KeyUses } from '../api-key/key-uses.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
-import { type Credential, targetOf } from '../credential/credential.ts'
+import { accessOf, type Credential } from '../credential/credential.ts'
 import type { Credentials } from '../credential/credentials.ts'
 import type { ConfigIndex } from '../model-config/config-index.ts'
 import type { ModelConfigs } from '../model-config/model-configs.ts'
 import type { UpstreamCall } from '../upstream/call.ts'
-import { requestHeaders } from '../upstream/headers.ts'
 import type { UpstreamPool } from '../upstream/pool.ts'
-import { type UpstreamTarget, upstreamPath } from '../upstream/resource-url.ts'
 import { type AnswerParts, relayAnswer } from './answer.ts'
 import { type Answer, ClientCall, modelOf, outgoing, presentedKey } from './client-call.ts'
 import { type FailoverParts, firstGoodAnswer } from './failover.ts'
@@ -48,8 +46,6 @@ const SEND_AGAIN = {
 
 export class Gateway {
   readonly #parts: GatewayParts
-  /** Base URLs already checked, per credential version. */
-  readonly #targets = new WeakMap<Credential, UpstreamTarget>()
 
   constructor(parts: GatewayParts) {
     this.#parts = parts
@@ -134,27 +130,12 @@ export class Gateway {
   #send(call: ClientCall, credential: Credential, route: Route): UpstreamCall {
     // The client left while its key was read or a refresh was waited for: nobody would cancel this call.
     if (call.hasLeft) throw new BrokerError('upstream_unreachable', { detail: 'the client left' })
-    const target = this.#target(credential)
-    const { headers: extra, passHeaders } = credential.provider.upstream
     const { body, contentLength, headers } = outgoing(call, route)
+    const { method } = call.request
+    const { target } = call
+    const request = accessOf(credential).request({ method, target, headers, body, contentLength })
     call.attempts += 1
-    call.upstream = this.#parts.upstreams.send({
-      origin: target.origin,
-      path: upstreamPath(call.target, target.basePath),
-      method: call.request.method,
-      headers: requestHeaders(headers, extra, credential.tokens.accessToken, passHeaders),
-      body,
-      contentLength,
-    })
+    call.upstream = this.#parts.upstreams.send(request)
     return call.upstream
-  }
-
-  #target(credential: Credential): UpstreamTarget {
-    let target = this.#targets.get(credential)
-    if (!target) {
-      target = targetOf(credential)
-      this.#targets.set(credential, target)
-    }
-    return target
   }
 }

@@ -3,6 +3,7 @@
  * (provider-schema.ts).
  */
 import Type from 'typebox'
+import { UPSTREAM_FILE } from './upstream-file.ts'
 
 const url = Type.String({ minLength: 1 })
 const closed = { additionalProperties: false }
@@ -45,27 +46,7 @@ export const PROVIDER_FILE = Type.Object(
         closed,
       ),
     ),
-    upstream: Type.Object(
-      {
-        base_url: Type.Optional(url),
-        resource_hosts: Type.Optional(Type.Array(Type.String({ pattern: '^[a-z0-9.-]+(:[0-9]{1,5})?$' }))),
-        allow_http_hosts: Type.Optional(
-          Type.Array(Type.String({ pattern: '^([a-z0-9._-]+|\\[[0-9a-f:.]+\\]):[0-9]{1,5}$' })),
-        ),
-        headers: Type.Optional(
-          Type.Record(
-            Type.String({ pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" }),
-            Type.String({ pattern: '^[\\x20-\\x7e]*$' }),
-            closed,
-          ),
-        ),
-        pass_headers: Type.Optional(Type.Array(Type.String({ pattern: "^[A-Za-z0-9!#$%&'+.^_`|~-]+\\*?$" }))),
-        models: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
-        keep_alive_seconds: Type.Optional(Type.Number({ minimum: 1, maximum: 300 })),
-        sticky_by: Type.Optional(Type.String({ pattern: "^(user|header:[A-Za-z0-9!#$%&'*+.^_`|~-]+)$" })),
-      },
-      closed,
-    ),
+    upstream: UPSTREAM_FILE,
     refresh: Type.Optional(
       Type.Object(
         {

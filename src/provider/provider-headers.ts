@@ -5,7 +5,7 @@ import { neverPasses, PassHeaders } from './pass-headers.ts'
 import { ProviderMistake } from './provider-mistake.ts'
 
 /** A request with two of these could be read in two ways. */
-const OWN_HEADERS = new Set([
+const OWN_HEADERS: ReadonlySet<string> = new Set([
   'authorization',
   'connection',
   'content-length',
@@ -14,13 +14,11 @@ const OWN_HEADERS = new Set([
   'upgrade',
 ])
 
-/** @throws ProviderMistake */
-export function toHeaders(given: Record<string, string> = {}): Record<string, string> {
+/** Names in lower case. @param at where they stand in the file. @throws ProviderMistake */
+export function toHeaders(given: Record<string, string> = {}, at: readonly string[]): Record<string, string> {
   const headers: Record<string, string> = {}
   for (const [name, value] of Object.entries(given)) {
-    if (OWN_HEADERS.has(name.toLowerCase())) {
-      throw new ProviderMistake(['upstream', 'headers', name], 'is set by the broker itself')
-    }
+    assertFree(name, [...at, name])
     headers[name.toLowerCase()] = value
   }
   return headers
@@ -35,4 +33,11 @@ export function toPassHeaders(patterns: readonly string[] = []): PassHeaders | u
     }
   }
   return patterns.length > 0 ? new PassHeaders(patterns) : undefined
+}
+
+/** @throws ProviderMistake */
+export function assertFree(name: string, at: readonly string[]): void {
+  const lower = name.toLowerCase()
+  if (OWN_HEADERS.has(lower) || lower.startsWith('sec-websocket-'))
+    throw new ProviderMistake(at, 'is set by the broker itself')
 }

@@ -6,12 +6,11 @@
 import { DAY, HOUR, SECOND } from '../base/clock.ts'
 import { ConfigError, secretOf } from '../base/environment.ts'
 import { Secret } from '../base/secret.ts'
-import type { PassHeaders } from './pass-headers.ts'
 import type { ProviderFile } from './provider-file.ts'
-import { toHeaders, toPassHeaders } from './provider-headers.ts'
 import { ProviderMistake } from './provider-mistake.ts'
 import { missingLines } from './template.ts'
-import { addressProblem, placeOf } from './upstream-address.ts'
+import { type Address, addressProblem, toHttpHosts } from './upstream-address.ts'
+import { toUpstream, type UpstreamConfig } from './upstream-config.ts'
 
 export type CredentialKind = ProviderFile['credential']
 
@@ -59,20 +58,7 @@ export interface Provider {
   readonly missingLines: string | undefined
   readonly authorizationServer: AuthorizationServerConfig | undefined
   readonly webSession: WebSessionConfig | undefined
-  readonly upstream: {
-    readonly baseUrl: string | undefined
-    readonly resourceHosts: ReadonlySet<string>
-    /** host:port of endpoints that may be plain http, by the operator's word alone. */
-    readonly httpHosts: ReadonlySet<string>
-    readonly headers: Readonly<Record<string, string>>
-    /** Which of a client's headers go up beyond the common ones; undefined: none. */
-    readonly passHeaders: PassHeaders | undefined
-    readonly models: readonly string[]
-    /** After so much silence an event stream gets a comment; undefined: never. */
-    readonly keepAliveMs: number | undefined
-    /** Whose calls stay together: `user`, or `header:` and its name in lower case. */
-    readonly stickyBy: string | undefined
-  }
+  readonly upstream: UpstreamConfig
   /** What its keys look like, so that a key of another plan is refused with a hint instead of a 401 later. */
   readonly apiKey: {
     readonly prefix: string | undefined
@@ -104,8 +90,6 @@ export interface ProviderSurroundings {
   readonly sandboxOrigin: string | undefined
 }
 
-type Address = (text: string | undefined, ...path: string[]) => string | undefined
-
 /** @throws ProviderMistake */
 export function toProvider(name: string, file: ProviderFile, around: ProviderSurroundings): Provider {
   checkNeeds(file)
@@ -134,16 +118,7 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
       refreshBeforeMs: (file.session.refresh_before_days ?? 3) * DAY,
       checkEveryMs: (file.session.check_every_hours ?? 24) * HOUR,
     },
-    upstream: {
-      baseUrl: address(upstream.base_url, 'upstream', 'base_url')?.replace(/\/+$/, ''),
-      resourceHosts: new Set(upstream.resource_hosts),
-      httpHosts,
-      headers: toHeaders(upstream.headers),
-      passHeaders: toPassHeaders(upstream.pass_headers),
-      models: upstream.models ?? [],
-      keepAliveMs: upstream.keep_alive_seconds && upstream.keep_alive_seconds * SECOND,
-      stickyBy: upstream.sticky_by?.toLowerCase(),
-    },
+    upstream: toUpstream(upstream, address, httpHosts),
     apiKey: toApiKey(file.api_key),
     refresh: {
       beforeMs: (refresh.before_seconds ?? 300) * SECOND,
@@ -219,15 +194,6 @@ function toAuthorizationServer(
     scope: server.scope,
     pkce: server.pkce ?? true,
   }
-}
-
-/** As {@link addressProblem} compares them. @throws ProviderMistake */
-function toHttpHosts(given: readonly string[] = []): ReadonlySet<string> {
-  const hosts = given.map((host, index) => {
-    if (URL.canParse(`http://${host}`)) return placeOf(new URL(`http://${host}`))
-    throw new ProviderMistake(['upstream', 'allow_http_hosts', String(index)], 'is not a host and a port')
-  })
-  return new Set(hosts)
 }
 
 /** The value itself, or `env:NAME`, which may also be in the file that NAME_FILE names. */

@@ -2,6 +2,10 @@
  * Which addresses a secret may be sent to.
  */
 import { LOOPBACK } from '../base/network.ts'
+import { ProviderMistake } from './provider-mistake.ts'
+
+/** The address that a file names at a path, checked. @throws ProviderMistake */
+export type Address = (text: string | undefined, ...path: string[]) => string | undefined
 
 /** Of an http address. */
 export function placeOf({ hostname, port }: URL): string {
@@ -29,4 +33,13 @@ export function addressProblem(
       : 'must be https (http on loopback needs allow_insecure_loopback: true)'
   }
   return 'must be https'
+}
+
+/** As {@link addressProblem} compares them. @throws ProviderMistake */
+export function toHttpHosts(given: readonly string[] = []): ReadonlySet<string> {
+  const hosts = given.map((host, index) => {
+    if (URL.canParse(`http://${host}`)) return placeOf(new URL(`http://${host}`))
+    throw new ProviderMistake(['upstream', 'allow_http_hosts', String(index)], 'is not a host and a port')
+  })
+  return new Set(hosts)
 }

@@ -6,6 +6,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { HeaderList } from '../http1/header-list.ts'
 import type { PassHeaders } from '../provider/pass-headers.ts'
+import type { UpstreamConfig } from '../provider/upstream-config.ts'
 
 const REQUEST_HEADERS = [
   'accept',
@@ -25,9 +26,6 @@ const REQUEST_HEADERS = [
   'tracestate',
   'x-client-request-id',
 ] as const
-/** What these say is said, or kept back, without the provider's file. */
-const DECIDED: ReadonlySet<string> = new Set([...REQUEST_HEADERS, 'user-agent'])
-
 const RESPONSE_HEADERS: ReadonlySet<string> = new Set([
   'accept-ranges',
   'cache-control',
@@ -71,43 +69,59 @@ const ASKS_IN_BROWSERS = /(?:^|,)[\t ]*(?:basic|digest|negotiate|ntlm)(?:[\t ,]|
 
 const OWN_NAME = 'token-broker'
 
-/**
- * @param extra the provider's own headers; they win over the client's
- * @param token what upstream gets as bearer; injected last
- * @param pass more of the client's that this provider wants
- */
-export function requestHeaders(
-  client: IncomingHttpHeaders,
-  extra: Readonly<Record<string, string>>,
-  token: string,
-  pass?: PassHeaders,
-): HeaderList {
-  const headers: HeaderList = []
-  for (const name of REQUEST_HEADERS) {
-    const value = client[name]
-    if (typeof value === 'string' && extra[name] === undefined) headers.push(name, value)
+/** What of a client's headers goes up to one provider, with the provider's own; without the credential. */
+export class RequestHeaders {
+  /** Those of {@link REQUEST_HEADERS} that are the client's to say. */
+  readonly #common: readonly string[]
+  /** The same for every call. */
+  readonly #own: readonly string[]
+  readonly #appended: readonly (readonly [name: string, value: string])[]
+  readonly #passed: PassHeaders | undefined
+  /** Names that are never passed: of these it is known who says them. */
+  readonly #decided: ReadonlySet<string>
+
+  constructor({ headers, appendHeaders, passHeaders, auth }: HeaderRules) {
+    const own = 'user-agent' in headers ? headers : { 'user-agent': OWN_NAME, ...headers }
+    this.#own = Object.entries(own).flat()
+    this.#appended = Object.entries(appendHeaders)
+    this.#passed = passHeaders
+    const taken = new Set([...Object.keys(own), ...Object.keys(appendHeaders), auth.name])
+    this.#common = REQUEST_HEADERS.filter((name) => !taken.has(name))
+    this.#decided = new Set([...REQUEST_HEADERS, ...taken])
   }
-  if (pass) pushPassed(headers, client, extra, pass)
-  if (extra['user-agent'] === undefined) headers.push('user-agent', OWN_NAME)
-  for (const name in extra) headers.push(name, extra[name] as string)
-  headers.push('authorization', `Bearer ${token}`)
-  return headers
+
+  /** A list of its own, to be added to. */
+  of(client: IncomingHttpHeaders): HeaderList {
+    const headers: HeaderList = []
+    for (const name of this.#common) {
+      const value = client[name]
+      if (typeof value === 'string') headers.push(name, value)
+    }
+    if (this.#passed) this.#pushPassed(headers, client, this.#passed)
+    for (const [name, value] of this.#appended) headers.push(name, appended(client[name], value))
+    headers.push(...this.#own)
+    return headers
+  }
+
+  /** A header that `Connection` names is for one hop, whatever its name (RFC 9110 §7.6.1). */
+  #pushPassed(headers: HeaderList, client: IncomingHttpHeaders, passed: PassHeaders): void {
+    const forThisHop = client.connection?.toLowerCase().split(/[\t ,]+/)
+    for (const name in client) {
+      const value = client[name]
+      if (typeof value !== 'string' || !passed.includes(name)) continue
+      if (!this.#decided.has(name) && !forThisHop?.includes(name)) headers.push(name, value)
+    }
+  }
 }
 
-/** A header that `Connection` names is for one hop, whatever its name (RFC 9110 §7.6.1). */
-function pushPassed(
-  headers: HeaderList,
-  client: IncomingHttpHeaders,
-  extra: Readonly<Record<string, string>>,
-  pass: PassHeaders,
-): void {
-  const forThisHop = client.connection?.toLowerCase().split(/[\t ,]+/)
-  for (const name in client) {
-    const value = client[name]
-    if (typeof value !== 'string' || !pass.includes(name)) continue
-    if (DECIDED.has(name) || extra[name] !== undefined || forThisHop?.includes(name)) continue
-    headers.push(name, value)
-  }
+type HeaderRules = Pick<UpstreamConfig, 'headers' | 'appendHeaders' | 'passHeaders' | 'auth'>
+
+/** A list with another member, unless it is there already (RFC 9110 §5.6.1). */
+function appended(list: string | string[] | undefined, value: string): string {
+  if (typeof list !== 'string' || list.trim() === '') return value
+  const members = list.split(',').map((member) => member.trim())
+  const missing = value.split(',').filter((member) => !members.includes(member.trim()))
+  return [list, ...missing].join(',')
 }
 
 /**

@@ -7,6 +7,7 @@
 import { BrokerError } from '../base/errors.ts'
 import type { Provider } from '../provider/provider.ts'
 import { addressProblem } from '../provider/upstream-address.ts'
+import { withoutAdded } from './query.ts'
 
 export interface UpstreamTarget {
   /** scheme://host[:port] */
@@ -30,8 +31,13 @@ export function upstreamTarget(
   if (!configured) throw new BrokerError('upstream_not_configured')
   if (addressProblem(configured, provider.allowsInsecureLoopback, provider.upstream.httpHosts))
     throw refused('the base URL is not allowed')
-  const url = new URL(configured)
-  return { origin: url.origin, basePath: url.pathname.replace(/\/+$/, '') }
+  return toTarget(configured)
+}
+
+/** @param baseUrl which was checked */
+export function toTarget(baseUrl: string): UpstreamTarget {
+  const { origin, pathname } = new URL(baseUrl)
+  return { origin, basePath: pathname.replace(/\/+$/, '') }
 }
 
 /** Visible ASCII without backslashes: what URL parsers drop or turn round has no place in an address. */
@@ -72,8 +78,7 @@ const DOTS = /^[.\p{Z}\p{Cf}]*$/u
  * @throws BrokerError invalid_path
  */
 export function upstreamPath(target: string, basePath: string): string {
-  const question = target.indexOf('?')
-  const path = question === -1 ? target : target.slice(0, question)
+  const path = pathOf(target)
   if (!PATH.test(target) || (SUSPICIOUS.test(path) && isMisleading(path)))
     throw new BrokerError('invalid_path')
   return basePath + target.slice('/v1'.length)
@@ -101,19 +106,26 @@ function isMisleading(path: string): boolean {
  * on another host, or beside the base URL.
  *
  * @param sent what upstream was asked for
- * @param target what the client asked for: the same path, behind `/v1`
+ * @param target what the client asked for: the same path, behind `/v1`, without what was added to its query
  */
 export function clientLocation(
   location: string,
   sent: { readonly origin: string; readonly path: string },
   target: string,
 ): string | undefined {
-  const basePath = sent.path.slice(0, sent.path.length - (target.length - '/v1'.length))
+  const sentPath = pathOf(sent.path)
+  const basePath = sentPath.slice(0, sentPath.length - (pathOf(target).length - '/v1'.length))
   const asked = new URL(sent.origin + sent.path)
   if (!URL.canParse(location, asked.href)) return undefined
   const { protocol, host, username, pathname, search, hash } = new URL(location, asked.href)
   // Behind a TLS terminator servers take themselves for http; we never follow, so only the host counts.
   if (!/^https?:$/.test(protocol) || host !== asked.host || username) return undefined
   if (pathname !== basePath && !pathname.startsWith(`${basePath}/`)) return undefined
-  return `/v1${pathname.slice(basePath.length)}${search}${hash}`
+  return `/v1${pathname.slice(basePath.length)}${withoutAdded(search, sent.path, target)}${hash}`
+}
+
+/** Without its query. */
+function pathOf(target: string): string {
+  const question = target.indexOf('?')
+  return question === -1 ? target : target.slice(0, question)
 }

@@ -118,6 +118,48 @@ t.test('a mistake in CONFIG_FILE is one line with file, line, field and what to 
       5,
       /^upstream\.headers\.a must match pattern/,
     ],
+    ...(
+      [
+        ['auth: {}', /^upstream\.auth needs header or query$/],
+        ['auth: { header: a, query: b }', /^upstream\.auth needs header or query$/],
+        ['auth: { query: a, scheme: Bearer }', /^upstream\.auth has a scheme in headers only$/],
+        ['auth: { header: Host }', /^upstream\.auth\.header is set by the broker itself$/],
+        ['auth: { header: Sec-WebSocket-Protocol }', /^upstream\.auth\.header is set by the broker itself$/],
+        ['auth: { header: "a b" }', /^upstream\.auth\.header must match pattern/],
+        ['auth: { query: "a&b" }', /^upstream\.auth\.query must match pattern/],
+        [
+          '{ auth: { header: x-key }, headers: { X-Key: a } }',
+          /^upstream\.headers holds x-key, which is for/,
+        ],
+        ['{ auth: { query: key }, query: { key: a } }', /^upstream\.query holds key, which is for the cred/],
+        ['append_headers: { Authorization: a }', /^upstream\.append_headers\.Authorization is set by the/],
+        ['{ append_headers: { a: b }, headers: { A: c } }', /^upstream\.append_headers\.a is said already$/],
+        [
+          '{ append_headers: { a: b }, auth: { header: A } }',
+          /^upstream\.append_headers\.a is said already$/,
+        ],
+        ['routes: [{ prefix: messages }]', /^upstream\.routes\.0\.prefix must match pattern/],
+        ['routes: [{ prefix: /a/ }]', /^upstream\.routes\.0\.prefix must match pattern/],
+        ['routes: [{ prefix: /a }, { prefix: /a }]', /^upstream\.routes\.1\.prefix stands there twice$/],
+        ...['//evil.example', '/../a', '/a/./b', '/a?b', '/a#b', '/a b', '/\\\\evil', '/%2e%2e'].map(
+          (path) => [
+            `routes: [{ prefix: /a, base_url: '${path}' }]`,
+            /^upstream\.routes\.0\.base_url is not a plain/,
+          ],
+        ),
+        [
+          'routes: [{ prefix: /a, base_url: http://a.example }]',
+          /^upstream\.routes\.0\.base_url must be https$/,
+        ],
+        [
+          'routes: [{ prefix: /a, headers: { Host: b } }]',
+          /^upstream\.routes\.0\.headers\.Host is set by the/,
+        ],
+      ] as [string, RegExp][]
+    ).map(([block, message]): [string, string, number, RegExp] => {
+      const braced = block.startsWith('{') ? block : `{ ${block} }`
+      return [block, provider(`${KEY}upstream: ${braced}`), 4, message]
+    }),
     ['no URL', provider(`${KEY}upstream:\n  base_url: a.example/v1`), 5, /^upstream\.base_url is not a URL/],
     ['ftp', provider(`${KEY}upstream:\n  base_url: ftp://a.example`), 5, /base_url must be https$/],
     [

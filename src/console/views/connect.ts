@@ -187,6 +187,7 @@ class ConnectView extends View {
     }
     this.tested = await this.#action.run(() =>
       post<ConnectionTestAnswer>('/api/models/configs/test-connection', {
+        provider: provider.name,
         base_url: base_url || provider.base_url,
         api_key,
         model_id,

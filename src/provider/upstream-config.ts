@@ -1,0 +1,135 @@
+/**
+ * The `upstream` block of a provider file: where calls go, and what they carry there beside the client's own.
+ */
+import { SECOND } from '../base/clock.ts'
+import type { PassHeaders } from './pass-headers.ts'
+import { assertFree, toHeaders, toPassHeaders } from './provider-headers.ts'
+import { ProviderMistake } from './provider-mistake.ts'
+import type { Address } from './upstream-address.ts'
+import type { UpstreamFile } from './upstream-file.ts'
+
+/** How a call shows the credential. */
+export type Auth =
+  /** Names in lower case. Without a scheme the header holds the token alone. */
+  | { readonly in: 'header'; readonly name: string; readonly scheme: string | undefined }
+  | { readonly in: 'query'; readonly name: string }
+
+/** Calls below a prefix that go elsewhere, or carry something else; what it does not say is as for all others. */
+export interface UpstreamRoute extends Carried {
+  /** Below `/v1`, e.g. `/messages`; it ends where a segment ends. */
+  readonly prefix: string
+  /** A path at the origin of other calls, e.g. `/anthropic/v1`, or a URL. */
+  readonly baseUrl: string | undefined
+}
+
+/** What a call carries beside the client's own, over which it wins. */
+export interface Carried {
+  readonly auth: Auth
+  /** Names in lower case. */
+  readonly headers: Headers
+  readonly query: Readonly<Record<string, string>>
+}
+
+export interface UpstreamConfig extends Carried {
+  readonly baseUrl: string | undefined
+  readonly resourceHosts: ReadonlySet<string>
+  /** host:port of endpoints that may be plain http, by the operator's word alone. */
+  readonly httpHosts: ReadonlySet<string>
+  /** What is joined to the client's own with a comma; names in lower case. */
+  readonly appendHeaders: Headers
+  /** The longest prefix first. */
+  readonly routes: readonly UpstreamRoute[]
+  /** Which of a client's headers go up beyond the common ones; undefined: none. */
+  readonly passHeaders: PassHeaders | undefined
+  readonly models: readonly string[]
+  /** After so much silence an event stream gets a comment; undefined: never. */
+  readonly keepAliveMs: number | undefined
+  /** Whose calls stay together: `user`, or `header:` and its name in lower case. */
+  readonly stickyBy: string | undefined
+}
+
+type Path = readonly string[]
+type Headers = Readonly<Record<string, string>>
+const UPSTREAM: Path = ['upstream']
+
+/** RFC 6750 §2.1. */
+const BEARER: Auth = { in: 'header', name: 'authorization', scheme: 'Bearer' }
+
+/** @throws ProviderMistake */
+export function toUpstream(
+  file: UpstreamFile,
+  address: Address,
+  httpHosts: ReadonlySet<string>,
+): UpstreamConfig {
+  const appendHeaders = toHeaders(file.append_headers, [...UPSTREAM, 'append_headers'])
+  return {
+    baseUrl: address(file.base_url, ...UPSTREAM, 'base_url')?.replace(/\/+$/, ''),
+    resourceHosts: new Set(file.resource_hosts),
+    httpHosts,
+    ...toCarried(file, appendHeaders, UPSTREAM),
+    appendHeaders,
+    routes: toRoutes(file, appendHeaders, address),
+    passHeaders: toPassHeaders(file.pass_headers),
+    models: file.models ?? [],
+    keepAliveMs: file.keep_alive_seconds && file.keep_alive_seconds * SECOND,
+    stickyBy: file.sticky_by?.toLowerCase(),
+  }
+}
+
+/** @throws ProviderMistake */
+function toRoutes(file: UpstreamFile, appended: Headers, address: Address): UpstreamRoute[] {
+  const prefixes = new Set<string>()
+  const made = (file.routes ?? []).map((route, index) => {
+    const at = [...UPSTREAM, 'routes', String(index)]
+    const { prefix, base_url: text } = route
+    if (prefixes.has(prefix)) throw new ProviderMistake([...at, 'prefix'], 'stands there twice')
+    prefixes.add(prefix)
+    const isPath = text?.startsWith('/')
+    if (isPath && !isPlainPath(text)) throw new ProviderMistake([...at, 'base_url'], 'is not a plain path')
+    const baseUrl = isPath ? text : address(text, ...at, 'base_url')
+    const carried = toCarried({ ...file, ...route }, appended, at)
+    return { prefix, baseUrl: baseUrl?.replace(/\/+$/, ''), ...carried }
+  })
+  return made.sort((one, other) => other.prefix.length - one.prefix.length)
+}
+
+/** It stays as it is, and at its origin, wherever it is resolved. */
+function isPlainPath(text = ''): boolean {
+  const origin = 'https://a.invalid'
+  return URL.canParse(text, origin) && new URL(text, origin).href === origin + text && !/[?#]/.test(text)
+}
+
+/** Of an endpoint that no provider file describes. */
+export const PLAIN_UPSTREAM: UpstreamConfig = toUpstream({}, () => undefined, new Set())
+
+/** Each header and parameter is said by one alone. @throws ProviderMistake */
+function toCarried(
+  { auth: given, headers: own, query = {} }: Pick<UpstreamFile, 'auth' | 'headers' | 'query'>,
+  appended: Headers,
+  at: Path,
+): Carried {
+  const auth = toAuth(given, [...at, 'auth'])
+  const headers = toHeaders(own, [...at, 'headers'])
+  const problem = (field: string, name: string) =>
+    new ProviderMistake([...at, field], `holds ${name}, which is for the credential`)
+  if (auth.in === 'query' && auth.name in query) throw problem('query', auth.name)
+  if (auth.in === 'header' && auth.name in headers) throw problem('headers', auth.name)
+  for (const name of Object.keys(appended)) {
+    if (name in headers || (auth.in === 'header' && name === auth.name))
+      throw new ProviderMistake([...UPSTREAM, 'append_headers', name], 'is said already')
+  }
+  return { auth, headers, query }
+}
+
+/** @throws ProviderMistake */
+function toAuth(given: UpstreamFile['auth'], at: Path): Auth {
+  if (given === undefined) return BEARER
+  const { header, scheme, query } = given
+  if ((header === undefined) === (query === undefined)) throw new ProviderMistake(at, 'needs header or query')
+  if (query !== undefined && scheme !== undefined)
+    throw new ProviderMistake(at, 'has a scheme in headers only')
+  if (query !== undefined) return { in: 'query', name: query }
+  const name = (header ?? '').toLowerCase()
+  if (name !== 'authorization') assertFree(name, [...at, 'header'])
+  return { in: 'header', name, scheme }
+}

@@ -1,0 +1,133 @@
+/**
+ * How the calls of one credential reach upstream: where they go, what they carry there, and how they show the
+ * credential. Made once for a credential as it was at one version, and used for each of its calls.
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import type { HttpRequest } from '../http1/request-head.ts'
+import type { Provider } from '../provider/provider.ts'
+import type { Carried, UpstreamConfig } from '../provider/upstream-config.ts'
+import { type Authorize, authorizer } from './authorize.ts'
+import { RequestHeaders } from './headers.ts'
+import { AddedQuery } from './query.ts'
+import { toTarget, type UpstreamTarget, upstreamPath, upstreamTarget } from './resource-url.ts'
+
+/** What a client asks for. */
+export interface ClientRequest extends Pick<HttpRequest, 'method' | 'body' | 'contentLength'> {
+  /** As on its request line, e.g. `/v1/chat/completions?x=1`. */
+  readonly target: string
+  readonly headers: IncomingHttpHeaders
+}
+
+export interface Grounds {
+  /** What upstream gets: a token or a key. */
+  readonly token: string
+  /** The token's own, as the server wrote it. */
+  readonly resourceUrl: string | undefined
+  /** The config's own; '' where the provider's counts. */
+  readonly baseUrl: string
+}
+
+/** @throws BrokerError upstream_not_allowed | upstream_not_configured */
+export function accessTo(provider: Provider, { token, resourceUrl, baseUrl }: Grounds): UpstreamAccess {
+  return new UpstreamAccess(upstreamTarget(provider, resourceUrl, baseUrl), provider.upstream, token)
+}
+
+export class UpstreamAccess {
+  readonly #place: Place
+  readonly #routes: readonly Route[]
+
+  constructor(target: UpstreamTarget, upstream: UpstreamConfig, token: string) {
+    this.#place = new Place(target, rulesOf(upstream, upstream), authorizer(upstream.auth, token))
+    this.#routes = routesFrom(target, upstream).map((route) => {
+      const place = new Place(route.target, rulesOf(upstream, route), authorizer(route.auth, token))
+      return { prefix: `/v1${route.prefix}`, place }
+    })
+  }
+
+  /** Where calls go that no route sends elsewhere, e.g. `https://host/compatible-mode/v1`. */
+  get baseUrl(): string {
+    const { origin, basePath } = this.#place.target
+    return origin + basePath
+  }
+
+  /** A client's request as it goes up. @throws BrokerError invalid_path */
+  request(client: ClientRequest): HttpRequest {
+    for (const { prefix, place } of this.#routes)
+      if (isBelow(client.target, prefix)) return place.request(client)
+    return this.#place.request(client)
+  }
+}
+
+interface Route {
+  /** With `/v1`. */
+  readonly prefix: string
+  readonly place: Place
+}
+
+/** Up to the end of a segment. */
+function isBelow(target: string, prefix: string): boolean {
+  return target.startsWith(prefix) && /^[/?]|^$/.test(target.charAt(prefix.length))
+}
+
+/**
+ * Of the routes of a file those that hold for calls to `target`. One that names a host holds where calls go to the
+ * file's own host otherwise: what is for a server of one's own goes nowhere else.
+ */
+function routesFrom(target: UpstreamTarget, { baseUrl, routes }: UpstreamConfig) {
+  return routes.flatMap((route) => {
+    const { baseUrl: there } = route
+    if (there === undefined) return [{ ...route, target }]
+    if (there.startsWith('/')) return [{ ...route, target: { origin: target.origin, basePath: there } }]
+    const isAtHome = baseUrl !== undefined && toTarget(baseUrl).origin === target.origin
+    return isAtHome ? [{ ...route, target: toTarget(there) }] : []
+  })
+}
+
+/** What the calls to one place carry, whatever the credential. */
+interface Rules {
+  readonly headers: RequestHeaders
+  readonly query: AddedQuery | undefined
+}
+
+/** Made once for a file, whose accounts may be thousands. */
+const known = new WeakMap<Carried, Rules>()
+
+function rulesOf(upstream: UpstreamConfig, carried: Carried): Rules {
+  let rules = known.get(carried)
+  if (!rules) {
+    const { auth, headers, query } = carried
+    rules = {
+      headers: new RequestHeaders({ ...upstream, auth, headers }),
+      query: Object.keys(query).length > 0 ? new AddedQuery(query) : undefined,
+    }
+    known.set(carried, rules)
+  }
+  return rules
+}
+
+/** One base URL. */
+class Place {
+  readonly target: UpstreamTarget
+  readonly #rules: Rules
+  readonly #authorize: Authorize
+
+  constructor(target: UpstreamTarget, rules: Rules, authorize: Authorize) {
+    this.target = target
+    this.#rules = rules
+    this.#authorize = authorize
+  }
+
+  request({ method, target, headers, body, contentLength }: ClientRequest): HttpRequest {
+    const { origin, basePath } = this.target
+    const { query, headers: rules } = this.#rules
+    const path = upstreamPath(target, basePath)
+    return this.#authorize({
+      method,
+      origin,
+      path: query ? query.addTo(path) : path,
+      headers: rules.of(headers),
+      body,
+      contentLength,
+    })
+  }
+}
