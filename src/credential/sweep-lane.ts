@@ -8,7 +8,7 @@
  * that nobody has leased, and looks again for the next some: they rarely meet, and where they do, the lease in the row
  * lets one of them through.
  */
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import { SECOND, within } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Provider } from '../provider/provider.ts'
@@ -27,14 +27,13 @@ export interface SweepLaneParts {
   readonly look: (credential: Credential) => Promise<void>
   /** Rows that could not be read, by config id, as they were written then; forgotten after a while. */
   readonly unreadable: LRUCache<string, string>
+  /** Rows as they were when they were looked at a moment ago: somebody else's, or such as nothing could be done about. */
+  readonly seen: LRUCache<string, true>
 }
 
 /** Of those that are due a share is taken at random out of so many, the soonest end first. */
 const WINDOW = 1_000
 const SHARE = 64
-/** What is still as it was then is looked at again: it was somebody else's, or nothing could be done. */
-const LOOK_AGAIN_MS = 5 * SECOND
-const MAX_SEEN = 10_000
 /** More than ask the server at the same time, for rows are read and written before and after. */
 const VISITS_A_TURN = 1.5
 /** Longer than a lease. A refresh that takes longer goes on, but nobody behind it is kept waiting. */
@@ -44,8 +43,6 @@ export class SweepLane {
   readonly provider: Provider
   readonly #parts: SweepLaneParts
   readonly #half: Half
-  /** As they were, for a moment. */
-  readonly #seen = new LRUCache<string, true>({ max: MAX_SEEN, ttl: LOOK_AGAIN_MS })
   #running: Promise<void> | undefined
   #isStopped = false
 
@@ -91,7 +88,7 @@ export class SweepLane {
     for (;;) {
       const share = await this.#share()
       if (share.length === 0) return
-      for (const row of share) this.#seen.set(markOf(row), true)
+      for (const row of share) this.#parts.seen.set(markOf(row), true)
       yield* await this.#opened(share)
     }
   }
@@ -103,7 +100,7 @@ export class SweepLane {
     const window: DueRow[] = []
     for await (const row of store.soonDue(this.provider, this.#half, now)) {
       const isNow = isSweepDue({ configId: row.configId, provider: this.provider, tokens: row }, now)
-      if (isNow && !this.#seen.has(markOf(row)) && !this.#isUnreadable(row)) window.push(row)
+      if (isNow && !this.#parts.seen.has(markOf(row)) && !this.#isUnreadable(row)) window.push(row)
       if (window.length === WINDOW) break
     }
     return someOf(window, SHARE)

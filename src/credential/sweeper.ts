@@ -29,6 +29,10 @@ const WARN_BEFORE_MS = 3 * DAY
 /** A row that cannot be read is looked at again then, should it be mended without being written. */
 const LOOK_AGAIN_MS = 5 * MINUTE
 const MAX_UNREADABLE = 10_000
+/** What is still as it was then is looked at again. */
+const SEEN_FOR_MS = 5 * SECOND
+/** Of all lanes together: the room is taken up at once, and there are two lanes for each provider. */
+const MAX_SEEN = 20_000
 
 export class Sweeper {
   readonly #parts: SweeperParts
@@ -42,6 +46,7 @@ export class Sweeper {
       ...parts,
       look: (credential: Credential) => this.#warnIfLapsing(credential),
       unreadable: new LRUCache<string, string>({ max: MAX_UNREADABLE, ttl: LOOK_AGAIN_MS }),
+      seen: new LRUCache<string, true>({ max: MAX_SEEN, ttl: SEEN_FOR_MS }),
     }
     this.#lanes = [...parts.providers.values()]
       .filter(({ kind }) => kind !== 'api_key')

@@ -60,8 +60,9 @@ export function createHttp(config: Config): Http {
   const connections = new Connections(fastify.server, connectionCap(descriptorLimit()))
   watchBodies(fastify.server, connections)
   fastify.setValidatorCompiler(({ schema, httpPart }) => {
-    const compiled = Compile(schema as Parameters<typeof Compile>[0])
+    let compiled: ReturnType<typeof Compile> | undefined
     return (value) => {
+      compiled ??= Compile(schema as Parameters<typeof Compile>[0]) // of all at the start, it would be a tenth of that
       const given = httpPart === 'body' ? value : fromText(compiled, withoutLanguage(value as object))
       const mistake = firstMistake(compiled, given)
       if (!mistake) return { value: given }

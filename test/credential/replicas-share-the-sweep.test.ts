@@ -56,6 +56,7 @@ async function firstTaken(store: ReturnType<typeof tableOf>['store'], count: num
       log: LOG,
       look: async (_: Credential) => {},
       unreadable: new LRUCache({ max: 1 }),
+      seen: new LRUCache({ max: 10_000 }),
     },
     provider(),
     'living',
