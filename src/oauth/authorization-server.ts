@@ -17,7 +17,8 @@ import {
   type AuthorizationServer as ServerMetadata,
 } from 'oauth4webapi'
 import { type Dispatcher, fetch } from 'undici'
-import type { AuthorizationServerConfig, Provider } from '../provider/provider.ts'
+import type { AuthorizationServerConfig } from '../provider/authorization-server-config.ts'
+import type { Provider } from '../provider/provider.ts'
 import { addressProblem } from '../provider/upstream-address.ts'
 import { exchange, type JsonObject, type WireAnswer } from './wire.ts'
 

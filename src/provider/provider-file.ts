@@ -3,6 +3,7 @@
  * (provider-schema.ts).
  */
 import Type from 'typebox'
+import { INPUTS, WORDS } from './input-schema.ts'
 import { UPSTREAM_FILE } from './upstream-file.ts'
 
 const url = Type.String({ minLength: 1 })
@@ -11,10 +12,11 @@ const closed = { additionalProperties: false }
 /** The file's own words. `null` means unset and is dropped before the check. */
 export const PROVIDER_FILE = Type.Object(
   {
-    label: Type.Optional(Type.String({ minLength: 1 })),
+    label: Type.Optional(WORDS),
     /** Where a person gets a key, a session or an account. */
     help_url: Type.Optional(url),
     credential: Type.Enum(['device_code', 'client_credentials', 'session', 'api_key']),
+    inputs: Type.Optional(INPUTS),
     authorization_server: Type.Optional(
       Type.Object(
         {

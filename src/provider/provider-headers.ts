@@ -1,6 +1,7 @@
 /**
  * The headers that a provider file adds to calls, and which of a client's it lets through.
  */
+import type { Fields } from './fields.ts'
 import { neverPasses, PassHeaders } from './pass-headers.ts'
 import { ProviderMistake } from './provider-mistake.ts'
 
@@ -14,12 +15,17 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
   'upgrade',
 ])
 
-/** Names in lower case. @param at where they stand in the file. @throws ProviderMistake */
-export function toHeaders(given: Record<string, string> = {}, at: readonly string[]): Record<string, string> {
+/** Names in lower case; one whose optional input is unset is not sent. @param at where they stand in the file. @throws ProviderMistake | UnfitValue */
+export function toHeaders(
+  given: Record<string, string> = {},
+  fields: Fields,
+  at: readonly string[],
+): Record<string, string> {
   const headers: Record<string, string> = {}
   for (const [name, value] of Object.entries(given)) {
     assertFree(name, [...at, name])
-    headers[name.toLowerCase()] = value
+    const filled = fields.header(value, ...at, name)
+    if (filled !== undefined) headers[name.toLowerCase()] = filled
   }
   return headers
 }

@@ -20,6 +20,7 @@ export function providerSchema(): object {
 interface Node {
   readonly type?: string | readonly string[]
   readonly enum?: readonly unknown[]
+  readonly anyOf?: readonly Node[]
   readonly required?: readonly string[] | undefined
   readonly properties?: Readonly<Record<string, Node>>
   readonly additionalProperties?: unknown
@@ -36,6 +37,7 @@ function withNulls(node: Node): Node {
 }
 
 function orNull(node: Node): Node {
+  if (node.anyOf) return { ...node, anyOf: [...node.anyOf, { type: 'null' }] }
   return node.enum
     ? { ...node, enum: [...node.enum, null] }
     : { ...node, type: [node.type, 'null'].flat() as string[] }

@@ -4,8 +4,13 @@
  * Knows the file's words; reads no files and opens no connections.
  */
 import { DAY, HOUR, SECOND } from '../base/clock.ts'
-import { ConfigError, secretOf } from '../base/environment.ts'
-import { Secret } from '../base/secret.ts'
+import type { Environment } from '../base/environment.ts'
+import type { Said } from '../base/language.ts'
+import { type AuthorizationServerConfig, toAuthorizationServer } from './authorization-server-config.ts'
+import { Fields } from './fields.ts'
+import { checkNothingKept, type Given, readAll, Unprinted } from './given.ts'
+import { type Input, toInputs, toSaid } from './inputs.ts'
+import { UnfitValue, type Values } from './placeholders.ts'
 import type { ProviderFile } from './provider-file.ts'
 import { ProviderMistake } from './provider-mistake.ts'
 import { missingLines } from './template.ts'
@@ -13,22 +18,6 @@ import { type Address, addressProblem, toHttpHosts } from './upstream-address.ts
 import { toUpstream, type UpstreamConfig } from './upstream-config.ts'
 
 export type CredentialKind = ProviderFile['credential']
-
-export interface AuthorizationServerConfig {
-  readonly issuer: string | undefined
-  readonly deviceAuthorizationEndpoint: string | undefined
-  readonly tokenEndpoint: string | undefined
-  readonly revocationEndpoint: string | undefined
-  readonly clientId: string
-  readonly clientSecret: Secret | undefined
-  readonly clientAuthentication: 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt'
-  /** PKCS #8 in PEM, for private_key_jwt (RFC 7523). */
-  readonly privateKey: Secret | undefined
-  readonly keyId: string | undefined
-  readonly algorithm: 'RS256' | 'ES256'
-  readonly scope: string | undefined
-  readonly pkce: boolean
-}
 
 export interface WebSessionConfig {
   readonly refreshEndpoint: string
@@ -51,9 +40,20 @@ export interface Provider {
   /** Where it is written, or CONFIG_FILE if that adds to it. */
   readonly file: string
   readonly label: string
+  readonly labels: Said
   /** Where a person gets a key, a session or an account. */
   readonly helpUrl: string | undefined
   readonly kind: CredentialKind
+  /** What each config says for itself; none: all of them are as the file says. */
+  readonly inputs: readonly Input[]
+  /** What this config says of them, as it was given; see {@link withInputs}. */
+  readonly given: Given
+  /** What its inputs are, for texts that are filled for each request (`Fields.late`, `fillText`). */
+  readonly values: Values
+  /** Names of inputs that lack a value, or have one that the file does not take. If there are any, nothing is filled in and nothing may be sent. */
+  readonly lacking: readonly string[]
+  /** A host is whatever a config names (`any_host`): only public addresses are connected to, and never by a proxy. */
+  readonly hasOpenHost: boolean
   /** Of a template: what CONFIG_FILE is to say, as an example. Undefined: nothing is missing. */
   readonly missingLines: string | undefined
   readonly authorizationServer: AuthorizationServerConfig | undefined
@@ -72,6 +72,17 @@ export interface Provider {
   readonly errors: { readonly invalidGrant: ReadonlySet<string>; readonly quota: ReadonlySet<string> }
   /** http on a loopback address is allowed (`allow_insecure_loopback`, or the built-in sandbox). */
   readonly allowsInsecureLoopback: boolean
+  /** The same file with what another config says; undefined: it has no inputs. */
+  readonly fill: ((given: Given) => Provider) | undefined
+}
+
+/**
+ * A provider as one config has it: every placeholder filled with what it says, with the file's default where it says
+ * nothing. Of one type with the file itself, so that nobody further on knows of inputs; where `lacking` names any,
+ * nothing is filled in. Each call makes a new one: whoever holds a config keeps its provider with it.
+ */
+export function withInputs(provider: Provider, given: Given): Provider {
+  return provider.fill?.(given) ?? provider
 }
 
 /** As OpenAI, portal.qwen.ai and Model Studio say it; a file adds its own. */
@@ -84,7 +95,7 @@ const QUOTA_CODES = [
 
 export interface ProviderSurroundings {
   readonly file: string
-  readonly env: Readonly<Record<string, string | undefined>>
+  readonly env: Environment
   readonly allowInsecureLoopback: boolean
   /** Where `sandbox:/path` addresses point, e.g. `http://127.0.0.1:40123`. */
   readonly sandboxOrigin: string | undefined
@@ -93,33 +104,73 @@ export interface ProviderSurroundings {
 /** @throws ProviderMistake */
 export function toProvider(name: string, file: ProviderFile, around: ProviderSurroundings): Provider {
   checkNeeds(file)
+  const inputs = toInputs(file.inputs, around.env)
+  const fields = new Fields(new Map(inputs.map((input) => [input.name, input])), around.env)
   const isSandbox = JSON.stringify(file).includes('"sandbox:/')
-  const allowsInsecureLoopback = around.allowInsecureLoopback || isSandbox
-  const httpHosts = toHttpHosts(file.upstream.allow_http_hosts)
-  const address: Address = (text, ...path) => {
-    if (text === undefined) return undefined
-    const absolute = text.replace(/^sandbox:\//, `${around.sandboxOrigin}/`)
-    const isUpstream = path[0] === 'upstream'
-    const problem = addressProblem(absolute, allowsInsecureLoopback, isUpstream ? httpHosts : undefined)
-    if (problem) throw new ProviderMistake(path, problem)
-    return absolute
-  }
-  const { refresh = {}, errors = {}, upstream } = file
-  return {
+  const common = {
     name,
     file: around.file,
-    label: file.label ?? name,
+    label: toSaid(file.label ?? name).english,
+    labels: toSaid(file.label ?? name),
     helpUrl: toHelpUrl(file.help_url),
     kind: file.credential,
+    inputs,
     missingLines: missingLines(name, file),
-    authorizationServer: toAuthorizationServer(file.authorization_server, address, around.env),
+    apiKey: toApiKey(file.api_key),
+    ...toPatience(file),
+    allowsInsecureLoopback: around.allowInsecureLoopback || isSandbox,
+  }
+  const filled = (given: Given): Provider => {
+    const { values, lacking } = readAll(inputs, given)
+    const state = {
+      ...common,
+      given: new Unprinted(given),
+      values,
+      lacking,
+      fill: inputs.length > 0 ? filled : undefined,
+    }
+    if (lacking.length > 0) return { ...state, ...raw }
+    try {
+      return { ...state, ...toPlaces(file, around, fields.with(values), common.allowsInsecureLoopback) }
+    } catch (error) {
+      if (error instanceof UnfitValue) return { ...state, ...raw, lacking: [error.input] }
+      throw error
+    }
+  }
+  const raw = toPlaces(file, around, fields, common.allowsInsecureLoopback)
+  if (raw.hasOpenHost) checkNothingKept(file)
+  return inputs.length > 0
+    ? filled(new Map())
+    : { ...common, ...raw, given: new Map(), values: new Map(), lacking: [], fill: undefined }
+}
+
+/** Where it is, and who we are there: all that inputs are for. @throws ProviderMistake | UnfitValue */
+function toPlaces(
+  file: ProviderFile,
+  around: ProviderSurroundings,
+  fields: Fields,
+  allowsInsecureLoopback: boolean,
+): Pick<Provider, 'authorizationServer' | 'webSession' | 'upstream' | 'hasOpenHost'> {
+  const httpHosts = toHttpHosts(file.upstream.allow_http_hosts)
+  const address: Address = (text, ...path) => {
+    const absolute = text?.replace(/^sandbox:\//, `${around.sandboxOrigin}/`)
+    const allowed = path[0] === 'upstream' ? httpHosts : undefined
+    return fields.address(absolute, (one) => addressProblem(one, allowsInsecureLoopback, allowed), ...path)
+  }
+  const places = {
+    authorizationServer: toAuthorizationServer(file.authorization_server, address, fields),
     webSession: file.session && {
       refreshEndpoint: address(file.session.refresh_endpoint, 'session', 'refresh_endpoint') ?? '',
       refreshBeforeMs: (file.session.refresh_before_days ?? 3) * DAY,
       checkEveryMs: (file.session.check_every_hours ?? 24) * HOUR,
     },
-    upstream: toUpstream(upstream, address, httpHosts),
-    apiKey: toApiKey(file.api_key),
+    upstream: toUpstream(file.upstream, address, httpHosts, fields),
+  }
+  return { ...places, hasOpenHost: fields.hasOpenHost }
+}
+
+function toPatience({ refresh = {}, errors = {} }: ProviderFile): Pick<Provider, 'refresh' | 'errors'> {
+  return {
     refresh: {
       beforeMs: (refresh.before_seconds ?? 300) * SECOND,
       waitMs: (refresh.wait_seconds ?? 2) * SECOND,
@@ -131,7 +182,6 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
       invalidGrant: new Set(['invalid_grant', ...(errors.invalid_grant ?? [])]),
       quota: new Set([...QUOTA_CODES, ...(errors.quota ?? [])]),
     },
-    allowsInsecureLoopback,
   }
 }
 
@@ -170,47 +220,4 @@ function toApiKey({ prefix, not, hint, sisters = [] }: ProviderFile['api_key'] =
 /** Whether a key looks like one of this provider. */
 export function looksLikeKeyOf({ apiKey: { prefix, not } }: Provider, key: string): boolean {
   return (!prefix || key.startsWith(prefix)) && (!not || !key.startsWith(not))
-}
-
-function toAuthorizationServer(
-  server: ProviderFile['authorization_server'],
-  address: Address,
-  env: ProviderSurroundings['env'],
-): AuthorizationServerConfig | undefined {
-  if (!server) return undefined
-  const at = (name: 'issuer' | 'device_authorization_endpoint' | 'token_endpoint' | 'revocation_endpoint') =>
-    address(server[name], 'authorization_server', name)
-  return {
-    issuer: at('issuer'),
-    deviceAuthorizationEndpoint: at('device_authorization_endpoint'),
-    tokenEndpoint: at('token_endpoint'),
-    revocationEndpoint: at('revocation_endpoint'),
-    clientId: server.client_id,
-    clientSecret: providerSecret('client_secret', server.client_secret, env),
-    clientAuthentication: server.client_authentication ?? 'client_secret_basic',
-    privateKey: providerSecret('private_key', server.private_key, env),
-    keyId: server.key_id,
-    algorithm: server.algorithm ?? 'RS256',
-    scope: server.scope,
-    pkce: server.pkce ?? true,
-  }
-}
-
-/** The value itself, or `env:NAME`, which may also be in the file that NAME_FILE names. */
-function providerSecret(
-  field: string,
-  text: string | undefined,
-  env: ProviderSurroundings['env'],
-): Secret | undefined {
-  if (text === undefined) return undefined
-  if (!text.startsWith('env:')) return new Secret(text)
-  const name = text.slice('env:'.length)
-  const path = ['authorization_server', field]
-  try {
-    const value = secretOf(env, name)
-    if (value) return value
-  } catch (error) {
-    throw error instanceof ConfigError ? new ProviderMistake(path, `cannot be had: ${error.message}`) : error
-  }
-  throw new ProviderMistake(path, `reads ${name}, which is not set`)
 }

@@ -2,6 +2,7 @@
  * The `upstream` block of a provider file: where calls go, and what they carry there beside the client's own.
  */
 import { SECOND } from '../base/clock.ts'
+import { Fields } from './fields.ts'
 import type { PassHeaders } from './pass-headers.ts'
 import { assertFree, toHeaders, toPassHeaders } from './provider-headers.ts'
 import { ProviderMistake } from './provider-mistake.ts'
@@ -55,20 +56,21 @@ const UPSTREAM: Path = ['upstream']
 /** RFC 6750 §2.1. */
 const BEARER: Auth = { in: 'header', name: 'authorization', scheme: 'Bearer' }
 
-/** @throws ProviderMistake */
+/** @throws ProviderMistake | UnfitValue */
 export function toUpstream(
   file: UpstreamFile,
   address: Address,
   httpHosts: ReadonlySet<string>,
+  fields: Fields,
 ): UpstreamConfig {
-  const appendHeaders = toHeaders(file.append_headers, [...UPSTREAM, 'append_headers'])
+  const appendHeaders = toHeaders(file.append_headers, fields, [...UPSTREAM, 'append_headers'])
   return {
     baseUrl: address(file.base_url, ...UPSTREAM, 'base_url')?.replace(/\/+$/, ''),
     resourceHosts: new Set(file.resource_hosts),
     httpHosts,
-    ...toCarried(file, appendHeaders, UPSTREAM),
+    ...toCarried(file, appendHeaders, fields, UPSTREAM),
     appendHeaders,
-    routes: toRoutes(file, appendHeaders, address),
+    routes: toRoutes(file, appendHeaders, address, fields),
     passHeaders: toPassHeaders(file.pass_headers),
     models: file.models ?? [],
     keepAliveMs: file.keep_alive_seconds && file.keep_alive_seconds * SECOND,
@@ -77,7 +79,7 @@ export function toUpstream(
 }
 
 /** @throws ProviderMistake */
-function toRoutes(file: UpstreamFile, appended: Headers, address: Address): UpstreamRoute[] {
+function toRoutes(file: UpstreamFile, appended: Headers, address: Address, fields: Fields): UpstreamRoute[] {
   const prefixes = new Set<string>()
   const made = (file.routes ?? []).map((route, index) => {
     const at = [...UPSTREAM, 'routes', String(index)]
@@ -86,8 +88,9 @@ function toRoutes(file: UpstreamFile, appended: Headers, address: Address): Upst
     prefixes.add(prefix)
     const isPath = text?.startsWith('/')
     if (isPath && !isPlainPath(text)) throw new ProviderMistake([...at, 'base_url'], 'is not a plain path')
-    const baseUrl = isPath ? text : address(text, ...at, 'base_url')
-    const carried = toCarried({ ...file, ...route }, appended, at)
+    const absolute = isPath ? `${NOWHERE}${text}` : text
+    const baseUrl = address(absolute, ...at, 'base_url')?.slice(isPath ? NOWHERE.length : 0)
+    const carried = toCarried({ ...file, ...route }, appended, fields, at)
     return { prefix, baseUrl: baseUrl?.replace(/\/+$/, ''), ...carried }
   })
   return made.sort((one, other) => other.prefix.length - one.prefix.length)
@@ -95,21 +98,31 @@ function toRoutes(file: UpstreamFile, appended: Headers, address: Address): Upst
 
 /** It stays as it is, and at its origin, wherever it is resolved. */
 function isPlainPath(text = ''): boolean {
-  const origin = 'https://a.invalid'
-  return URL.canParse(text, origin) && new URL(text, origin).href === origin + text && !/[?#]/.test(text)
+  const filled = text.replaceAll(/\{[^{}]*\}/g, 'a')
+  const url = URL.canParse(filled, NOWHERE) && new URL(filled, NOWHERE)
+  return url && url.href === NOWHERE + filled && !/[?#]/.test(filled)
 }
 
+/** Where a path stands that is at the origin of other calls. */
+const NOWHERE = 'https://a.invalid'
+
 /** Of an endpoint that no provider file describes. */
-export const PLAIN_UPSTREAM: UpstreamConfig = toUpstream({}, () => undefined, new Set())
+export const PLAIN_UPSTREAM: UpstreamConfig = toUpstream(
+  {},
+  () => undefined,
+  new Set(),
+  new Fields(new Map(), {}),
+)
 
 /** Each header and parameter is said by one alone. @throws ProviderMistake */
 function toCarried(
   { auth: given, headers: own, query = {} }: Pick<UpstreamFile, 'auth' | 'headers' | 'query'>,
   appended: Headers,
+  fields: Fields,
   at: Path,
 ): Carried {
   const auth = toAuth(given, [...at, 'auth'])
-  const headers = toHeaders(own, [...at, 'headers'])
+  const headers = toHeaders(own, fields, [...at, 'headers'])
   const problem = (field: string, name: string) =>
     new ProviderMistake([...at, field], `holds ${name}, which is for the credential`)
   if (auth.in === 'query' && auth.name in query) throw problem('query', auth.name)
@@ -118,7 +131,17 @@ function toCarried(
     if (name in headers || (auth.in === 'header' && name === auth.name))
       throw new ProviderMistake([...UPSTREAM, 'append_headers', name], 'is said already')
   }
-  return { auth, headers, query }
+  return { auth, headers, query: toQuery(query, fields, [...at, 'query']) }
+}
+
+/** A parameter whose optional input is unset is not sent. @throws ProviderMistake | UnfitValue */
+function toQuery(given: Readonly<Record<string, string>>, fields: Fields, at: Path): Record<string, string> {
+  const query: Record<string, string> = {}
+  for (const [name, value] of Object.entries(given)) {
+    const filled = fields.open(value, ...at, name)
+    if (filled !== undefined) query[name] = filled
+  }
+  return query
 }
 
 /** @throws ProviderMistake */

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { Fields } from '../../src/provider/fields.ts'
 import { toUpstream, type UpstreamConfig } from '../../src/provider/upstream-config.ts'
 import type { UpstreamFile } from '../../src/provider/upstream-file.ts'
 import { UpstreamAccess } from '../../src/upstream/access.ts'
@@ -8,7 +9,8 @@ const TOKEN = 'at-canary/+='
 const TARGET = { origin: 'https://host.example', basePath: '/base/v1' }
 
 function upstreamOf(file: UpstreamFile): UpstreamConfig {
-  return toUpstream({ base_url: 'https://host.example/base/v1', ...file }, (text) => text, new Set())
+  const fields = new Fields(new Map(), {})
+  return toUpstream({ base_url: 'https://host.example/base/v1', ...file }, (text) => text, new Set(), fields)
 }
 
 /** A call as it goes up. */

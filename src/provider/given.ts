@@ -1,0 +1,65 @@
+/**
+ * What a config says for the inputs of its provider's file.
+ */
+import { inspect } from 'node:util'
+import { Secret } from '../base/secret.ts'
+import { type Input, readInput } from './inputs.ts'
+import { UnfitValue, type Value, type Values } from './placeholders.ts'
+import type { ProviderFile } from './provider-file.ts'
+import { ProviderMistake } from './provider-mistake.ts'
+
+/** Inputs by name, as people write them. */
+export type Given = ReadonlyMap<string, string>
+
+/** There may be secrets among them: nothing that prints an object prints these. */
+export class Unprinted<T> extends Map<string, T> {
+  toJSON(): string {
+    return '[values]'
+  }
+
+  [inspect.custom](): string {
+    return '[values]'
+  }
+}
+
+/** What counts for each input, and the names of those that lack a value or have one that is none. */
+export function readAll(
+  inputs: readonly Input[],
+  given: Given,
+): { values: Values; lacking: readonly string[] } {
+  const values = new Unprinted<Value>()
+  const lacking: string[] = []
+  for (const input of inputs) {
+    const byDefault = input.default instanceof Secret ? input.default.reveal() : input.default
+    const text = given.get(input.name) ?? byDefault
+    if (text === undefined) {
+      if (input.isRequired) lacking.push(input.name)
+      continue
+    }
+    try {
+      values.set(input.name, readInput(input, text))
+    } catch (error) {
+      if (!(error instanceof UnfitValue)) throw error
+      lacking.push(input.name)
+    }
+  }
+  return { values, lacking }
+}
+
+/**
+ * Of a file in which a config may name any host: it holds no secret that is not the config's own, or whoever manages
+ * configs would have the operator's sent to a host of theirs.
+ * @throws ProviderMistake
+ */
+export function checkNothingKept({ authorization_server: server, inputs = {} }: ProviderFile): void {
+  const why = 'would go to any host that a config names'
+  for (const field of ['client_secret', 'private_key'] as const) {
+    const text = server?.[field]
+    if (text !== undefined && !text.includes('{'))
+      throw new ProviderMistake(['authorization_server', field], why)
+  }
+  for (const [name, input] of Object.entries(inputs)) {
+    if (input.secret && input.default !== undefined)
+      throw new ProviderMistake(['inputs', name, 'default'], why)
+  }
+}
