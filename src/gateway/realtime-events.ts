@@ -1,7 +1,7 @@
 /**
  * What the messages of a realtime connection mean to the books: which ask for an answer, and what answers cost.
  */
-import { JsonMembers } from '../usage/json-members.ts'
+import { JsonMembers, MemberPaths } from '../usage/json-members.ts'
 import { type TokenCounts, UsageSum } from '../usage/token-counts.ts'
 import type { FrameSink } from './frames.ts'
 
@@ -26,9 +26,12 @@ export function messagesIn({ answer, cost }: Books): { fromClient: FrameSink; fr
   return { fromClient: requestsIn(asked), fromUpstream: answersIn(begun, cost) }
 }
 
+const OF_REQUESTS = new MemberPaths('type')
+const OF_ANSWERS = new MemberPaths('type', 'usage', 'response.usage')
+
 function requestsIn(asked: () => void): FrameSink {
   let asks = false
-  const members = new JsonMembers(['type'], (_, type) => {
+  const members = new JsonMembers(OF_REQUESTS, (_, type) => {
     asks ||= type === 'response.create'
   })
   return sinkInto(members, () => {
@@ -41,7 +44,7 @@ function requestsIn(asked: () => void): FrameSink {
 function answersIn(begun: () => void, tell: Books['cost']): FrameSink {
   let sum: UsageSum | undefined
   let begins = false
-  const members = new JsonMembers(['type', 'usage', 'response.usage'], (path, value) => {
+  const members = new JsonMembers(OF_ANSWERS, (path, value) => {
     if (path === 'type') begins ||= value === 'response.created'
     if (path === 'type' || value === null) return
     sum ??= new UsageSum()

@@ -24,9 +24,20 @@ const MAX_NAME = 128
 /** Longer values are not taken. */
 const MAX_VALUE = 8 * 1024
 
+/** Which members are looked for: made once, and shared by all texts in which they are. */
+export class MemberPaths {
+  readonly all: ReadonlySet<string>
+  readonly parents: ReadonlySet<string>
+
+  /** @param paths of top-level members (`usage`), and of members of those (`response.usage`) */
+  constructor(...paths: readonly string[]) {
+    this.all = new Set(paths)
+    this.parents = new Set(paths.filter((path) => path.includes('.')).map((path) => path.split('.')[0] ?? ''))
+  }
+}
+
 export class JsonMembers {
-  readonly #paths: ReadonlySet<string>
-  readonly #parents: ReadonlySet<string>
+  readonly #paths: MemberPaths
   readonly #take: (path: string, value: unknown) => void
 
   #depth = 0
@@ -45,15 +56,9 @@ export class JsonMembers {
   /** `response.` while inside that member. */
   #parent = ''
 
-  /**
-   * @param paths of top-level members (`usage`), and of members of those (`response.usage`)
-   * @param take is given each that is found, parsed
-   */
-  constructor(paths: readonly string[], take: (path: string, value: unknown) => void) {
-    this.#paths = new Set(paths)
-    this.#parents = new Set(
-      paths.filter((path) => path.includes('.')).map((path) => path.split('.')[0] ?? ''),
-    )
+  /** @param take is given each that is found, parsed */
+  constructor(paths: MemberPaths, take: (path: string, value: unknown) => void) {
+    this.#paths = paths
     this.#take = take
   }
 
@@ -109,7 +114,7 @@ export class JsonMembers {
 
   #open(code: number): void {
     if (this.#depth === 0) this.#expectsName = true
-    else if (this.#depth === 1 && code === OPEN_BRACE && this.#parents.has(this.#path)) {
+    else if (this.#depth === 1 && code === OPEN_BRACE && this.#paths.parents.has(this.#path)) {
       this.#parent = `${this.#path}.`
       this.#path = ''
       this.#expectsName = true
@@ -130,7 +135,8 @@ export class JsonMembers {
 
   /** At a colon. @returns whether a value begins that is to be taken */
   #startsValue(): boolean {
-    const isWanted = this.#value === undefined && this.#depth === this.#level && this.#paths.has(this.#path)
+    const isWanted =
+      this.#value === undefined && this.#depth === this.#level && this.#paths.all.has(this.#path)
     if (isWanted) this.#value = ''
     return isWanted
   }

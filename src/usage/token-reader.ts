@@ -6,7 +6,7 @@
  */
 import { EventTexts } from './event-texts.ts'
 import { Expander } from './expander.ts'
-import { JsonMembers } from './json-members.ts'
+import { JsonMembers, MemberPaths } from './json-members.ts'
 import { type TokenCounts, UsageSum } from './token-counts.ts'
 import { mayTellUsage, tokensAtEnd } from './usage-at-end.ts'
 
@@ -42,6 +42,8 @@ export function tokenReaderFor(
 /** Keeps so much of a body. `usage` is found in it from the end, or else all of it is looked at. */
 const MAX_KEPT = 64 * 1024
 
+const IN_BODY = new MemberPaths('usage')
+
 class BodyReader implements TokenReader {
   #kept = ''
   #members: JsonMembers | undefined
@@ -66,18 +68,18 @@ class BodyReader implements TokenReader {
   }
 
   #scan(text: string): void {
-    this.#members ??= new JsonMembers(['usage'], (_, usage) => this.#sum.add(usage))
+    this.#members ??= new JsonMembers(IN_BODY, (_, usage) => this.#sum.add(usage))
     this.#members.push(this.#kept)
     this.#kept = ''
     this.#members.push(text)
   }
 }
 
-const WHERE_IN_EVENTS = ['usage', 'response.usage', 'message.usage']
+const IN_EVENTS = new MemberPaths('usage', 'response.usage', 'message.usage')
 
 class StreamReader implements TokenReader {
   readonly #sum = new UsageSum()
-  readonly #members = new JsonMembers(WHERE_IN_EVENTS, (_, usage) => this.#sum.add(usage))
+  readonly #members = new JsonMembers(IN_EVENTS, (_, usage) => this.#sum.add(usage))
   readonly #events = new EventTexts(this.#members)
   #bytes = 0
 
