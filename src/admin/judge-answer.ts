@@ -1,13 +1,14 @@
 /**
  * What an endpoint's answer to a completion tells of the credential it was asked with.
  */
+import { headerValue } from '../http1/header-list.ts'
 import type { Provider } from '../provider/provider.ts'
+import type { Head } from '../upstream/call.ts'
 import { errorCodes, isInArrears, isOutOfQuota } from '../upstream/error-answer.ts'
+import { saysExpired } from '../upstream/refusal.ts'
 import type { Cause } from './causes.ts'
 
-export interface UpstreamAnswer {
-  readonly status: number
-  readonly contentType: string
+export interface UpstreamAnswer extends Head {
   readonly body: string
 }
 
@@ -47,6 +48,8 @@ export function judged(answer: UpstreamAnswer | string, provider: Provider): Ver
 
 function judgeAnswer(answer: UpstreamAnswer, provider: Provider): Verdict {
   const { status, body } = answer
+  if (provider.kind !== 'api_key' && saysExpired(answer, body, provider.errors.expired))
+    return 'token_refused'
   if (status === 200) return isJson(answer) ? 'none' : 'gateway_in_front'
   if (!isJson(answer)) return 'gateway_in_front'
   const codes = errorCodes(body)
@@ -77,6 +80,6 @@ export function whyRefused(body: string): Cause {
 }
 
 /** A page of a firewall or a proxy is HTML at any status. */
-function isJson({ contentType, body }: UpstreamAnswer): boolean {
-  return contentType.includes('json') && /^\s*[{[]/.test(body)
+function isJson({ headers, body }: UpstreamAnswer): boolean {
+  return (headerValue(headers, 'content-type') ?? '').includes('json') && /^\s*[{[]/.test(body)
 }

@@ -20,8 +20,8 @@ export async function complete(
 ): Promise<UpstreamAnswer | string> {
   try {
     const answer = await askUpstream(access, completionOf(model), dispatcher, timeoutMs)
-    const contentType = String(answer.headers['content-type'] ?? '')
-    return { status: answer.statusCode, contentType, body: await beginningOf(answer.body) }
+    const headers = Object.entries(answer.headers).flatMap(([name, value]) => [name, String(value)])
+    return { status: answer.statusCode, headers, body: await beginningOf(answer.body) }
   } catch (error) {
     return reasonOf(error, timeoutMs)
   }

@@ -6,6 +6,7 @@ import type { FastifyRequest } from 'fastify'
 import type { ApiKey } from '../api-key/api-key.ts'
 import { accessOf, type Credential } from '../credential/credential.ts'
 import type { Head } from '../upstream/call.ts'
+import { isRefusal } from '../upstream/refusal.ts'
 import type { Accepted, Refused, WebSocketOpener } from '../upstream/web-socket.ts'
 import type { Asking, FailoverParts } from './failover.ts'
 import type { GatewayParts } from './gateway.ts'
@@ -77,7 +78,7 @@ export class AskingHandshake implements Asking<HandshakeAnswer> {
       credentials.usable(route.config.id, undefined, ms),
     )
     const first = await open(credential)
-    const isRefused = first.said.status === 401
+    const isRefused = await isRefusal(answered(first), credential.provider.errors.expired)
     const newer = isRefused
       ? await this.#patience.waitFor((ms) => credentials.afterRefusal(credential, ms))
       : undefined

@@ -9,7 +9,8 @@ import { headerValue } from '../http1/header-list.ts'
 import { parseRetryAfter } from '../oauth/wire.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { Head, UpstreamCall } from '../upstream/call.ts'
-import { isInArrears, isOutOfQuota } from '../upstream/error-answer.ts'
+import { isInArrears, isOutOfQuota, readableText } from '../upstream/error-answer.ts'
+import { isRefusal } from '../upstream/refusal.ts'
 import type { Usage } from '../usage/usage.ts'
 import { type ClientCall, useOf } from './client-call.ts'
 import type { Cooldowns } from './cooldowns.ts'
@@ -33,6 +34,8 @@ interface Rest {
   readonly isForAll: boolean
   /** For the trace. */
   readonly why: string
+  /** Upstream does not take the token. */
+  readonly isRefusal?: true
 }
 
 export interface FailoverParts {
@@ -68,17 +71,18 @@ export async function firstGoodAnswer<Answer extends Answered>(
 ): Promise<Answer> {
   /** Somebody could have answered, had a refresh been possible: worth more than another's 401. */
   let unavailable: BrokerError | undefined
+  let isSpareRefusal = false
   for (const route of routes) {
     const isLast = route === routes.at(-1)
     cooldowns.trying(route.config.id, call.key.id)
     try {
       const answer = await ask(route)
       assertNotElsewhere(answer, call.target)
-      if (isLast && answer.head.status === 401 && unavailable) {
+      const provider = providers.get(route.config.provider)
+      if (isLast && unavailable && (await isRefusalOf(answer, provider))) {
         answer.call.discard()
         throw unavailable
       }
-      const provider = providers.get(route.config.provider)
       const rest = isLast ? undefined : await restAfterAnswer(answer, provider, call.target)
       dropSpare(call, usage)
       if (rest === undefined) {
@@ -86,10 +90,11 @@ export async function firstGoodAnswer<Answer extends Answered>(
         return answer
       }
       call.spare = answer
+      isSpareRefusal = rest.isRefusal ?? false
       passOver(call, route, rest, cooldowns)
     } catch (error) {
       usage.count(useOf(call, route, !call.hasLeft))
-      if (isLast && call.spare && !call.hasLeft && tellsMore(call.spare.head.status, error)) return call.spare
+      if (isLast && call.spare && !call.hasLeft && tellsMore(isSpareRefusal, error)) return call.spare
       const rest = isLast || call.hasLeft ? undefined : restAfterFailure(error)
       if (rest === undefined) {
         call.spare?.call.cancel()
@@ -133,12 +138,20 @@ async function restAfterAnswer(
   const why = String(head.status)
   if (head.status === 429) return { ms: retryAfterMs(head) ?? RATE_LIMITED_MS, isForAll: isOrdinary, why }
   // Some paths refuse every token there is. A login that is really over is told by its refresh.
-  if (head.status === 401) return { ms: NO_LOGIN_MS, isForAll: false, why }
+  if (await isRefusalOf({ head, call }, provider))
+    return { ms: NO_LOGIN_MS, isForAll: false, why, isRefusal: true }
   if (head.status >= 500) return { ms: BROKEN_MS, isForAll: false, why }
   if (!provider || !MAY_BE_QUOTA.has(head.status)) return undefined
-  const body = (await call.peek(MAX_ERROR_BYTES)).toString('utf8')
+  const body = readableText(await call.peek(MAX_ERROR_BYTES), head.headers, MAX_ERROR_BYTES)
   const isOut = head.status === 402 || isOutOfQuota(body, provider) || isInArrears(body)
   return isOut ? { ms: NO_QUOTA_MS, isForAll: isOrdinary, why } : undefined
+}
+
+function isRefusalOf(
+  answer: Pick<Answered, 'head' | 'call'>,
+  provider: Provider | undefined,
+): boolean | Promise<boolean> {
+  return isRefusal(answer, provider?.errors.expired ?? [])
 }
 
 /** Model Studio says 403 of a free quota and 400 of arrears; 402 is Payment Required. */
@@ -175,8 +188,8 @@ function restAfterFailure(error: unknown): Rest | undefined {
 }
 
 /** Whether an answer that was passed over tells more than our own error. A 401 would end what coming back mends. */
-function tellsMore(status: number, error: unknown): boolean {
-  return error instanceof BrokerError && !(error.code === 'refresh_unavailable' && status === 401)
+function tellsMore(isRefusal: boolean, error: unknown): boolean {
+  return error instanceof BrokerError && !(error.code === 'refresh_unavailable' && isRefusal)
 }
 
 /** `Retry-After`, or OpenAI's `x-ratelimit-reset-*` ("1s", "6m0s", "250ms"). */

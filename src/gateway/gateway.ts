@@ -16,6 +16,7 @@ import type { ConfigIndex } from '../model-config/config-index.ts'
 import type { ModelConfigs } from '../model-config/model-configs.ts'
 import type { UpstreamCall } from '../upstream/call.ts'
 import type { UpstreamPool } from '../upstream/pool.ts'
+import { isRefusal } from '../upstream/refusal.ts'
 import { type AnswerParts, relayAnswer } from './answer.ts'
 import { type Answer, ClientCall, modelOf, outgoing, presentedKey } from './client-call.ts'
 import { type FailoverParts, firstGoodAnswer } from './failover.ts'
@@ -93,7 +94,8 @@ export class Gateway {
       credentials.peek(id) ?? (await call.patience.waitFor((ms) => credentials.usable(id, onWait, ms)))
     const sent = this.#send(call, credential, route)
     const first = { call: sent, head: await sent.head, route, credential }
-    if (first.head.status !== 401) return first
+    const refusal = isRefusal(first, credential.provider.errors.expired)
+    if (!(typeof refusal === 'boolean' ? refusal : await refusal)) return first
 
     const renewal = call.patience.waitFor((ms) => credentials.afterRefusal(credential, ms))
     const newer = await renewal.catch((error: unknown) => {

@@ -3,6 +3,7 @@
  * (provider-schema.ts).
  */
 import Type from 'typebox'
+import { EXPIRED_RULES } from './expired-rules.ts'
 import { INPUTS, WORDS } from './input-schema.ts'
 import { UPSTREAM_FILE } from './upstream-file.ts'
 
@@ -78,6 +79,8 @@ export const PROVIDER_FILE = Type.Object(
         {
           invalid_grant: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
           quota: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+          /** Answers of upstream that count as 401. */
+          expired: Type.Optional(EXPIRED_RULES),
         },
         closed,
       ),

@@ -7,6 +7,7 @@ import { DAY, HOUR, SECOND } from '../base/clock.ts'
 import type { Environment } from '../base/environment.ts'
 import type { Said } from '../base/language.ts'
 import { type AuthorizationServerConfig, toAuthorizationServer } from './authorization-server-config.ts'
+import { type ExpiredRule, toExpiredRules } from './expired-rules.ts'
 import { Fields } from './fields.ts'
 import { checkNothingKept, type Given, readAll, Unprinted } from './given.ts'
 import { type Input, toInputs, toSaid } from './inputs.ts'
@@ -69,7 +70,11 @@ export interface Provider {
   }
   readonly refresh: RefreshConfig
   /** How this server spells errors that RFC 6749 spells otherwise. */
-  readonly errors: { readonly invalidGrant: ReadonlySet<string>; readonly quota: ReadonlySet<string> }
+  readonly errors: {
+    readonly invalidGrant: ReadonlySet<string>
+    readonly quota: ReadonlySet<string>
+    readonly expired: readonly ExpiredRule[]
+  }
   /** http on a loopback address is allowed (`allow_insecure_loopback`, or the built-in sandbox). */
   readonly allowsInsecureLoopback: boolean
   /** The same file with what another config says; undefined: it has no inputs. */
@@ -181,6 +186,7 @@ function toPatience({ refresh = {}, errors = {} }: ProviderFile): Pick<Provider,
     errors: {
       invalidGrant: new Set(['invalid_grant', ...(errors.invalid_grant ?? [])]),
       quota: new Set([...QUOTA_CODES, ...(errors.quota ?? [])]),
+      expired: toExpiredRules(errors.expired),
     },
   }
 }

@@ -3,6 +3,8 @@
  *
  * The code stands in `error.code`, `error.type`, `code`, or in `error` itself; a body may be cut off anywhere.
  */
+import { brotliDecompressSync, constants, gunzipSync, inflateSync } from 'node:zlib'
+import { type HeaderList, headerValue } from '../http1/header-list.ts'
 import type { Provider } from '../provider/provider.ts'
 
 const CODES = /"(?:code|type|error|status|reason)"\s*:\s*"?([\w.-]{1,100})/g
@@ -34,4 +36,32 @@ export function isOutOfQuota(body: string, { errors }: Pick<Provider, 'errors'>)
 /** By code alone: a message may quote what the client wrote. */
 function hasAny(body: string, words: ReadonlySet<string>): boolean {
   return [...errorCodes(body)].some((code) => words.has(code))
+}
+
+/** Unpacked, more of an error tells nothing more. */
+const maxOutputLength = 256 * 1024
+const zlib = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength }
+const brotli = { finishFlush: constants.BROTLI_OPERATION_FLUSH, maxOutputLength }
+const CODINGS: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
+  gzip: (bytes) => gunzipSync(bytes, zlib),
+  deflate: (bytes) => inflateSync(bytes, zlib),
+  br: (bytes) => brotliDecompressSync(bytes, brotli),
+}
+
+/**
+ * The beginning of a body as text, without its coding: clients of the usual libraries ask for one.
+ * @param bytes which may be cut off anywhere
+ * @param max of them, and of what they unpack to
+ * @returns '' for a coding that is not known, or not kept to
+ */
+export function readableText(bytes: Buffer, headers: HeaderList, max: number): string {
+  const coding = headerValue(headers, 'content-encoding')?.trim().toLowerCase() ?? 'identity'
+  const beginning = bytes.subarray(0, max)
+  if (coding === 'identity') return beginning.toString('utf8')
+  const unpack = Object.hasOwn(CODINGS, coding) ? CODINGS[coding] : undefined
+  try {
+    return unpack?.(beginning).toString('utf8', 0, max) ?? ''
+  } catch {
+    return ''
+  }
 }

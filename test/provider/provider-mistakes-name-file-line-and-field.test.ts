@@ -160,6 +160,18 @@ t.test('a mistake in CONFIG_FILE is one line with file, line, field and what to 
       const braced = block.startsWith('{') ? block : `{ ${block} }`
       return [block, provider(`${KEY}upstream: ${braced}`), 4, message]
     }),
+    [
+      'a status alone, which says too little',
+      provider(`${KEY}upstream: {}\nerrors:\n  expired:\n    - { status: 403 }`),
+      7,
+      /^errors\.expired\.0 needs header or body$/,
+    ],
+    [
+      'a success that is an error',
+      provider(`${KEY}upstream: {}\nerrors:\n  expired:\n    - { status: 200, body: a }`),
+      7,
+      /^errors\.expired\.0\.status must be >= 400$/,
+    ],
     ['no URL', provider(`${KEY}upstream:\n  base_url: a.example/v1`), 5, /^upstream\.base_url is not a URL/],
     ['ftp', provider(`${KEY}upstream:\n  base_url: ftp://a.example`), 5, /base_url must be https$/],
     [
