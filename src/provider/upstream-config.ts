@@ -8,6 +8,7 @@ import { assertFree, toHeaders, toPassHeaders } from './provider-headers.ts'
 import { ProviderMistake } from './provider-mistake.ts'
 import type { Address } from './upstream-address.ts'
 import type { UpstreamFile } from './upstream-file.ts'
+import { toWay, type Way } from './way.ts'
 
 /** How a call shows the credential. */
 export type Auth =
@@ -42,6 +43,8 @@ export interface UpstreamConfig extends Carried {
   readonly routes: readonly UpstreamRoute[]
   /** Which of a client's headers go up beyond the common ones; undefined: none. */
   readonly passHeaders: PassHeaders | undefined
+  /** Undefined: connections as to all others. */
+  readonly way: Way | undefined
   readonly models: readonly string[]
   /** After so much silence an event stream gets a comment; undefined: never. */
   readonly keepAliveMs: number | undefined
@@ -72,6 +75,7 @@ export function toUpstream(
     appendHeaders,
     routes: toRoutes(file, appendHeaders, address, fields),
     passHeaders: toPassHeaders(file.pass_headers),
+    way: toWay(file.timeouts),
     models: file.models ?? [],
     keepAliveMs: file.keep_alive_seconds && file.keep_alive_seconds * SECOND,
     stickyBy: file.sticky_by?.toLowerCase(),

@@ -2,6 +2,7 @@
  * The words of a provider file's `upstream` block, as a schema (docs/providers.md).
  */
 import Type from 'typebox'
+import { TIMEOUTS_FILE } from './way.ts'
 
 const closed = { additionalProperties: false }
 const url = Type.String({ minLength: 1 })
@@ -50,6 +51,7 @@ export const UPSTREAM_FILE = Type.Object(
     /** Calls below a path that go elsewhere, or otherwise. */
     routes: Type.Optional(Type.Array(route)),
     pass_headers: Type.Optional(Type.Array(Type.String({ pattern: "^[A-Za-z0-9!#$%&'+.^_`|~-]+\\*?$" }))),
+    timeouts: Type.Optional(TIMEOUTS_FILE),
     models: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
     keep_alive_seconds: Type.Optional(Type.Number({ minimum: 1, maximum: 300 })),
     sticky_by: Type.Optional(Type.String({ pattern: `^(user|header:${HEADER_NAME})$` })),

@@ -6,8 +6,10 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { HttpRequest } from '../http1/request-head.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { Carried, UpstreamConfig } from '../provider/upstream-config.ts'
+import type { Way } from '../provider/way.ts'
 import { type Authorize, authorizer } from './authorize.ts'
 import { RequestHeaders } from './headers.ts'
+import type { UpstreamRequest } from './pool.ts'
 import { AddedQuery } from './query.ts'
 import { toTarget, type UpstreamTarget, upstreamPath, upstreamTarget } from './resource-url.ts'
 
@@ -37,9 +39,19 @@ export class UpstreamAccess {
   readonly #routes: readonly Route[]
 
   constructor(target: UpstreamTarget, upstream: UpstreamConfig, token: string) {
-    this.#place = new Place(target, rulesOf(upstream, upstream), authorizer(upstream.auth, token))
+    this.#place = new Place(
+      target,
+      upstream.way,
+      rulesOf(upstream, upstream),
+      authorizer(upstream.auth, token),
+    )
     this.#routes = routesFrom(target, upstream).map((route) => {
-      const place = new Place(route.target, rulesOf(upstream, route), authorizer(route.auth, token))
+      const place = new Place(
+        route.target,
+        upstream.way,
+        rulesOf(upstream, route),
+        authorizer(route.auth, token),
+      )
       return { prefix: `/v1${route.prefix}`, place }
     })
   }
@@ -51,7 +63,7 @@ export class UpstreamAccess {
   }
 
   /** A client's request as it goes up. @throws BrokerError invalid_path */
-  request(client: ClientRequest): HttpRequest {
+  request(client: ClientRequest): UpstreamRequest {
     for (const { prefix, place } of this.#routes)
       if (isBelow(client.target, prefix)) return place.request(client)
     return this.#place.request(client)
@@ -110,18 +122,21 @@ class Place {
   readonly target: UpstreamTarget
   readonly #rules: Rules
   readonly #authorize: Authorize
+  readonly #way: Way | undefined
 
-  constructor(target: UpstreamTarget, rules: Rules, authorize: Authorize) {
+  constructor(target: UpstreamTarget, way: Way | undefined, rules: Rules, authorize: Authorize) {
     this.target = target
+    this.#way = way
     this.#rules = rules
     this.#authorize = authorize
   }
 
-  request({ method, target, headers, body, contentLength }: ClientRequest): HttpRequest {
+  request({ method, target, headers, body, contentLength }: ClientRequest): UpstreamRequest {
     const { origin, basePath } = this.target
     const { query, headers: rules } = this.#rules
     const path = upstreamPath(target, basePath)
     return this.#authorize({
+      way: this.#way,
       method,
       origin,
       path: query ? query.addTo(path) : path,

@@ -2,12 +2,12 @@
  * How a call shows the credential: one function for each credential as it was at one version, called for every attempt
  * with the request as it goes out otherwise.
  */
-import type { HttpRequest } from '../http1/request-head.ts'
 import type { Auth } from '../provider/upstream-config.ts'
+import type { UpstreamRequest } from './pool.ts'
 import { AddedQuery } from './query.ts'
 
 /** @param request whose headers are its own, to be added to */
-export type Authorize = (request: HttpRequest) => HttpRequest
+export type Authorize = (request: UpstreamRequest) => UpstreamRequest
 
 export function authorizer(auth: Auth, token: string): Authorize {
   const { name } = auth

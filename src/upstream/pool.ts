@@ -2,6 +2,7 @@ import { MINUTE, SECOND } from '../base/clock.ts'
 import type { ProxyFor } from '../http1/egress-proxy.ts'
 import { ConnectionPool, type Timeouts } from '../http1/pool.ts'
 import type { HttpRequest } from '../http1/request-head.ts'
+import type { Way } from '../provider/way.ts'
 import { UpstreamCall } from './call.ts'
 
 export const TIMEOUTS: Timeouts = {
@@ -11,23 +12,46 @@ export const TIMEOUTS: Timeouts = {
   idle: 4 * SECOND,
 }
 
+export interface UpstreamRequest extends HttpRequest {
+  /** Without it as all others. */
+  readonly way?: Way | undefined
+}
+
 /** Calls to model endpoints, over connections that are kept alive. */
 export class UpstreamPool {
+  readonly #timeouts: Timeouts
+  readonly #proxyFor: ProxyFor | undefined
   readonly #connections: ConnectionPool
+  /** Those of other ways, by their keys. */
+  readonly #others = new Map<string, ConnectionPool>()
 
   constructor(timeouts: Timeouts = TIMEOUTS, proxyFor?: ProxyFor) {
+    this.#timeouts = timeouts
+    this.#proxyFor = proxyFor
     this.#connections = new ConnectionPool(timeouts, proxyFor)
   }
 
   /** Sends once; never again by itself. */
-  send(request: HttpRequest): UpstreamCall {
+  send(request: UpstreamRequest): UpstreamCall {
     const call = new UpstreamCall(request)
-    this.#connections.carry(call)
+    const connections = request.way ? this.#ofWay(request.way) : this.#connections
+    connections.carry(call)
     return call
   }
 
   /** Cuts every connection. */
   destroy(): void {
-    this.#connections.destroy()
+    for (const connections of [this.#connections, ...this.#others.values()]) connections.destroy()
+  }
+
+  #ofWay({ key, connectMs, headMs, idleMs }: Way): ConnectionPool {
+    let connections = this.#others.get(key)
+    if (!connections) {
+      const { connect, head, body, idle } = this.#timeouts
+      const timeouts = { connect: connectMs ?? connect, head: headMs ?? head, body: idleMs ?? body, idle }
+      connections = new ConnectionPool(timeouts, this.#proxyFor)
+      this.#others.set(key, connections)
+    }
+    return connections
   }
 }

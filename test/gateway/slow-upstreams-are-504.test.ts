@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
@@ -9,9 +11,9 @@ import { joinParts } from '../../src/parts.ts'
 import { loadConfig } from '../../src/settings/config.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { TIMEOUTS, UpstreamPool } from '../../src/upstream/pool.ts'
-import { ADMIN_TOKEN, call } from '../support/broker.ts'
+import { ADMIN_TOKEN, call, startBroker } from '../support/broker.ts'
 import { ask } from './fixtures/client.ts'
-import { addConfig, addKey, startUpstream, strictConfig } from './fixtures/upstream.ts'
+import { addConfig, addKey, json, startUpstream, strictConfig } from './fixtures/upstream.ts'
 
 const PATIENCE_MS = 300
 const BODY = { model: 'model-a', stream: true }
@@ -73,6 +75,44 @@ t.test('a stream may last as long as it likes while something comes', async (t) 
     response.end()
   })
   t.equal((await ask(url, { key, body: BODY })).body.toString(), 'data: 1\n\n'.repeat(10))
+})
+
+t.test('a provider file says how long its upstream is waited for, others are not concerned', async (t) => {
+  const upstream = await startUpstream(t)
+  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => silent.close())
+  const base_url = `${upstream.origin}/v1`
+  const deaf = `https://127.0.0.1:${(silent.address() as AddressInfo).port}/v1`
+  const of = (url: string, timeouts?: object) => ({
+    credential: 'api_key',
+    upstream: { base_url: url, timeouts },
+  })
+  const providers = {
+    head: of(base_url, { head_seconds: 0.3 }),
+    idle: of(base_url, { idle_seconds: 0.3 }),
+    connect: of(deaf, { connect_seconds: 0.3 }),
+    patient: of(base_url),
+  }
+  const broker = await startBroker(t, {
+    config: JSON.stringify({ allow_insecure_loopback: true, providers }),
+  })
+  const chat = async (provider: string) => {
+    const id = await addConfig(broker, { name: provider, provider, models: ['model-a'] })
+    const key = await addKey(broker, { model_config_ids: [id] })
+    return ask(`${broker.origin}/v1/chat/completions`, { key, body: BODY })
+  }
+  t.equal((await chat('connect')).status, 504, 'no connection')
+  const answers: (() => void)[] = []
+  upstream.answer((_, response) => answers.push(() => json(response, {})))
+  const patient = chat('patient')
+  t.equal((await chat('head')).status, 504, 'no head')
+  upstream.answer((_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
+  })
+  t.match((await chat('idle')).body.toString(), /^data: 1\n\n\n\nevent: error/)
+  for (const answer of answers) answer()
+  t.equal((await patient).status, 200)
 })
 
 t.test('real brokers wait long enough for long completions', async (t) => {
