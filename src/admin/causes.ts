@@ -148,6 +148,13 @@ export const CAUSES = {
     advice: 'Nothing is lost and the broker tries again by itself; the check says what came back',
     adviceChinese: '数据不会丢失，系统会自动重试；检查项中有服务器的响应',
   },
+  credential_refused: {
+    english: 'The server that gives out tokens refuses what this account was given',
+    chinese: '签发令牌的服务器拒绝了该账号所用的凭据',
+    advice:
+      'The check says what it said: correct the client, its secret or key, or ask for the right; the next call then tries it at once',
+    adviceChinese: '检查项中有服务器的说明：请修正客户端、密钥或申请权限，之后的调用会立即重试',
+  },
   refresh_stuck: {
     english: 'The token has ended and cannot be refreshed right now',
     chinese: '令牌已过期且暂时无法刷新',

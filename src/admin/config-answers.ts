@@ -11,12 +11,12 @@ const CREDENTIAL_KIND = Type.Enum(['device_code', 'client_credentials', 'session
 export type CredentialKind = Answer<typeof CREDENTIAL_KIND>
 
 const CREDENTIAL_STATE = Type.Enum(
-  ['active', 'refreshing', 'uncertain', 'cooling_down', 'reauth_required', 'missing'],
+  ['active', 'refreshing', 'uncertain', 'cooling_down', 'refused', 'reauth_required', 'missing'],
   { title: 'CredentialState', description: 'docs/refresh.md tells what each means.' },
 )
 export type CredentialState = Answer<typeof CREDENTIAL_STATE>
 
-const NEXT_ACTION = Type.Enum(['none', 'wait', 'login', 'set_api_key', 'restore_provider'], {
+const NEXT_ACTION = Type.Enum(['none', 'wait', 'login', 'set_api_key', 'edit_inputs', 'restore_provider'], {
   title: 'NextAction',
   description: 'What a person should do.',
 })

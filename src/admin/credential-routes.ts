@@ -12,7 +12,12 @@ import { BY_ID, CONNECTION_TEST } from './schemas.ts'
 import { toldIn } from './told-diagnosis.ts'
 
 /** Of a credential that is renewed before it is used. */
-const RENEWAL = ['credential_reauth_required', 'refresh_unavailable', 'decryption_failed'] as const
+const RENEWAL = [
+  'credential_reauth_required',
+  'credential_refused',
+  'refresh_unavailable',
+  'decryption_failed',
+] as const
 
 type CredentialParts = Pick<AdminParts, 'adminConfigs' | 'testConnection'>
 

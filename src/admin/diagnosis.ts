@@ -72,6 +72,7 @@ export async function diagnose(
 
 const CAUSE_OF_ERROR: Readonly<Record<string, Cause>> = {
   credential_reauth_required: 'login_needed',
+  credential_refused: 'credential_refused',
   refresh_unavailable: 'refresh_stuck',
   upstream_not_allowed: 'host_not_allowed',
   upstream_not_configured: 'no_completions',
@@ -81,7 +82,7 @@ const CAUSE_OF_ERROR: Readonly<Record<string, Cause>> = {
 function failedCheck(error: BrokerError): Check {
   const name = error.code.startsWith('upstream_')
     ? 'host'
-    : error.code === 'refresh_unavailable'
+    : error.code === 'refresh_unavailable' || error.code === 'credential_refused'
       ? 'refresh'
       : 'login'
   return said(name, false, error.detail ?? error.english, error.detail ?? error.chinese)

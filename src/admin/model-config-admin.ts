@@ -126,7 +126,7 @@ export class ModelConfigAdmin {
     return upstreamModels(id, this.#parts)
   }
 
-  /** Refreshes now. @throws BrokerError config_not_found | credential_reauth_required | refresh_unavailable */
+  /** Refreshes now. @throws BrokerError config_not_found | credential_reauth_required | credential_refused | refresh_unavailable */
   async refresh(id: string, by: Actor): Promise<ModelConfigItem> {
     await this.#parts.reader.get(id)
     await this.#parts.store.record('config.refresh_asked', id, by)
@@ -197,6 +197,7 @@ function nextAction(
   if (!provider) return 'restore_provider'
   if (lastError === UNMOVED) return 'login' // no waiting will extend it
   if (state === 'active') return 'none'
+  if (state === 'refused') return 'edit_inputs'
   if (state !== 'reauth_required' && state !== 'missing') return 'wait'
   return provider.kind === 'api_key' ? 'set_api_key' : 'login'
 }

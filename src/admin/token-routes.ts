@@ -21,6 +21,7 @@ const ERRORS_OF_READING = [
   'config_not_found',
   'no_token',
   'credential_reauth_required',
+  'credential_refused',
   'refresh_unavailable',
   'decryption_failed',
 ] as const satisfies ErrorCode[]

@@ -150,6 +150,12 @@ export const ERRORS = {
     english: 'The credential behind this model is no longer valid. Log in again',
     chinese: '认证失败，请重新登录',
   },
+  credential_refused: {
+    status: 401,
+    english:
+      'A server refuses what this account was given (client, secret, key): correct it, and the call goes through',
+    chinese: '服务器拒绝了该账号所用的客户端、密钥或凭据，请修正后重试',
+  },
   refresh_unavailable: {
     status: 503,
     english: 'The access token has expired and cannot be refreshed right now; try again shortly',

@@ -32,9 +32,12 @@ export async function configs(line: CommandLine): Promise<void> {
   })
 }
 
+/** Nothing but what a person does helps. */
+const BAD: ReadonlySet<string> = new Set(['reauth_required', 'refused', 'missing'])
+
 function toneOf(state: string): 'good' | 'bad' | 'quiet' {
   if (state === 'disabled') return 'quiet'
-  return state === 'reauth_required' || state === 'missing' ? 'bad' : 'good'
+  return BAD.has(state) ? 'bad' : 'good'
 }
 
 const BODY = Compile(NEW_CONFIG)

@@ -8,6 +8,9 @@ export const OF_ACCOUNTS = {
   'Waiting to retry': '等待重试',
   Uncertain: '状态不确定',
   'Login needed': '需要登录',
+  Refused: '被拒绝',
+  'The server that gives out tokens refuses what this account was given: {reason}':
+    '签发令牌的服务器拒绝了该账号所用的凭据：{reason}',
   'Not connected': '未连接',
   'Provider file missing': '缺少提供方文件',
   'Does not expire': '不会过期',

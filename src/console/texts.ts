@@ -57,7 +57,8 @@ const CHINESE = {
   'Pick a provider and approve once on its page. Your apps then use one address and one key that never expires.':
     '选择提供方，并在其页面上授权一次。之后应用只需一个地址和一个永不过期的密钥。',
   'Nothing needs you.': '目前无需处理。',
-  '{n} accounts need a login': '{n} 个账号需要登录',
+  '{n} accounts need you': '{n} 个账号需要处理',
+  'Needs you': '需要处理',
   All: '全部',
   Enabled: '已启用',
   'Find by name': '按名称查找',
@@ -205,7 +206,7 @@ export type Text = keyof typeof CHINESE
 
 /** What English says of one. */
 const SINGULAR: Partial<Record<Text, string>> = {
-  '{n} accounts need a login': '{n} account needs a login',
+  '{n} accounts need you': '{n} account needs you',
   '{n} errors': '{n} error',
   '{n} accounts': '{n} account',
   '{n} models': '{n} model',

@@ -219,7 +219,7 @@ type Rows = ExpressionBuilder<Tables, 'model_configs'>
 /** It lives, nobody is at it, and its time to be tried again has come. */
 function canBeRenewed(eb: Rows, now: number): Expression<SqlBool> {
   return eb.and([
-    eb('oauth_state', 'in', ['active', 'uncertain', 'refreshing']),
+    eb('oauth_state', 'in', ['active', 'uncertain', 'refreshing', 'refused']),
     eb('deleted_at', 'is', null),
     eb('next_attempt_at', '<=', now),
     eb('lease_until', '<=', now),

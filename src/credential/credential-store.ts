@@ -10,7 +10,7 @@ import type { TokenSet } from '../oauth/token-response.ts'
 import { type EventType, recordEvent } from '../storage/audit-events.ts'
 import type { Tables } from '../storage/tables.ts'
 import { type Acceptance, WRITTEN_EVERY_MS } from './acceptances.ts'
-import { type Credential, fingerprint } from './credential.ts'
+import { type Credential, type CredentialState, fingerprint, mayAskAgain } from './credential.ts'
 import { type CredentialColumns, clearedColumns } from './credential-columns.ts'
 import { CredentialReader } from './credential-reader.ts'
 
@@ -22,7 +22,7 @@ const TRIES_TO_TELL = 2
 
 /** How an attempt ended that brought no tokens. */
 export interface Release {
-  readonly state: 'active' | 'uncertain'
+  readonly state: 'active' | 'uncertain' | 'refused'
   /** Epoch ms. */
   readonly nextAttemptAt: number
   readonly error: string
@@ -87,7 +87,7 @@ export class CredentialStore extends CredentialReader {
       ...columns,
       ...this.#sealOf(from, columns),
       // Somebody was refreshing it when it was last seen: its refresh token may be spent.
-      oauth_state: renewed.state === 'active' ? 'active' : 'uncertain',
+      oauth_state: renewed.state === 'active' || mayAskAgain(renewed) ? 'active' : 'uncertain',
       oauth_login_at: renewed.loginAt,
       oauth_version: renewed.version,
       last_attempt_id: renewed.attempt.lastId ?? null,
@@ -95,7 +95,8 @@ export class CredentialStore extends CredentialReader {
       last_error: null,
       ...FREE_LEASE,
     }
-    const type = from.state === 'uncertain' ? 'credential.recovered' : 'credential.refreshed'
+    const wasInTrouble = from.state === 'uncertain' || from.state === 'refused'
+    const type = wasInTrouble ? 'credential.recovered' : 'credential.refreshed'
     for (let tries = 0; tries < TRIES_TO_TELL; tries += 1) {
       const written = { isSo: false }
       try {
@@ -126,12 +127,7 @@ export class CredentialStore extends CredentialReader {
       last_error: outcome.error.slice(0, MAX_ERROR_CHARACTERS),
       ...FREE_LEASE,
     }
-    const becameUncertain = outcome.state === 'uncertain' && credential.state !== 'uncertain'
-    const type = outcome.isExpiring
-      ? 'credential.expiring'
-      : becameUncertain
-        ? 'credential.uncertain'
-        : undefined
+    const type = newsOf(outcome, credential.state)
     return this.#updateAndTell(credential, values, attemptId, type && { type, reason: outcome.error })
   }
 
@@ -191,6 +187,12 @@ export class CredentialStore extends CredentialReader {
       return isDone
     })
   }
+}
+
+/** What a person should hear of, and has not heard yet. */
+function newsOf({ state, isExpiring }: Release, before: CredentialState): EventType | undefined {
+  if (isExpiring) return 'credential.expiring'
+  return state === before || state === 'active' ? undefined : `credential.${state}`
 }
 
 /** Compare-and-set on the version, and on the attempt that holds the lease where one is given. */

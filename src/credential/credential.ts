@@ -6,9 +6,17 @@
 import { createHash } from 'node:crypto'
 import { followedBy, type TokenSet } from '../oauth/token-response.ts'
 import type { Provider } from '../provider/provider.ts'
+import { renewalClass } from '../provider/renewal-class.ts'
 import { accessTo, type UpstreamAccess } from '../upstream/access.ts'
 
-export type CredentialState = 'active' | 'refreshing' | 'uncertain' | 'reauth_required' | 'missing'
+export type CredentialState =
+  | 'active'
+  | 'refreshing'
+  | 'uncertain'
+  /** A server refuses what the config was given; the tokens there are serve to their end. */
+  | 'refused'
+  | 'reauth_required'
+  | 'missing'
 
 export interface Credential extends Standing {
   readonly configId: string
@@ -80,8 +88,13 @@ export function accessOf(credential: Credential): UpstreamAccess {
 
 /** Whether there is anything to renew it with. */
 export function isRenewable({ provider, tokens }: Credential): boolean {
-  if (provider.kind === 'device_code') return tokens.refreshToken !== undefined
-  return provider.kind !== 'api_key'
+  const renewal = renewalClass(provider.kind)
+  return renewal === 'login' ? tokens.refreshToken !== undefined : renewal !== 'static'
+}
+
+/** Asking costs nothing: doubt is no reason to wait, nor to call anything over. */
+export function mayAskAgain({ provider }: Pick<Credential, 'provider'>): boolean {
+  return renewalClass(provider.kind) === 'shared'
 }
 
 /** What decides when to renew. */

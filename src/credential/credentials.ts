@@ -4,7 +4,7 @@
 import { type Clock, MINUTE, SECOND, within } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import { SingleFlight } from '../base/single-flight.ts'
-import { type Credential, isDue, isOlder, isRenewable, isUsable } from './credential.ts'
+import { type Credential, isDue, isOlder, isRenewable, isUsable, mayAskAgain } from './credential.ts'
 import type { CredentialCache } from './credential-cache.ts'
 import type { CredentialStore } from './credential-store.ts'
 import type { Flight, Refresher } from './refresh.ts'
@@ -64,7 +64,8 @@ export class Credentials {
    *
    * @param onWait called if this caller has to wait for a refresh
    * @param patienceMs how long it can wait
-   * @throws BrokerError credential_reauth_required | refresh_unavailable | storage_unavailable | decryption_failed
+   * @throws BrokerError credential_reauth_required | credential_refused | refresh_unavailable | storage_unavailable |
+   *   decryption_failed
    */
   async usable(configId: string, onWait?: () => void, patienceMs = MAX_WATCH_MS): Promise<Credential> {
     const { seen } = this.#cache
@@ -77,7 +78,12 @@ export class Credentials {
       if (isUsable(credential, now)) return credential
       throw new BrokerError('credential_reauth_required', { detail: 'expired, and nothing to renew it with' })
     }
-    if (now < credential.attempt.nextAt && isUsable(credential, now)) return credential
+    if (now < credential.attempt.nextAt) {
+      if (isUsable(credential, now)) return credential
+      // Nobody could say that it was mended.
+      if (credential.state === 'refused' && this.#store.isAway)
+        throw refusedError(credential.attempt.lastError)
+    }
     const justRead = cached ? undefined : { row: credential, seen }
     const flight = this.#refresher.refresh(credential, false, justRead)
     let patience = until - performance.now()
@@ -89,10 +95,13 @@ export class Credentials {
     const outcome = patience > 0 ? await within(patience, flight.outcome) : undefined
     if (outcome?.kind === 'renewed') return outcome.credential
     if (outcome?.kind === 'reauth_required') throw new BrokerError('credential_reauth_required')
-    if (outcome?.retryAt !== undefined) {
-      this.#cache.put({ ...credential, attempt: { ...credential.attempt, nextAt: outcome.retryAt } }, seen)
-    }
+    if (outcome?.retryAt !== undefined) this.#cache.put(putOff(credential, outcome), seen)
     if (isUsable(credential, this.#clock())) return credential
+    if (outcome?.kind === 'refused') throw refusedError(outcome.why)
+    // It ended while its flight still took it for good: now it may be asked for without a database.
+    const left = until - performance.now()
+    if (isUsable(credential, now) && mayAskAgain(credential) && left > 0)
+      return this.usable(configId, onWait, left)
     throw this.#unavailable(outcome)
   }
 
@@ -101,7 +110,8 @@ export class Credentials {
    * nothing. If a newer one is stored it is used and nothing is refreshed; a fresh token that is refused too means
    * that the account is not entitled, so there is no loop.
    *
-   * @throws BrokerError credential_reauth_required | refresh_unavailable: it would help, but is not possible just now
+   * @throws BrokerError credential_reauth_required | credential_refused | refresh_unavailable: it would help, but is not
+   *   possible just now
    */
   async afterRefusal(refused: Credential, patienceMs = MAX_WATCH_MS): Promise<Credential | undefined> {
     const { configId } = refused
@@ -111,6 +121,8 @@ export class Credentials {
     const now = this.#clock()
     if (stored.tokens.accessToken !== refused.tokens.accessToken && isUsable(stored, now)) return stored
     if (!isRenewable(stored)) return undefined
+    const { nextAt, lastError } = stored.attempt
+    if (stored.state === 'refused' && now < nextAt) throw refusedError(lastError)
     const patience = Math.max(0, until - performance.now())
     // It ran out on its way, which says nothing against the account.
     if (!isUsable(stored, now)) return this.usable(configId, undefined, patience)
@@ -150,6 +162,7 @@ export class Credentials {
     const outcome = await within(patienceMs, told)
     if (outcome?.kind === 'renewed') return outcome.credential
     if (outcome?.kind === 'reauth_required') throw new BrokerError('credential_reauth_required')
+    if (outcome?.kind === 'refused') throw refusedError(outcome.why)
     if (outcome?.isUnmoved) return undefined
     throw this.#unavailable(outcome)
   }
@@ -197,6 +210,24 @@ export class Credentials {
     this.#refresher.putRight(known)
     return current
   }
+}
+
+type NotRenewed = Extract<Outcome, { kind: 'unchanged' | 'refused' }>
+
+/** As it is left until it is time to try again. */
+function putOff(credential: Credential, { kind, why, retryAt: nextAt = 0 }: NotRenewed): Credential {
+  const attempt = { ...credential.attempt, nextAt }
+  if (kind === 'unchanged') return { ...credential, attempt }
+  return { ...credential, state: 'refused', attempt: { ...attempt, lastError: why } }
+}
+
+/** What the server said is for those who manage: they see it in the config. */
+function refusedError(why: string | undefined): BrokerError {
+  const status = /^status \d+( [\w.:-]+)?/.exec(why ?? '')?.[0]
+  return new BrokerError('credential_refused', {
+    ...(why !== undefined && { detail: why }),
+    ...(status !== undefined && { reason: status }),
+  })
 }
 
 function assertAlive(credential: Credential): void {

@@ -51,6 +51,18 @@ export class Knowledge {
     return this.#known.get(configId)
   }
 
+  /** The newest that this process has in memory, as its row was when it was read. */
+  held(configId: string): Credential | undefined {
+    return this.#cache.newest(configId)
+  }
+
+  /** Where this row stands, or the newest that is known of it: what is newer than that is newer than all. */
+  newestStanding(row: Credential): Standing {
+    const known = this.#known.get(row.configId)
+    const { loginAt, version } = known && isOlder(row, known) ? known : row
+    return { loginAt, version }
+  }
+
   /** Every credential that a row could be behind of, and where it stands. @throws BrokerError storage_unavailable */
   standings(): Map<string, Standing> {
     const all = new Map<string, Standing>(this.#journal.standings())

@@ -3,52 +3,24 @@
  * has watched and what it kept live and die with it.
  */
 import { randomUUID } from 'node:crypto'
-import { type Clock, sleep } from '../base/clock.ts'
+import { sleep } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
-import type { Logger } from '../base/log.ts'
 import type { Renewal } from '../oauth/refresh-token-grant.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
-import type { ChangeWatcher } from '../storage/changes.ts'
-import { type Credential, isOlder, isUsable, renewedBy } from './credential.ts'
+import { isJournalled } from '../provider/renewal-class.ts'
+import type { AttemptParts, Run } from './attempt-parts.ts'
+import { nextAttemptAt } from './back-off.ts'
+import { type Credential, isOlder, isUsable, mayAskAgain, renewedBy } from './credential.ts'
 import type { JustRead, RowStanding } from './credential-reader.ts'
-import { type CredentialStore, LEASE_MS } from './credential-store.ts'
-import type { Journal } from './journal.ts'
-import type { Ahead, Knowledge } from './knowledge.ts'
+import { LEASE_MS } from './credential-store.ts'
+import type { Ahead } from './knowledge.ts'
 import type { Action, Event } from './refresh-step.ts'
 import { replay } from './replay.ts'
 import type { Rank, ServerProbes, Turn } from './server-probe.ts'
 import type { UnsentAttempts } from './unsent-attempts.ts'
 
-export interface AttemptParts {
-  readonly store: CredentialStore
-  readonly journal: Journal
-  readonly knowledge: Knowledge
-  readonly changes: Pick<ChangeWatcher, 'seen'>
-  readonly clock: Clock
-  readonly log: Logger
-  /** Names this process in leases. */
-  readonly owner: string
-  /** One request to whoever renews this kind of credential; see `renew.ts`. */
-  readonly renew: (credential: Credential) => Promise<Renewal>
-}
-
-/** What a run is about. */
-export interface Run {
-  readonly configId: string
-  /** Attempts in a row that brought nothing. */
-  readonly failuresBefore: number
-  /** Makes the answer known to callers. */
-  readonly keep: (credential: Credential) => void
-  /** What it begins with instead of reading the row once more. */
-  readonly justRead: JustRead | undefined
-  /** Somebody waits for it, perhaps only since a moment ago. */
-  readonly isAwaited: () => boolean
-}
-
 const WATCH_MIN_MS = 25
 const WATCH_MAX_MS = 250
-const BACK_OFF_MIN_MS = 5_000
-const BACK_OFF_MAX_MS = 25_000 // half a minute after a server's return everybody has asked it again
 /** Between the end of the slowest request and the end of its lease. */
 const LEASE_MARGIN_MS = 2_000
 const STORE_RETRY_MAX_MS = 2_000
@@ -57,13 +29,14 @@ export class Attempt {
   readonly #parts: AttemptParts
   readonly #unsent: UnsentAttempts
   readonly #run: Run
-  readonly #attemptId = randomUUID()
+  #attemptId: string = randomUUID()
   readonly #startedAt = Date.now()
   readonly #probes: ServerProbes
   /** The changes that were known of when the row was last read. */
   seen = 0
   hasSent = false
-  hasStored = false
+  /** What it brought is to be found in the row, now or once there is a database again. */
+  isLookedAfter = false
   #justRead: JustRead | undefined
   #turn: Turn | undefined
   #leasedAt = 0
@@ -96,6 +69,8 @@ export class Attempt {
           return await this.#claimLease(action.row)
         case 'send':
           return await this.#send(action.row)
+        case 'send_alone':
+          return await this.#sendAlone(action.row)
         case 'keep':
           return this.#keepAnswer(action.row, action.tokens)
         case 'store':
@@ -113,10 +88,15 @@ export class Attempt {
       }
     } catch (error) {
       this.endTurn()
-      if (error instanceof BrokerError) return { type: 'storage_failed', why: error.code }
+      if (error instanceof BrokerError) return this.#storageFailed(error.code)
       this.#parts.log.error({ err: error, configId: this.#run.configId }, `refresh: ${action.do}`)
-      return { type: 'storage_failed', why: (error as { code?: string } | null)?.code ?? 'unknown error' }
+      return this.#storageFailed((error as { code?: string } | null)?.code ?? 'unknown error')
     }
+  }
+
+  #storageFailed(why: string): Event {
+    const { knowledge, clock } = this.#parts
+    return { type: 'storage_failed', why, now: clock(), known: knowledge.held(this.#run.configId) }
   }
 
   async #readRow(): Promise<Event> {
@@ -153,7 +133,7 @@ export class Attempt {
       knowledge.note(row.configId, credential)
       if (known.attempt.lastId !== undefined) journal.done(known.attempt.lastId)
       log.warn({ configId: row.configId }, 'the row had gone back in time; what it held is stored again')
-      this.hasStored = true
+      this.isLookedAfter = true
     }
     return { type: 'restored', done, now: clock() }
   }
@@ -161,6 +141,23 @@ export class Attempt {
   async #send(row: Credential): Promise<Event> {
     if (this.#leaseIsTooOld(row)) return { type: 'lease_lapsed' }
     this.#unsent.delete(this.#attemptId)
+    return this.#ask(row)
+  }
+
+  /** The lease that may be ours is left to itself: in a row that is older than what is known it holds nobody up. */
+  async #sendAlone(row: Credential): Promise<Event> {
+    this.#attemptId = randomUUID()
+    this.seen = this.#parts.changes.seen
+    this.isLookedAfter = true
+    this.#turn = await this.#probes.turn(row.provider, () => 'caller')
+    return this.#turn ? this.#ask(row) : this.#serverAway(row)
+  }
+
+  #serverAway({ provider: { name } }: Credential): Event {
+    return { type: 'server_away', retryAt: this.#parts.clock() + this.#probes.retryAfterMs(name) }
+  }
+
+  async #ask(row: Credential): Promise<Event> {
     this.hasSent = true
     // Who breaks down here may have sent already.
     const renewal = await this.#parts.renew(row).catch((error: unknown): Renewal => {
@@ -168,28 +165,29 @@ export class Attempt {
       return { kind: 'unclear', why: 'the request broke down' }
     })
     this.endTurn(renewal)
-    return { type: 'answered', renewal }
+    return { type: 'answered', renewal, now: this.#parts.clock() }
   }
 
   /** One tick: to disk, then to the callers. Should the disk fail, memory and the database must do. */
   #keepAnswer(row: Credential, tokens: TokenSet): Event {
-    const { configId, loginAt, version: fromVersion } = row
-    this.#kept = renewedBy(row, tokens, this.#attemptId)
+    const { knowledge } = this.#parts
+    // Over a row that went back, what may be asked again is simply newer than anything there was.
+    const from = mayAskAgain(row) ? { ...row, ...knowledge.newestStanding(row) } : row
+    const kept = renewedBy(from, tokens, this.#attemptId)
+    this.#kept = kept
+    if (isJournalled(row.provider.kind)) this.#journal(row, kept.tokens)
+    knowledge.note(row.configId, kept)
+    this.#run.keep(kept)
+    return { type: 'kept', credential: kept }
+  }
+
+  #journal({ configId, loginAt, version: fromVersion }: Credential, tokens: TokenSet): void {
+    const attemptId = this.#attemptId
     try {
-      this.#parts.journal.keep({
-        attemptId: this.#attemptId,
-        configId,
-        loginAt,
-        fromVersion,
-        tokens: this.#kept.tokens,
-        at: Date.now(),
-      })
+      this.#parts.journal.keep({ attemptId, configId, loginAt, fromVersion, tokens, at: Date.now() })
     } catch (error) {
       this.#parts.log.error({ err: error, configId }, 'an answer could not be journalled')
     }
-    this.#parts.knowledge.note(configId, this.#kept)
-    this.#run.keep(this.#kept)
-    return { type: 'kept' }
   }
 
   /** Gives its turn at the authorization server back, if it has one. */
@@ -202,12 +200,10 @@ export class Attempt {
   async #claimLease(row: Credential): Promise<Event> {
     const { provider } = row
     this.#turn = await this.#probes.turn(provider, () => this.#rankOf(row))
-    if (!this.#turn) {
-      return { type: 'server_away', retryAt: this.#parts.clock() + this.#probes.retryAfterMs(provider.name) }
-    }
+    if (!this.#turn) return this.#serverAway(row)
     // The journal next: whoever could not keep the answer leaves the lease to others.
     try {
-      this.#parts.journal.begin(this.#attemptId)
+      if (isJournalled(provider.kind)) this.#parts.journal.begin(this.#attemptId)
     } catch (error) {
       return { type: 'unprepared', why: error instanceof BrokerError ? error.message : String(error) }
     }
@@ -228,14 +224,6 @@ export class Attempt {
     return Date.now() - this.#leasedAt > LEASE_MS - provider.refresh.timeoutMs - LEASE_MARGIN_MS
   }
 
-  /** In doubt the old access token serves to its real end, and not a moment is lost after that. */
-  #nextAttemptAt({ row, state, retryAfterMs = 0 }: Extract<Action, { do: 'release' }>): number {
-    const now = this.#parts.clock()
-    const { expiresAt } = row.tokens
-    if (state === 'uncertain' && expiresAt !== undefined && now < expiresAt) return expiresAt
-    return now + Math.max(retryAfterMs, state === 'uncertain' ? backOff() : backOff(this.#run.failuresBefore))
-  }
-
   /**
    * Again and again until the row holds the answer or has moved on, whatever the database says meanwhile: the
    * answer is in memory and must not be lost. What the row holds is asked without opening it, for its tokens may
@@ -249,10 +237,10 @@ export class Attempt {
     const isStored = await this.#parts.store.storeRenewed(row, credential)
     // Not stored, yet there: an acknowledgement got lost on the way, but the write went through.
     const now = isStored ? undefined : await this.#standing()
-    this.hasStored = isStored || now?.lastAttemptId === this.#attemptId
+    this.isLookedAfter = isStored || now?.lastAttemptId === this.#attemptId
     // A row that went back under us has not heard of it yet.
-    if (this.hasStored || !now || !isOlder(now, credential)) this.#parts.journal.done(this.#attemptId)
-    return this.hasStored ? { type: 'stored', credential } : { type: 'superseded' }
+    if (this.isLookedAfter || !now || !isOlder(now, credential)) this.#parts.journal.done(this.#attemptId)
+    return this.isLookedAfter ? { type: 'stored', credential } : { type: 'superseded' }
   }
 
   async #standing(): Promise<RowStanding | undefined> {
@@ -260,21 +248,17 @@ export class Attempt {
   }
 
   async #release(action: Extract<Action, { do: 'release' }>): Promise<Event> {
-    const nextAttemptAt = action.backsOff ? this.#nextAttemptAt(action) : 0
-    // A row found in `refreshing` carries the attempt of the holder that is gone.
-    const attemptId = action.row.attempt.id ?? this.#attemptId
+    const { clock } = this.#parts
+    const nextAt = action.backsOff ? nextAttemptAt(action, clock(), this.#run.failuresBefore) : 0
+    // A row found in `refreshing` carries the attempt of the holder that is gone, until we asked for its lease.
+    const attemptId = (this.#leasedAt === 0 && action.row.attempt.id) || this.#attemptId
     const isReleased = await this.#parts.store.release(action.row, attemptId, {
       state: action.state,
-      nextAttemptAt,
+      nextAttemptAt: nextAt,
       error: action.why,
       isExpiring: action.isExpiring,
     })
     if (isReleased) this.#unsent.delete(attemptId)
-    return { type: 'released', retryAt: nextAttemptAt }
+    return { type: 'released', retryAt: nextAt }
   }
-}
-
-/** 5 s, 10 s, 20 s, 25 s …, each up to half as long again so that replicas do not march in step. */
-function backOff(failures = Number.POSITIVE_INFINITY): number {
-  return Math.round(Math.min(BACK_OFF_MIN_MS * 2 ** failures, BACK_OFF_MAX_MS) * (1 + Math.random() / 2))
 }

@@ -23,13 +23,16 @@ export type Phase =
   | { at: 'recovering'; row: Credential }
   | { at: 'claiming'; row: Credential }
   | { at: 'sending'; row: Credential }
-  | { at: 'storing'; row: Credential }
+  /** @property kept once it is in memory */
+  | { at: 'storing'; row: Credential; kept?: Credential }
+  /** The database is away, and what may be asked again is asked without a lease. */
+  | { at: 'alone'; row: Credential }
   /** Told that the refresh token is dead: is it still the one in the row? */
   | { at: 'confirming'; row: Credential; why: string }
   | { at: 'clearing'; row: Credential }
   /** The row went back in time: what it had been is stored again. */
   | { at: 'restoring'; row: Credential; credential: Credential }
-  | { at: 'releasing'; why: string; next: 'settle' | 'decide'; isUnmoved?: boolean }
+  | { at: 'releasing'; why: string; next: 'settle' | 'decide'; isUnmoved?: boolean; isRefused?: boolean }
   | { at: 'settled'; outcome: Outcome }
 
 export type Outcome =
@@ -43,6 +46,8 @@ export type Outcome =
       /** Whoever renews it has answered that there is nothing newer. */
       isUnmoved?: boolean
     }
+  /** A server refuses what the config was given; the old access token goes on while it is valid. */
+  | { kind: 'refused'; why: string; retryAt: number }
   | { kind: 'reauth_required' }
 
 export type Action =
@@ -53,6 +58,8 @@ export type Action =
   | { do: 'claim_lease'; row: Credential }
   /** The only action that spends the refresh token. */
   | { do: 'send'; row: Credential }
+  /** As `send`, with neither a lease nor a row: only what may be asked again. */
+  | { do: 'send_alone'; row: Credential }
   /** In the tick the answer was read: journal it and publish it in memory. */
   | { do: 'keep'; row: Credential; tokens: TokenSet }
   /** Write what was kept. */
@@ -60,7 +67,7 @@ export type Action =
   | {
       do: 'release'
       row: Credential
-      state: 'active' | 'uncertain'
+      state: 'active' | 'uncertain' | 'refused'
       why: string
       backsOff: boolean
       isExpiring: boolean
@@ -92,8 +99,9 @@ export type Event =
   /** Nobody is to ask the authorization server just now. */
   | { type: 'server_away'; retryAt: number }
   | { type: 'journal_replayed'; found: boolean }
-  | { type: 'answered'; renewal: Renewal }
-  | { type: 'kept' }
+  /** @property now epoch ms */
+  | { type: 'answered'; renewal: Renewal; now: number }
+  | { type: 'kept'; credential: Credential }
   | { type: 'stored'; credential: Credential }
   /** The row moved on under us (a new login), or an earlier, unacknowledged write of ours went through. */
   | { type: 'superseded' }
@@ -101,7 +109,13 @@ export type Event =
   /** @property done false if the row moved on meanwhile */
   | { type: 'restored'; done: boolean; now: number }
   | { type: 'released'; retryAt: number }
-  | { type: 'storage_failed'; why: string }
+  | {
+      type: 'storage_failed'
+      why: string
+      now: number
+      /** The newest that this process has in memory. */
+      known: Credential | undefined
+    }
 
 export interface Step {
   readonly phase: Phase

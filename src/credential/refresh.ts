@@ -5,9 +5,10 @@
  * never cancels it (invariant I6).
  */
 import { DAY, MINUTE } from '../base/clock.ts'
+import type { AttemptParts, Run } from './attempt-parts.ts'
 import { type Credential, isOlder, type Standing } from './credential.ts'
 import type { JustRead } from './credential-reader.ts'
-import { Attempt, type AttemptParts, type Run } from './refresh-attempt.ts'
+import { Attempt } from './refresh-attempt.ts'
 import { transition } from './refresh-machine.ts'
 import type { Cause, Outcome, Step } from './refresh-step.ts'
 import { replay } from './replay.ts'
@@ -78,7 +79,7 @@ export class Refresher {
 
   /**
    * Renews a credential once, for all callers of this process at the same time.
-   * Never rejects for network, server or database trouble: that is `unchanged`.
+   * Never rejects for network, server or database trouble: that is `unchanged` or `refused`.
    * @param justRead saves reading the row again. Should it have moved on since, its lease is refused
    */
   refresh(credential: Subject, isForced = false, justRead?: JustRead): Flight {
@@ -222,12 +223,13 @@ export class Refresher {
     }
     const { outcome } = step.phase
     if (outcome.kind === 'renewed') publish(outcome.credential, attempt.seen)
-    if (attempt.hasStored) {
+    if (attempt.isLookedAfter) {
       this.#stored.delete(configId)
       this.#stored.set(configId, performance.now())
     }
     if (outcome.kind === 'reauth_required') forget(configId)
-    if (outcome.kind !== 'unchanged') this.#failures.delete(configId)
+    const isVain = outcome.kind === 'unchanged' || outcome.kind === 'refused'
+    if (!isVain) this.#failures.delete(configId)
     else if (attempt.hasSent) this.#failures.set(configId, failures + 1)
     callers.tell(outcome)
     this.#parts.settled(outcome.kind)
@@ -245,5 +247,5 @@ function expiryOf(outcome: Outcome): string | undefined {
 }
 
 function whyOf(outcome: Outcome): string | undefined {
-  return outcome.kind === 'unchanged' ? outcome.why : undefined
+  return 'why' in outcome ? outcome.why : undefined
 }

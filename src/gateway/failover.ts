@@ -168,6 +168,7 @@ const COMPLETIONS = /^\/v1\/(chat\/completions|completions|responses|embeddings|
 const OF_CONFIG: ReadonlySet<string> = new Set([
   'config_not_found',
   'credential_reauth_required',
+  'credential_refused',
   'decryption_failed',
   'storage_unavailable',
   'upstream_not_allowed',

@@ -1,7 +1,7 @@
 /**
  * Errors as OpenAI SDKs expect them (docs/api.md, Calls).
  */
-import { type BrokerError, ERRORS } from '../base/errors.ts'
+import { type BrokerError, ERRORS, type ErrorCode } from '../base/errors.ts'
 import { serverSentEvent } from '../base/server-sent-events.ts'
 
 export interface OpenAiError {
@@ -11,11 +11,13 @@ export interface OpenAiError {
 /** Its message names the broker: upstream's errors pass as they are, and an SDK shows its user the message alone. */
 export function openAiError(error: BrokerError): OpenAiError {
   const { code } = error
-  // A login that ran out is read by a person, who may read either language.
-  const message =
-    code === 'credential_reauth_required' ? `${ERRORS[code].chinese} · ${error.english}` : error.english
+  // What a person has to mend is read by a person, who may read either language.
+  const message = FOR_PEOPLE.has(code) ? `${ERRORS[code].chinese} · ${error.english}` : error.english
   return { error: { message: `token-broker: ${message}`, type: typeOf(error.status), param: null, code } }
 }
+
+/** Nothing but what a person does helps. */
+const FOR_PEOPLE: ReadonlySet<ErrorCode> = new Set(['credential_reauth_required', 'credential_refused'])
 
 function typeOf(status: number): string {
   if (status === 401) return 'authentication_error'
@@ -28,7 +30,7 @@ export function errorHeaders(error: BrokerError): Record<string, string> {
   const headers: Record<string, string> = {}
   if (error.retryAfterSeconds !== undefined)
     headers['retry-after'] = String(Math.ceil(error.retryAfterSeconds))
-  if (error.code === 'credential_reauth_required') headers['x-should-retry'] = 'false'
+  if (FOR_PEOPLE.has(error.code)) headers['x-should-retry'] = 'false'
   if (error.limit !== undefined) {
     headers['x-ratelimit-limit-requests'] = String(error.limit)
     headers['x-ratelimit-remaining-requests'] = '0'

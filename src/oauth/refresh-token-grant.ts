@@ -13,6 +13,8 @@ export type Renewal =
   | { kind: 'tokens'; tokens: TokenSet }
   /** The grant is dead: a person must log in again. */
   | { kind: 'invalid_grant'; why: string }
+  /** What the config was given is refused; asking the same way again may help only once somebody has mended it. */
+  | { kind: 'refused'; why: string }
   /** Surely not processed: the same refresh token may be sent again later. */
   | {
       kind: 'not_processed'
@@ -68,7 +70,7 @@ const MAX_RETRY_AFTER_MS = 5 * MINUTE
 /** Errors that are about the server or our client, not about one refresh token. */
 const ABOUT_ALL: ReadonlySet<string> = new Set(['invalid_client', 'temporarily_unavailable'])
 
-function notProcessed(why: string, retryAfterMs: number | undefined, isServerAway: boolean): Renewal {
+export function notProcessed(why: string, retryAfterMs: number | undefined, isServerAway: boolean): Renewal {
   const bounded = retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, MAX_RETRY_AFTER_MS)
   return { kind: 'not_processed', why, retryAfterMs: bounded, isServerAway }
 }

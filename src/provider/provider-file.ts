@@ -78,6 +78,7 @@ export const PROVIDER_FILE = Type.Object(
       Type.Object(
         {
           invalid_grant: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
+          refused: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
           quota: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
           /** Answers of upstream that count as 401. */
           expired: Type.Optional(EXPIRED_RULES),

@@ -72,6 +72,8 @@ export interface Provider {
   /** How this server spells errors that RFC 6749 spells otherwise. */
   readonly errors: {
     readonly invalidGrant: ReadonlySet<string>
+    /** Of what may be asked again: further codes that only a person can mend. */
+    readonly refused: ReadonlySet<string>
     readonly quota: ReadonlySet<string>
     readonly expired: readonly ExpiredRule[]
   }
@@ -185,6 +187,7 @@ function toPatience({ refresh = {}, errors = {} }: ProviderFile): Pick<Provider,
     },
     errors: {
       invalidGrant: new Set(['invalid_grant', ...(errors.invalid_grant ?? [])]),
+      refused: new Set(errors.refused),
       quota: new Set([...QUOTA_CODES, ...(errors.quota ?? [])]),
       expired: toExpiredRules(errors.expired),
     },

@@ -13,6 +13,8 @@ export type EventType =
   | 'credential.reauth_required'
   | 'credential.recovered'
   | 'credential.uncertain'
+  /** A server refuses what the config was given. */
+  | 'credential.refused'
   /** Nothing renews it, or its refresh token is about to lapse. */
   | 'credential.expiring'
 

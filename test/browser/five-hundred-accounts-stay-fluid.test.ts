@@ -58,7 +58,7 @@ withBrowser(t, 'a page at a time, found by name, and as quick as with five', asy
     (await page.evaluate<number>(`document.querySelectorAll('*').length`)) < 5_000,
     'the page holds one page of them',
   )
-  await page.getByText('10 accounts need a login').waitFor()
+  await page.getByText('10 accounts need you').waitFor()
   await page.getByRole('button', { name: 'Next' }).click()
   await page.getByText('21–40 of 501').waitFor()
   await page.locator('.row', { hasText: 'account-470' }).waitFor()

@@ -89,7 +89,7 @@ const [first] = listed.data.items
 if (!first) throw new Error('no config')
 const made = await createKey({ name: 'by a generated client', model_config_ids: [first.id] })
 if (made.status !== 201) throw new Error(made.data.message)
-const state: 'active' | 'refreshing' | 'uncertain' | 'cooling_down' | 'reauth_required' | 'missing' = first.credential.state
+const state: 'active' | 'refreshing' | 'uncertain' | 'cooling_down' | 'refused' | 'reauth_required' | 'missing' = first.credential.state
 console.log(JSON.stringify({ total: listed.data.total, name: first.name, state, key: made.data.key.slice(0, 6) }))
 `
 const COMPILER_OPTIONS = {

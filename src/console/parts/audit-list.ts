@@ -10,6 +10,7 @@ const TYPES: Readonly<Record<string, readonly [Text, 'good' | 'warn' | 'bad' | '
   'credential.recovered': ['Connected again', 'good', 'check'],
   'credential.uncertain': ['Uncertain', 'warn', 'alert'],
   'credential.expiring': ['Expires soon', 'warn', 'clock'],
+  'credential.refused': ['Refused', 'bad', 'alert'],
   'credential.reauth_required': ['Login needed', 'bad', 'alert'],
   'credential.tampered': ['Changed without the key', 'bad', 'alert'],
   'config.created': ['Account created', 'quiet', 'plus'],

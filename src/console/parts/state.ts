@@ -29,6 +29,8 @@ export function shownState(config: ModelConfigItem): Shown {
       return { text: 'Waiting to retry', tone: 'warn', icon: 'clock' }
     case 'uncertain':
       return { text: 'Uncertain', tone: 'warn', icon: 'alert' }
+    case 'refused':
+      return { text: 'Refused', tone: 'bad', icon: 'alert' }
     case 'reauth_required':
       return { text: 'Login needed', tone: 'bad', icon: 'alert' }
     case 'missing':

@@ -21,7 +21,7 @@ const USAGE_EVERY_MS = 10_000
 
 const FILTERS = {
   all: ['All', ''],
-  attention: ['Login needed', '&state=reauth_required,missing&is_active=true'],
+  attention: ['Needs you', '&state=reauth_required,refused,missing&is_active=true'],
   active: ['Enabled', '&is_active=true'],
   disabled: ['Disabled', '&is_active=false'],
 } as const satisfies Record<string, readonly [Text, string]>
@@ -95,13 +95,13 @@ class Overview extends View {
     if (trouble !== undefined) return renderTrouble(trouble)
     if (total === 0) return html`<p class="note good">${icon('check')}${t('Nothing needs you.')}</p>`
     return html`<section class="card urgent" aria-labelledby="urgent-title">
-      <h2 id="urgent-title">${icon('alert')}${t('{n} accounts need a login', { n: count(total) })}</h2>
+      <h2 id="urgent-title">${icon('alert')}${t('{n} accounts need you', { n: count(total) })}</h2>
       <ul class="rows">${items.map(
         (
           config,
         ) => html`<li><div><a class="name" href="#/configs/${config.id}" title=${config.name}>${config.name}</a>
             <span class="quiet">${config.provider} · ${t(shownState(config).text)}</span></div>
-          <a class="button small primary" href="#/configs/${config.id}/login" aria-label="${actionText(config)}: ${config.name}">${actionText(config)}</a></li>`,
+          <a class="button small primary" href="#/configs/${config.id}${isLookedAt(config) ? '' : '/login'}" aria-label="${actionText(config)}: ${config.name}">${actionText(config)}</a></li>`,
       )}</ul>
       ${total > items.length ? html`<button class="plain" @click=${() => this.#show('attention')}>${t('Show all')}</button>` : nothing}
     </section>`
@@ -191,9 +191,14 @@ function renderTrouble(trouble: string): TemplateResult {
   return html`<p class="note bad" role="alert">${icon('alert')}${t('The broker cannot do its work: {problem}', { problem: known ? t(known) : trouble })}</p>`
 }
 
-function actionText({ credential: { next_action } }: ModelConfigItem): string {
-  if (next_action === 'set_api_key') return t('Enter the key')
-  return next_action === 'restore_provider' ? t('Look') : t('Log in again')
+/** No login helps: its page says what does. */
+function isLookedAt({ credential: { next_action } }: ModelConfigItem): boolean {
+  return next_action === 'restore_provider' || next_action === 'edit_inputs'
+}
+
+function actionText(config: ModelConfigItem): string {
+  if (isLookedAt(config)) return t('Look')
+  return t(config.credential.next_action === 'set_api_key' ? 'Enter the key' : 'Log in again')
 }
 
 customElements.define('view-overview', Overview)
