@@ -13,6 +13,7 @@ import { responseHeaders, upstreamRequestId } from '../upstream/headers.ts'
 import { tokenReaderFor } from '../usage/token-reader.ts'
 import type { Usage } from '../usage/usage.ts'
 import { type Answer, type ClientCall, corsHeaders, traceOf, useOf } from './client-call.ts'
+import { baseOf } from './named-config.ts'
 import { locationOf } from './redirect.ts'
 import { isEventStream, relay, relayHead } from './relay.ts'
 
@@ -38,7 +39,7 @@ export function relayAnswer(client: ClientCall, answer: Answer, parts: AnswerPar
   const theirId = upstreamRequestId(head.headers)
   if (theirId !== undefined) headers.push('x-upstream-request-id', theirId)
   const location = locationOf(answer, client.target)
-  if (location !== undefined) headers.push('location', config.basePath + location)
+  if (location !== undefined) headers.push('location', config.basePath + baseOf(request.raw) + location)
   if (isEventStream(contentType)) headers.push('x-accel-buffering', 'no') // nginx would hold it to its end
   if (request.headers.origin !== undefined) headers.push(...corsHeaders(reply))
   relayHead(call, head, headers, reply.raw)

@@ -13,11 +13,11 @@ import type { Head, UpstreamCall } from '../upstream/call.ts'
 import type { TokenCounts } from '../usage/token-counts.ts'
 import { OTHER_MODELS, type Use } from '../usage/usage.ts'
 import type { Hold } from './held-bodies.ts'
-import { type ModelScan, replaceModel } from './model-scan.ts'
+import { replaceModel } from './model-scan.ts'
 import { Patience } from './patience.ts'
 import { type ClientBody, hasUnreadBody, NO_BODY } from './request-body.ts'
 import type { Route } from './routing.ts'
-import { withoutKey } from './target.ts'
+import { modelInQuery, withModelInQuery, withoutKey } from './target.ts'
 
 /** What upstream said to one try. */
 export interface Answer {
@@ -102,37 +102,48 @@ export function presentedKey(headers: IncomingHttpHeaders): string | undefined {
 const BEARER = /^bearer\s/i
 const KEY_HEADERS = ['x-api-key', 'api-key'] as const
 
-/** @throws BrokerError malformed_request if a body names two models, of which upstream may take the other */
-export function modelOf(scan: ModelScan): string | undefined {
+/**
+ * The model of its body, else of its query.
+ * @throws BrokerError malformed_request if either names two models, of which upstream may take the other
+ */
+export function modelAsked({
+  body: { scan },
+  target,
+}: Pick<ClientCall, 'body' | 'target'>): string | undefined {
   if (scan === 'ambiguous') {
     throw new BrokerError('malformed_request', { reason: 'the body names two models' })
   }
-  return typeof scan === 'string' ? undefined : scan.text
+  return typeof scan === 'string' ? modelInQuery(target) : scan.text
 }
 
-type Outgoing = Pick<HttpRequest, 'body' | 'contentLength'> & { readonly headers: IncomingHttpHeaders }
+interface Outgoing extends Pick<HttpRequest, 'body' | 'contentLength'> {
+  readonly target: string
+  readonly headers: IncomingHttpHeaders
+}
 
 /**
  * What goes up: with another model name where the route asks for one (`config-name/model-id`, an alias), else byte
  * for byte. A stream goes up once.
  */
-export function outgoing({ request: { raw }, body }: ClientCall, route: Route): Outgoing {
+export function outgoing({ request: { raw }, body, target }: ClientCall, route: Route): Outgoing {
   const { sent, readable, scan } = body
   const { headers } = raw
   const contentLength = headers['content-length']
   if (!readable || typeof scan === 'string' || route.model === undefined || route.model === scan.text) {
     if (sent === raw && readable) raw.unshift(readable)
-    return { body: sent, contentLength, headers }
+    const isInQuery = typeof scan === 'string' && route.model !== undefined
+    const asking = isInQuery ? withModelInQuery(target, route.model) : target
+    return { target: asking, body: sent, contentLength, headers }
   }
   const renamed = replaceModel(readable, scan, route.model)
   if (sent === raw) {
     raw.unshift(renamed)
     const length = Number(contentLength) + renamed.length - readable.length
-    return { body: raw, contentLength: contentLength && String(length), headers }
+    return { target, body: raw, contentLength: contentLength && String(length), headers }
   }
   // The model was found below the codings, which are gone now.
   const { 'content-encoding': _codings, ...others } = headers
-  return { body: renamed, contentLength: undefined, headers: others }
+  return { target, body: renamed, contentLength: undefined, headers: others }
 }
 
 /** What the books say of a call. A model that its config does not list is a name the client made up. */

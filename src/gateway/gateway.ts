@@ -18,11 +18,12 @@ import type { UpstreamCall } from '../upstream/call.ts'
 import type { UpstreamPool } from '../upstream/pool.ts'
 import { isRefusal } from '../upstream/refusal.ts'
 import { type AnswerParts, relayAnswer } from './answer.ts'
-import { type Answer, ClientCall, modelOf, outgoing, presentedKey } from './client-call.ts'
+import { type Answer, ClientCall, modelAsked, outgoing, presentedKey } from './client-call.ts'
 import { type FailoverParts, firstGoodAnswer } from './failover.ts'
 import { type HeldBodies, Hold } from './held-bodies.ts'
 import { assertWithinModels } from './limited-keys.ts'
-import { isModelsList, modelsList, sendList } from './models-list.ts'
+import { ownAnswer, sendOwn } from './models-list.ts'
+import { namesAsked, ofNames } from './named-config.ts'
 import { type ClientBody, hasBody, readBody } from './request-body.ts'
 import { assertCertain, chooseRoutes, type Route, worthTrying } from './routing.ts'
 import { inStickyOrder } from './sticky.ts'
@@ -67,9 +68,10 @@ export class Gateway {
     const call = new ClientCall({ request, reply, key, startedAt })
     reply.raw.on('close', () => call.closed())
     if (hasBody(request.raw.headers)) call.body = await this.#read(call)
-    const scope = configs.peek(key.modelConfigIds) ?? (await configs.ofScope(key.modelConfigIds))
-    const list = isModelsList(request) ? modelsList(key, scope, providers) : undefined
-    if (list) return sendList(list, request, reply)
+    const all = configs.peek(key.modelConfigIds) ?? (await configs.ofScope(key.modelConfigIds))
+    const scope = ofNames(all, namesAsked(request.raw))
+    const own = ownAnswer(request, key, scope, providers)
+    if (own) return sendOwn(own, request, reply)
 
     const routes = this.#choose(call, scope)
     const answer = await firstGoodAnswer(call, routes, this.#parts, (route) => this.#attempt(call, route))
@@ -112,9 +114,10 @@ export class Gateway {
   }
 
   /** At least one. A body that is a stream can be sent to one config only. @throws BrokerError */
-  #choose({ request, body, key }: ClientCall, scope: ConfigIndex): readonly Route[] {
+  #choose(call: ClientCall, scope: ConfigIndex): readonly Route[] {
+    const { request, body, key } = call
     assertWithinModels(key, request.raw, body)
-    const asked = modelOf(body.scan)
+    const asked = modelAsked(call)
     if (asked === undefined && body.isLargeJson) assertCertain(scope)
     if (body.sent === request.raw) {
       const [first] = chooseRoutes(key, scope, asked)
@@ -132,10 +135,8 @@ export class Gateway {
   #send(call: ClientCall, credential: Credential, route: Route): UpstreamCall {
     // The client left while its key was read or a refresh was waited for: nobody would cancel this call.
     if (call.hasLeft) throw new BrokerError('upstream_unreachable', { detail: 'the client left' })
-    const { body, contentLength, headers } = outgoing(call, route)
     const { method } = call.request
-    const { target } = call
-    const request = accessOf(credential).request({ method, target, headers, body, contentLength })
+    const request = accessOf(credential).request({ method, ...outgoing(call, route) })
     call.attempts += 1
     call.upstream = this.#parts.upstreams.send(request)
     return call.upstream

@@ -1,5 +1,5 @@
 /**
- * `GET /v1/models` where upstream has no list of its own, or where the key is over several configs.
+ * `GET /v1/models`, and of one of them, where upstream has no list of its own, or where the key is over several configs.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ApiKey } from '../api-key/api-key.ts'
@@ -7,35 +7,73 @@ import { BrokerError } from '../base/errors.ts'
 import { type ConfigIndex, type ModelConfig, namesOf, type Served } from '../model-config/config-index.ts'
 import type { Provider } from '../provider/provider.ts'
 import { hasUnreadBody } from './request-body.ts'
-import { chooseRoutes } from './routing.ts'
-
-export function isModelsList({ method, raw }: FastifyRequest): boolean {
-  return method === 'GET' && (raw.url === '/v1/models' || raw.url?.startsWith('/v1/models?') === true)
-}
+import { chooseRoutes, modelNotFound } from './routing.ts'
 
 export interface ModelsList {
   readonly object: 'list'
-  readonly data: readonly { id: string; object: 'model'; created: number; owned_by: string }[]
+  readonly data: readonly Model[]
 }
 
-export function sendList(list: string, request: FastifyRequest, reply: FastifyReply): void {
+interface Model {
+  readonly id: string
+  readonly object: 'model'
+  readonly created: number
+  readonly owned_by: string
+}
+
+type Limited = Pick<ApiKey, 'models'>
+
+export function sendOwn(answer: string, request: FastifyRequest, reply: FastifyReply): void {
   if (hasUnreadBody(request.raw)) reply.header('connection', 'close')
-  reply.header('x-request-id', request.id).type('application/json; charset=utf-8').send(list)
+  reply.header('x-request-id', request.id).type('application/json; charset=utf-8').send(answer)
 }
 
 /**
- * A list of {@link ModelsList} as JSON, or undefined if the one config of the key has an upstream that answers for
- * itself, and may say all it has.
+ * What the broker answers itself, as JSON: `GET /v1/models` and `GET /v1/models/{id}`. Undefined for all other calls.
+ * @throws BrokerError model_not_found
  */
+export function ownAnswer(
+  { method, raw: { url = '' } }: FastifyRequest,
+  key: Limited,
+  scope: ConfigIndex,
+  providers: ReadonlyMap<string, Provider>,
+): string | undefined {
+  if (method !== 'GET' || !url.startsWith(MODELS)) return undefined
+  const [path = ''] = url.split('?', 1)
+  if (path === MODELS) return modelsList(key, scope, providers)
+  const id = idIn(path)
+  if (id === undefined || isUpstreams(key, scope, providers)) return undefined
+  const owner = ownerOf(id, key, scope)
+  if (owner === undefined) throw modelNotFound(scope, id)
+  return JSON.stringify(modelOf(id, owner))
+}
+
+const MODELS = '/v1/models'
+
+/** Behind `/v1/models/`, with slashes or without; undefined if nothing is asked for in this way. */
+function idIn(path: string): string | undefined {
+  if (!path.startsWith(`${MODELS}/`) || path.length === MODELS.length + 1) return undefined
+  try {
+    return decodeURIComponent(path.slice(MODELS.length + 1))
+  } catch {
+    return undefined
+  }
+}
+
+/** A list of {@link ModelsList} as JSON, or undefined if upstream answers. */
 export function modelsList(
-  key: Pick<ApiKey, 'models'>,
+  key: Limited,
   scope: ConfigIndex,
   providers: ReadonlyMap<string, Provider>,
 ): string | undefined {
   if (key.models) return JSON.stringify(listOf(ownModels(key.models, scope)))
-  const only = onlyActive(scope)
-  if (only && providers.get(only.provider)?.upstream.models.length === 0) return undefined
-  return wholeList(scope)
+  return isUpstreams(key, scope, providers) ? undefined : wholeList(scope)
+}
+
+/** The one config of the key has an upstream that answers for itself, and may say all it has. */
+function isUpstreams(key: Limited, scope: ConfigIndex, providers: ReadonlyMap<string, Provider>): boolean {
+  const only = key.models ? undefined : onlyActive(scope)
+  return only !== undefined && providers.get(only.provider)?.upstream.models.length === 0
 }
 
 function onlyActive({ all }: ConfigIndex): ModelConfig | undefined {
@@ -70,13 +108,16 @@ function wholeList(scope: ConfigIndex): string {
 function ownModels(models: readonly string[], scope: ConfigIndex): Map<string, string> {
   const owners = new Map<string, string>()
   for (const id of models) {
-    const owner = ownerOf(id, models, scope)
+    const owner = ownerOf(id, { models }, scope)
     if (owner !== undefined) owners.set(id, owner)
   }
   return owners
 }
 
-function ownerOf(id: string, models: readonly string[], scope: ConfigIndex): string | undefined {
+/** The config that answers to this id, if the key may ask for it. */
+function ownerOf(id: string, { models }: Limited, scope: ConfigIndex): string | undefined {
+  if (!models) return scope.answering(id)[0]?.name
+  if (!models.includes(id)) return undefined
   try {
     const [first] = chooseRoutes({ models }, scope, id)
     return first?.config.name
@@ -87,6 +128,9 @@ function ownerOf(id: string, models: readonly string[], scope: ConfigIndex): str
 }
 
 function listOf(owners: Iterable<readonly [id: string, owner: string]>): ModelsList {
-  const data = [...owners].map(([id, owned_by]) => ({ id, object: 'model' as const, created: 0, owned_by }))
-  return { object: 'list', data }
+  return { object: 'list', data: [...owners].map(([id, owner]) => modelOf(id, owner)) }
+}
+
+function modelOf(id: string, owner: string): Model {
+  return { id, object: 'model', created: 0, owned_by: owner }
 }

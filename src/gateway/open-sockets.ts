@@ -11,6 +11,7 @@ import type { GatewayParts } from './gateway.ts'
 import type { ClientHandshake } from './handshake.ts'
 import type { JoinedSockets } from './joined-sockets.ts'
 import { assertTargetWithinModels } from './limited-keys.ts'
+import { ofNames } from './named-config.ts'
 import { mayAnswer, type Route } from './routing.ts'
 
 /** What an open pair of sockets stands on. */
@@ -18,6 +19,7 @@ export interface Standing {
   readonly handshake: ClientHandshake
   /** As it was when last looked at. */
   key: FoundKey
+  readonly names: readonly string[] | undefined
   readonly route: Route
   readonly target: string
   readonly asked: string | undefined
@@ -89,11 +91,11 @@ export class OpenSockets {
   /** Ends what has lost its ground. @returns whether it could be told */
   async #stands(standing: Standing): Promise<boolean> {
     const { apiKeys, configs } = this.#grounds
-    const { handshake, route, target, asked, joined } = standing
+    const { handshake, names, route, target, asked, joined } = standing
     try {
       const key = await apiKeys.authenticate(handshake.presented)
       assertTargetWithinModels(key, target, asked)
-      const scope = await configs.ofScope(key.modelConfigIds)
+      const scope = ofNames(await configs.ofScope(key.modelConfigIds), names)
       if (!mayAnswer(route.config.id, key, scope, asked))
         joined.close(POLICY_VIOLATION, 'The model config of this connection has ended')
       // Its messages are read by the models that it had.

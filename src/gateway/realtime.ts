@@ -8,7 +8,7 @@
  * with their config.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { ApiKey, FoundKey } from '../api-key/api-key.ts'
+import type { FoundKey } from '../api-key/api-key.ts'
 import { BrokerError } from '../base/errors.ts'
 import { OpenCounts } from '../base/open-counts.ts'
 import { responseHeaders, upstreamRequestId } from '../upstream/headers.ts'
@@ -22,6 +22,7 @@ import type { GatewayParts } from './gateway.ts'
 import { acceptance, type ClientHandshake, readHandshake } from './handshake.ts'
 import { type Ending, JoinedSockets } from './joined-sockets.ts'
 import { assertTargetWithinModels, withinModels } from './limited-keys.ts'
+import { namesAsked, ofNames } from './named-config.ts'
 import { type Grounds, OpenSockets, POLICY_VIOLATION, type Standing } from './open-sockets.ts'
 import { messagesIn } from './realtime-events.ts'
 import { chooseRoutes, type Route, worthTrying } from './routing.ts'
@@ -58,7 +59,8 @@ export class Realtime {
     limits.count(key)
     const target = request.raw.url ?? ''
     const asked = modelInQuery(target)
-    const routes = await this.#choose(key, asked, target)
+    const names = namesAsked(request.raw)
+    const routes = await this.#choose({ key, names, asked, target })
     this.#sockets.enter(key.id, closeOf(client.socket))
     const asking = new AskingHandshake(request, key, client.socket)
     const { route, said } = await firstGoodAnswer(asking, routes, this.#parts, (route) =>
@@ -67,7 +69,20 @@ export class Realtime {
     const isError = said.status !== 101
     usage.count(useOf({ key }, route, isError && !asking.hasLeft))
     if ('socket' in said)
-      this.#join({ request, reply, client, said, handshake, key, route, target, asked, startedAt, seen })
+      this.#join({
+        request,
+        reply,
+        client,
+        said,
+        handshake,
+        key,
+        names,
+        route,
+        target,
+        asked,
+        startedAt,
+        seen,
+      })
     else passOn(said, request, reply)
   }
 
@@ -77,15 +92,15 @@ export class Realtime {
   }
 
   /** @throws BrokerError model_not_found */
-  async #choose(key: ApiKey, asked: string | undefined, target: string): Promise<readonly Route[]> {
+  async #choose({ key, names, asked, target }: Wanted): Promise<readonly Route[]> {
     const { configs, cooldowns } = this.#parts
     assertTargetWithinModels(key, target, asked)
-    const routes = chooseRoutes(key, await configs.ofScope(key.modelConfigIds), asked)
+    const routes = chooseRoutes(key, ofNames(await configs.ofScope(key.modelConfigIds), names), asked)
     return worthTrying(routes, ({ config: { id } }) => cooldowns.isAvailable(id, key.id))
   }
 
   #join(joining: Joining): void {
-    const { request, reply, client, said, handshake, key, route, target, asked, seen } = joining
+    const { request, reply, client, said, handshake, key, names, route, target, asked, seen } = joining
     const { socket, first, protocol, headers } = said
     const messages = this.#messages(joining, () => standing.key)
     const joined = new JoinedSockets(client.socket, socket, {
@@ -96,7 +111,7 @@ export class Realtime {
         this.#writeDown(joining, ending)
       },
     })
-    const standing: Standing = { seen, handshake, key, route, target, asked, joined }
+    const standing: Standing = { seen, handshake, key, names, route, target, asked, joined }
     reply.hijack()
     client.take()
     this.#open.add(standing)
@@ -136,16 +151,23 @@ export class Realtime {
   }
 }
 
-interface Joining {
+/** What a handshake asks for. */
+interface Wanted {
+  readonly key: FoundKey
+  /** Of a config, as {@link namesAsked} reads it. */
+  readonly names: readonly string[] | undefined
+  readonly target: string
+  /** The model. */
+  readonly asked: string | undefined
+}
+
+interface Joining extends Wanted {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   readonly client: ClientSocket
   readonly said: Accepted
   readonly handshake: ClientHandshake
-  readonly key: FoundKey
   readonly route: Route
-  readonly target: string
-  readonly asked: string | undefined
   readonly startedAt: number
   readonly seen: number
 }

@@ -1,7 +1,7 @@
 /**
  * Which configs may answer, in which order: `config-name/model-id`, else every active config of the key that
- * lists the model, else the key's only config (docs/api.md, Calls). Decides from what the key allows and the model
- * asked for, never from anything else the client can set.
+ * lists the model, else the key's only config; for a call that names no model its first one (docs/api.md, Calls). A config
+ * that the client names beside the call has a scope of its own already (`named-config.ts`).
  *
  * The order is the key's own and does not change from call to call, so a conversation stays with the config that
  * has its prompt cached. How users are spread over configs, where a provider file asks for that: `sticky.ts`.
@@ -29,11 +29,11 @@ export function chooseRoutes(
   asked: string | undefined,
   arranged: (listing: readonly ModelConfig[]) => Iterable<ModelConfig> = (listing) => listing,
 ): Iterable<Route> {
-  if (asked === undefined) return [{ config: onlyConfig(scope, undefined), model: undefined }]
+  if (asked === undefined) return [{ config: firstConfig(scope), model: undefined }]
   const allows = allowance(key, asked)
   const named = byName(scope, asked)
   if (named) {
-    if (!allows(named.model)) throw notFound(asked)
+    if (!allows(named.model)) throw modelNotFound(scope, asked)
     return [named]
   }
   const listing = scope.answering(asked)
@@ -43,7 +43,7 @@ export function chooseRoutes(
     if (allows(model)) return [{ config: only, model }] // nothing to arrange: the usual call, without a generator
   } else if (listing.some((config) => allows(modelIn(config, asked))))
     return { [Symbol.iterator]: () => allowedAmong(arranged(listing), asked, allows) }
-  if (listing.length > 0 || !allows(asked)) throw notFound(asked)
+  if (listing.length > 0 || !allows(asked)) throw modelNotFound(scope, asked)
   return [{ config: onlyConfig(scope, asked), model: asked }]
 }
 
@@ -103,15 +103,35 @@ function modelIn({ served: { aliases } }: ModelConfig, asked: string): string {
   return (Object.hasOwn(aliases, asked) ? aliases[asked] : undefined) ?? asked
 }
 
-function onlyConfig({ all }: ConfigIndex, asked: string | undefined): ModelConfig {
-  const [only] = all
-  if (only?.isActive && all.length === 1) return only
-  throw notFound(asked)
+/** Of a key over all of them it is the oldest, and the sandbox only if there is nothing else. */
+function firstConfig(scope: ConfigIndex): ModelConfig {
+  const first = scope.all.find(({ isActive }) => isActive)
+  if (!first) throw notFound(scope, 'the request names no model')
+  return first
 }
 
-function notFound(asked: string | undefined): BrokerError {
-  const reason = asked === undefined ? 'the request names no model' : `model "${asked.slice(0, 100)}"`
-  return new BrokerError('model_not_found', { reason })
+function onlyConfig(scope: ConfigIndex, asked: string): ModelConfig {
+  const [only] = scope.all
+  if (only?.isActive && scope.all.length === 1) return only
+  throw modelNotFound(scope, asked)
+}
+
+export function modelNotFound(scope: ConfigIndex, asked: string): BrokerError {
+  return notFound(scope, `model "${asked.slice(0, MAX_SHOWN)}"`)
+}
+
+const MAX_SHOWN = 100
+const MAX_NAMES = 10
+
+/** @param lookedFor what the key's configs are told beside */
+export function notFound({ all }: ConfigIndex, lookedFor: string): BrokerError {
+  const names: string[] = []
+  for (const { name, isActive } of all) {
+    if (isActive) names.push(names.length < MAX_NAMES ? `"${name.slice(0, MAX_SHOWN)}"` : 'others')
+    if (names.length > MAX_NAMES) break
+  }
+  const has = names.length === 0 ? 'it has no active config' : `its active configs are ${names.join(', ')}`
+  return new BrokerError('model_not_found', { reason: `${lookedFor}; ${has}` })
 }
 
 /** A call is worth so many tries, whatever the number of a key's configs. */

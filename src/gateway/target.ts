@@ -8,8 +8,9 @@ const KEY = /sk-tb-[A-Za-z0-9_-]{43}/
 /** Of percent-encoding: nobody takes off more. */
 const MAX_LAYERS = 4
 
-/** The model a handshake asks for. @throws BrokerError malformed_request if it asks for two */
+/** The model that is asked for. @throws BrokerError malformed_request if it asks for two */
 export function modelInQuery(target: string): string | undefined {
+  if (!target.includes('?')) return undefined
   const models = new URLSearchParams(queryOf(target)).getAll('model')
   if (models.length > 1) throw new BrokerError('malformed_request', { reason: 'the query names two models' })
   return models[0]
@@ -18,9 +19,10 @@ export function modelInQuery(target: string): string | undefined {
 /** The target with another model in the place of the one it has; the rest of the query stays byte for byte. */
 export function withModelInQuery(target: string, model: string): string {
   const parts = queryOf(target).split('&')
-  const renamed = parts.map((part) =>
-    new URLSearchParams(part).has('model') ? `model=${encodeURIComponent(model)}` : part,
-  )
+  const renamed = parts.map((part) => {
+    const asked = new URLSearchParams(part).get('model')
+    return asked === null || asked === model ? part : `model=${encodeURIComponent(model)}`
+  })
   return `${target.slice(0, target.indexOf('?'))}?${renamed.join('&')}`
 }
 

@@ -12,6 +12,7 @@ import { languageFor } from '../base/language.ts'
 import type { Logger } from '../base/log.ts'
 import { firstMistake } from '../base/mistake.ts'
 import { toBrokerError } from '../base/thrown.ts'
+import { withoutBase } from '../gateway/named-config.ts'
 import { errorHeaders, openAiError } from '../gateway/openai-error.ts'
 import { hasUnreadBody } from '../gateway/request-body.ts'
 import type { Config } from '../settings/config.ts'
@@ -98,10 +99,15 @@ function refuseEarly(fastify: FastifyInstance, { publicUrl, basePath }: Config):
   })
 }
 
-/** A proxy in front may have taken the path of PUBLIC_URL off, or not. */
+/** The path that routes are of: a config's base URL is told to the gateway otherwise. */
 function pathOf(basePath: string): (request: IncomingMessage) => string {
-  return ({ url: target = '/' }) => {
-    const url = originForm(target)
+  const ownPath = withoutPublic(basePath)
+  return (request) => withoutBase(request, ownPath(originForm(request.url ?? '/')))
+}
+
+/** A proxy in front may have taken the path of PUBLIC_URL off, or not. */
+function withoutPublic(basePath: string): (url: string) => string {
+  return (url) => {
     if (basePath === '' || !url.startsWith(basePath)) return url
     const next = url[basePath.length]
     if (next === undefined || next === '?') return `/${url.slice(basePath.length)}`

@@ -23,6 +23,8 @@ export interface ModelConfig {
   readonly isActive: boolean
   /** Epoch ms. */
   readonly createdAt: number
+  /** There to practise on. */
+  readonly isSandbox: boolean
 }
 
 /** Negative if `a` comes before `b`; 0 for two states of the same config. */
@@ -161,8 +163,9 @@ export class ConfigIndex {
   }
 }
 
-/** Oldest first. */
+/** Oldest first, and behind all others those of the sandbox. */
 export function byAge(a: ModelConfig, b: ModelConfig): number {
+  if (a.isSandbox !== b.isSandbox) return a.isSandbox ? 1 : -1
   return a.createdAt - b.createdAt || (a.id < b.id ? -1 : Number(a.id > b.id))
 }
 

@@ -86,7 +86,7 @@ export class ModelConfigs {
   }
 
   /**
-   * The configs a key may use, in its order of preference (all configs: oldest first). Valid until the next await.
+   * The configs a key may use, in its order of preference (all configs: oldest first, the sandbox last). Valid until the next await.
    * @throws BrokerError storage_unavailable
    */
   async ofScope(ids: readonly string[] | null): Promise<ConfigIndex> {
@@ -169,8 +169,9 @@ export class ModelConfigs {
 
   #configOf(row: RoutingRow): ModelConfig {
     const { id, name, created_at: createdAt } = row
-    const provider = this.#providers.get(row.provider)?.name ?? row.provider // one text for all
-    return { id, name, provider, served: this.#servedBy(row), isActive: row.is_active === 1, createdAt }
+    const { name: provider = row.provider, isSandbox = false } = this.#providers.get(row.provider) ?? {} // one text for all
+    const isActive = row.is_active === 1
+    return { id, name, provider, served: this.#servedBy(row), isActive, createdAt, isSandbox }
   }
 
   #servedBy(row: RoutingRow): Served {

@@ -77,6 +77,8 @@ export interface Provider {
     readonly quota: ReadonlySet<string>
     readonly expired: readonly ExpiredRule[]
   }
+  /** Its addresses are the built-in sandbox's. */
+  readonly isSandbox: boolean
   /** http on a loopback address is allowed (`allow_insecure_loopback`, or the built-in sandbox). */
   readonly allowsInsecureLoopback: boolean
   /** The same file with what another config says; undefined: it has no inputs. */
@@ -125,6 +127,7 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
     missingLines: missingLines(name, file),
     apiKey: toApiKey(file.api_key),
     ...toPatience(file),
+    isSandbox,
     allowsInsecureLoopback: around.allowInsecureLoopback || isSandbox,
   }
   const filled = (given: Given): Provider => {

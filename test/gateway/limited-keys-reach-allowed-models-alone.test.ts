@@ -105,8 +105,8 @@ const READABLE: Record<string, Way> = {
     const name = dice.one(['mod%65l', 'MODEL', 'model%5B%5D', 'x=1;model', 'model[0]', '+model', 'model_id'])
     return posted(JSON.stringify({ model: a }), JSON_TYPE, `/x?${name}=${encodeURIComponent(b)}`)
   },
-  'a model of the list': (a) => ({ method: 'GET', path: `/models/${encodeURIComponent(a)}`, headers: {} }),
-  'a model with slashes': (a) => ({ method: 'GET', path: `/models/${a}`, headers: {} }),
+  'a model of the list': (a) => ({ method: 'HEAD', path: `/models/${encodeURIComponent(a)}`, headers: {} }),
+  'a model with slashes': (a) => ({ method: 'HEAD', path: `/models/${a}`, headers: {} }),
   'an engine': (a) => posted('{"prompt":"x"}', JSON_TYPE, `/engines/${encodeURIComponent(a)}/completions`),
   'a deployment': (a, b) =>
     posted(
@@ -315,7 +315,7 @@ t.test('targets that no client library writes', async (t) => {
     `/v1/models?model=${FORBIDDEN}&x`.replace('models?', 'embeddings?'),
   ]
   for (const target of targets) {
-    const head = `GET ${target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${setup.key}\r\nConnection: close\r\n\r\n`
+    const head = `HEAD ${target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${setup.key}\r\nConnection: close\r\n\r\n`
     t.match(await rawExchange(setup.broker.origin, head), /^HTTP\/1\.1 40[04] /, target)
   }
   t.same(setup.arrived, [])

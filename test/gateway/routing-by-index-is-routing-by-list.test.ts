@@ -10,15 +10,16 @@ import { chooseRoutes, mayAnswer, type Route, worthTrying } from '../../src/gate
 import { inStickyOrder } from '../../src/gateway/sticky.ts'
 import { asListed, byAge, ConfigIndex, type ModelConfig } from '../../src/model-config/config-index.ts'
 import type { Provider } from '../../src/provider/provider.ts'
+import { configOf } from './fixtures/configs.ts'
 
 type Models = readonly string[] | null
 
 /** The rule, by looking at every config. */
 function routesByList(models: Models, configs: readonly ModelConfig[], asked: string | undefined): Route[] {
   const only = configs.length === 1 && configs[0]?.isActive ? configs : []
-  if (asked === undefined) return only.map((config) => ({ config, model: undefined }))
-  const isAllowed = (model: string) => !models || models.includes(asked) || models.includes(model)
   const active = configs.filter(({ isActive }) => isActive)
+  if (asked === undefined) return active.slice(0, 1).map((config) => ({ config, model: undefined }))
+  const isAllowed = (model: string) => !models || models.includes(asked) || models.includes(model)
   const aliasIn = ({ served: { aliases } }: ModelConfig, model: string) =>
     Object.hasOwn(aliases, model) ? aliases[model] : undefined
   const [named] = active
@@ -120,6 +121,7 @@ const state = fc.record({
   ),
   isActive: fc.boolean(),
   createdAt: fc.integer({ min: 0, max: 3 }),
+  isSandbox: fc.boolean(),
 })
 /** A config that is as it is now, or, without one, the id of one that is no more. */
 const change = fc.oneof({ weight: 5, arbitrary: state }, fc.record({ id: fc.constantFrom(...IDS) }))
@@ -138,6 +140,12 @@ function applied(changes: readonly (ModelConfig | { readonly id: string })[]) {
     done.push(one)
   }
   return { configs, done }
+}
+
+/** Those of the sandbox, or all others, the oldest first. */
+function inOrder(configs: readonly ModelConfig[], isSandbox: boolean): ModelConfig[] {
+  const some = configs.filter((config) => config.isSandbox === isSandbox)
+  return some.sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1))
 }
 
 /** Several changes may become known at once, and then in any order: as they are read, not as they were made. */
@@ -176,7 +184,7 @@ t.test('over any configs, keys and changes', async (t) => {
       const { configs, done } = applied(changes)
       const scope = ids
         ? ids.map((id) => configs.get(id)).filter((config) => config !== undefined)
-        : [...configs.values()].sort(byAge)
+        : [false, true].flatMap((isSandbox) => inOrder([...configs.values()], isSandbox))
       const index = indexAfter(done, ids)
       t.strictSame(index.all, scope)
       for (const name of NAMES) {
@@ -266,7 +274,7 @@ function neighbours(count: number): ModelConfig[] {
   const served = { models: ['m'], aliases: {} }
   return Array.from({ length: count }, (_, n) => {
     const id = `3f2c9a10-0000-4000-8000-${String(n).padStart(12, '0')}`
-    return { id, name: `c${n}`, provider: 'sticky', served, isActive: true, createdAt: n }
+    return { id, name: `c${n}`, provider: 'sticky', served, isActive: true, createdAt: n, isSandbox: false }
   })
 }
 
@@ -277,15 +285,14 @@ t.test('a config among many is found without a look at the others', async (t) =>
     return byAge(a, b)
   })
   const served = { models: ['shared'], aliases: {} }
-  for (let n = 0; n < 20_000; n += 1)
-    index.put({ id: `${n}`, name: `c${n}`, provider: 'plain', served, isActive: true, createdAt: n })
+  for (let n = 0; n < 20_000; n += 1) index.put(configOf(`${n}`, [], { name: `c${n}`, served, createdAt: n }))
   looks = 0
   const [first] = chooseRoutes({ models: null }, index, 'shared')
   t.equal(first?.config.id, '0')
   t.equal([...chooseRoutes({ models: null }, index, 'c19999/shared')][0]?.config.id, '19999')
   t.equal(looks, 0)
   index.remove('10000')
-  index.put({ id: '10000', name: 'new', provider: 'plain', served, isActive: true, createdAt: 10_000 })
+  index.put(configOf('10000', [], { name: 'new', served, createdAt: 10_000 }))
   t.ok(looks < 200, `${looks} comparisons for a change`)
   t.equal(index.answering('shared')[10_000]?.name, 'new')
 })
