@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { ModelConfigAdmin } from './admin/model-config-admin.ts'
 import { TokenReading } from './admin/token-reading.ts'
+import { ApiKeyReader } from './api-key/api-key-reader.ts'
 import { ApiKeyStore } from './api-key/api-key-store.ts'
 import { ApiKeys } from './api-key/api-keys.ts'
 import { KeyLimits } from './api-key/key-limits.ts'
@@ -144,9 +145,11 @@ function joinConfigs(ground: Ground, held: ReturnType<typeof joinCredentials>) {
   const { providers } = config
   const configs = new ModelConfigs(configReader, changes, providers)
   const usageStore = new UsageStore(database)
+  const apiKeyReader = new ApiKeyReader(database)
   const apiKeyStore = new ApiKeyStore(database, changes, seals)
   return {
     apiKeys: new ApiKeys(apiKeyStore, changes),
+    apiKeyReader,
     apiKeyStore,
     keyUses: new KeyUses(apiKeyStore, clock, log),
     limits: new KeyLimits(),

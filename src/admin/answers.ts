@@ -3,7 +3,7 @@
  * `config-answers.ts`.
  */
 import Type from 'typebox'
-import { type Answer, count, instant, nullable, pageFields, text } from '../base/answers.ts'
+import { type Answer, count, instant, nextCursor, nullable, pageFields, text } from '../base/answers.ts'
 
 const keyFields = {
   id: Type.String(),
@@ -30,8 +30,14 @@ export const NEW_API_KEY = Type.Object(
 export type NewApiKey = Answer<typeof NEW_API_KEY>
 
 export const API_KEYS = Type.Object(
-  { total: pageFields.total, items: Type.Array(API_KEY) },
-  { title: 'ApiKeyList' },
+  {
+    total: pageFields.total,
+    page: Type.Optional(pageFields.page),
+    page_size: Type.Optional(pageFields.page_size),
+    next_cursor: nextCursor,
+    items: Type.Array(API_KEY),
+  },
+  { title: 'ApiKeyList', description: 'All of them where nothing is asked for, else a page.' },
 )
 export type ApiKeyList = Answer<typeof API_KEYS>
 

@@ -2,7 +2,7 @@
  * Answers about model configs and what they are made for (docs/api.md, Management), in the words of the wire.
  */
 import Type from 'typebox'
-import { type Answer, instant, nullable, pageFields, text } from '../base/answers.ts'
+import { type Answer, instant, nextCursor, nullable, pageFields, text } from '../base/answers.ts'
 import { CAUSES, type Cause } from './causes.ts'
 
 const CREDENTIAL_KIND = Type.Enum(['device_code', 'client_credentials', 'session', 'api_key'], {
@@ -76,7 +76,7 @@ export const MODEL_CONFIG = Type.Object(
 export type ModelConfigItem = Answer<typeof MODEL_CONFIG>
 
 export const MODEL_CONFIG_PAGE = Type.Object(
-  { ...pageFields, items: Type.Array(MODEL_CONFIG) },
+  { ...pageFields, next_cursor: nextCursor, items: Type.Array(MODEL_CONFIG) },
   { title: 'ModelConfigPage' },
 )
 export type ModelConfigPage = Answer<typeof MODEL_CONFIG_PAGE>

@@ -3,15 +3,26 @@
  */
 import type { FastifyInstance } from 'fastify'
 import type { ApiKeyFields, StoredKey } from '../api-key/api-key.ts'
+import { type ApiKeyReader, positionOf } from '../api-key/api-key-reader.ts'
 import type { ApiKeyStore } from '../api-key/api-key-store.ts'
 import type { KeyUses } from '../api-key/key-uses.ts'
 import { errorAnswers, NOTHING } from '../base/answers.ts'
 import type { BySchema } from '../base/typed-routes.ts'
 import { API_KEY, API_KEYS, type ApiKeyItem, NEW_API_KEY } from './answers.ts'
 import { actorOf, guarded } from './guard.ts'
-import { BY_ID, KEY_CHANGE, KEY_ROTATION, type KeyChangeBody, NEW_KEY } from './schemas.ts'
+import { readPage } from './pages.ts'
+import {
+  BY_ID,
+  KEY_CHANGE,
+  KEY_QUERY,
+  KEY_ROTATION,
+  type KeyChangeBody,
+  type KeyQuery,
+  NEW_KEY,
+} from './schemas.ts'
 
 export interface KeyRoutesParts {
+  readonly apiKeyReader: ApiKeyReader
   readonly apiKeyStore: ApiKeyStore
   readonly keyUses: Pick<KeyUses, 'of'>
 }
@@ -21,7 +32,7 @@ const DAY_SECONDS = 86_400
 /** In the scope of the guard. */
 export async function keyRoutes(
   fastify: FastifyInstance,
-  { apiKeyStore, keyUses }: KeyRoutesParts,
+  { apiKeyReader, apiKeyStore, keyUses }: KeyRoutesParts,
 ): Promise<void> {
   const app = fastify.withTypeProvider<BySchema>()
   const item = (record: StoredKey) => keyItem(record, keyUses.of(record))
@@ -43,10 +54,16 @@ export async function keyRoutes(
   )
   app.get(
     '/api/keys',
-    { schema: { ...guarded('listKeys', 'keys', 'Lists all keys'), response: { 200: API_KEYS } } },
-    async () => {
-      const records = await apiKeyStore.list()
-      return { total: records.length, items: records.map(item) }
+    {
+      schema: {
+        ...guarded('listKeys', 'keys', 'Lists keys, all or page by page'),
+        querystring: KEY_QUERY,
+        response: { 200: API_KEYS },
+      },
+    },
+    async ({ query }) => {
+      const page = await listKeys(query, apiKeyReader)
+      return { ...page, items: page.items.map(item) }
     },
   )
   app.patch(
@@ -96,6 +113,22 @@ export async function keyRoutes(
       return reply.code(204).send(undefined)
     },
   )
+}
+
+/** All, unless something is asked for: so it was before there were pages. @throws BrokerError invalid_request */
+async function listKeys(query: KeyQuery, reader: ApiKeyReader) {
+  const { q: namePart, sort = 'created_at', page, page_size, cursor } = query
+  if ([page, page_size, cursor, namePart, query.sort].every((asked) => asked === undefined)) {
+    const items = await reader.all()
+    return { total: items.length, items }
+  }
+  const filter = { namePart, sort }
+  return readPage(query, {
+    question: filter,
+    count: () => reader.count(filter),
+    read: (start, limit) => reader.list(filter, start, limit),
+    positionOf,
+  })
 }
 
 /** Those that are given: what is not stays as it is. */

@@ -10,7 +10,12 @@ import type { CredentialStore } from '../credential/credential-store.ts'
 import type { Credentials } from '../credential/credentials.ts'
 import type { NewLogins } from '../credential/new-logins.ts'
 import type { Revoke } from '../credential/revoke.ts'
-import type { ModelConfigReader, StoredConfig } from '../model-config/model-config-reader.ts'
+import {
+  type ConfigFilter,
+  type ModelConfigReader,
+  positionIn,
+  type StoredConfig,
+} from '../model-config/model-config-reader.ts'
 import type { ModelConfigStore } from '../model-config/model-config-store.ts'
 import { storedAliases, storedModels } from '../model-config/model-configs.ts'
 import { daysRemaining } from '../oauth/jwt.ts'
@@ -27,6 +32,7 @@ import type {
 } from './config-answers.ts'
 import { type ConfigFormParts, ConfigForms, invalid, mustBeOneOf } from './config-forms.ts'
 import { diagnose } from './diagnosis.ts'
+import { readPage } from './pages.ts'
 import type { ConfigChangeBody, ConfigQuery, NewConfigBody } from './schemas.ts'
 import { type UpstreamModels, upstreamModels } from './upstream-models.ts'
 
@@ -66,20 +72,16 @@ export class ModelConfigAdmin {
     return this.#item(await this.#parts.reader.get(id))
   }
 
+  /** @throws BrokerError invalid_request for a cursor that does not fit */
   async list(query: ConfigQuery): Promise<ModelConfigPage> {
-    const page = query.page ?? 1
-    const pageSize = query.page_size ?? 20
-    const { total, rows } = await this.#parts.reader.list({
-      page,
-      pageSize,
-      provider: query.provider,
-      isActive: query.is_active,
-      externalId: query.external_id,
-      namePart: query.q,
-      states: query.state?.split(','),
-      sort: query.sort ?? 'created_at',
+    const filter = filterOf(query)
+    const page = await readPage(query, {
+      question: filter,
+      count: () => this.#parts.reader.count(filter),
+      read: (start, limit) => this.#parts.reader.list(filter, start, limit),
+      positionOf: positionIn(filter.sort),
     })
-    return { total, page, page_size: pageSize, items: rows.map((row) => this.#item(row)) }
+    return { ...page, items: page.items.map((row) => this.#item(row)) }
   }
 
   /** @throws BrokerError config_not_found | stale_update | name_taken | external_id_taken | invalid_request | session_not_* */
@@ -164,6 +166,18 @@ export class ModelConfigAdmin {
         ...(provider?.kind === 'session' && { session: sessionFacts(row, this.#parts.clock()) }),
       },
     }
+  }
+}
+
+function filterOf(query: ConfigQuery): ConfigFilter {
+  return {
+    ids: query.id?.split(','),
+    provider: query.provider,
+    isActive: query.is_active,
+    externalId: query.external_id,
+    namePart: query.q,
+    states: query.state?.split(','),
+    sort: query.sort ?? 'created_at',
   }
 }
 

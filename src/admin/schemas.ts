@@ -77,14 +77,23 @@ export const CONFIG_CHANGE = Type.Object(
 )
 export type ConfigChangeBody = Type.Static<typeof CONFIG_CHANGE>
 
-export const CONFIG_QUERY = Type.Object({
+const pageQuery = {
   page: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, default: 1 })),
   page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20 })),
+  /** In the place of `page`: empty, then each answer's `next_cursor`. */
+  cursor: Type.Optional(Type.String({ maxLength: 4_000 })),
+  /** Part of a name. */
+  q: Type.Optional(Type.String({ maxLength: 255 })),
+}
+export type PageQuery = Type.Static<Type.TObject<typeof pageQuery>>
+
+export const CONFIG_QUERY = Type.Object({
+  ...pageQuery,
+  /** Comma-separated. */
+  id: Type.Optional(Type.String({ maxLength: 4_000 })),
   provider: Type.Optional(Type.String({ maxLength: 50 })),
   is_active: Type.Optional(Type.Boolean()),
   external_id: Type.Optional(externalId),
-  /** Part of a name. */
-  q: Type.Optional(Type.String({ maxLength: 255 })),
   /** Comma-separated, as they are stored: `cooling_down` is `active`. */
   state: Type.Optional(Type.String({ maxLength: 100 })),
   sort: Type.Optional(Type.Enum(['created_at', '-created_at', 'name', 'state'])),
@@ -121,6 +130,12 @@ const keyFields = {
 }
 
 export const NEW_KEY = Type.Object({ name, ...keyFields }, closed)
+
+export const KEY_QUERY = Type.Object({
+  ...pageQuery,
+  sort: Type.Optional(Type.Enum(['created_at', '-created_at'])),
+})
+export type KeyQuery = Type.Static<typeof KEY_QUERY>
 
 export const KEY_CHANGE = Type.Object({ name: Type.Optional(name), ...keyFields }, closed)
 export type KeyChangeBody = Type.Static<typeof KEY_CHANGE>

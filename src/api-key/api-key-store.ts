@@ -20,6 +20,7 @@ import {
   makeKey,
   PLAIN,
   type StoredKey,
+  toStored,
 } from './api-key.ts'
 import { isRightGiven, isRotated, sealRight } from './key-rights.ts'
 import { RotatedKeys } from './rotated-keys.ts'
@@ -113,13 +114,6 @@ export class ApiKeyStore {
       await recordAudit(trx, this.#database, { type: 'key.created', by, key: record, details })
     })
     return { record, key }
-  }
-
-  async list(): Promise<StoredKey[]> {
-    const rows = await this.#database.run((db) =>
-      db.selectFrom('api_keys').selectAll().orderBy('created_at').orderBy('id').execute(),
-    )
-    return rows.map(toStored)
   }
 
   /**
@@ -223,10 +217,6 @@ async function readRow(trx: Transaction<Tables>, id: string): Promise<ApiKeyRow>
   const row = await trx.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst()
   if (!row) throw new BrokerError('key_not_found')
   return row
-}
-
-function toStored(row: ApiKeyRow): StoredKey {
-  return { ...fromRow(row), lastUsedAt: row.last_used_at }
 }
 
 /** @param already what the key is over now: one of those may be gone */

@@ -96,3 +96,7 @@ export function fromRow(row: Omit<ApiKeyRow, 'key_hash' | 'right_seal' | 'last_u
     createdAt: row.created_at,
   }
 }
+
+export function toStored(row: ApiKeyRow): StoredKey {
+  return { ...fromRow(row), lastUsedAt: row.last_used_at }
+}

@@ -23,6 +23,11 @@ export const pageFields = {
   page_size: Type.Integer({ minimum: 1, maximum: 100 }),
 }
 
+/** Of a list that can be gone through by cursors. */
+export const nextCursor = Type.Optional(
+  nullable(text('Where a `cursor` was sent: that of the next page; null: this is the last.')),
+)
+
 /** 204. */
 export const NOTHING = Type.Unsafe<undefined>({ type: 'null', description: 'Done; there is no body.' })
 

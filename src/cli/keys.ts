@@ -11,10 +11,10 @@ export async function keys(line: CommandLine): Promise<void> {
     words: [action = 'list', word],
     options,
   } = line
-  await inWorkspace(async ({ apiKeyStore, configReader }) => {
+  await inWorkspace(async ({ apiKeyReader, apiKeyStore, configReader }) => {
     switch (action) {
       case 'list': {
-        const records = await apiKeyStore.list()
+        const records = await apiKeyReader.all()
         const facts = records.map(({ id, name, prefix, expiresAt }) => ({
           id,
           name,

@@ -4,6 +4,7 @@
 import { type Kysely, type Selectable, sql } from 'kysely'
 import { BrokerError } from '../base/errors.ts'
 import type { Database } from '../storage/database.ts'
+import { type Direction, inKeyOrder, isPartOf, type PageStart, type Position } from '../storage/keyset.ts'
 import type { ModelConfigRow, Tables } from '../storage/tables.ts'
 
 export type StoredConfig = Selectable<ModelConfigRow>
@@ -17,17 +18,17 @@ export type ListedRow = Pick<StoredConfig, 'id' | 'name' | 'provider' | 'oauth_s
 
 export type ConfigSort = 'created_at' | '-created_at' | 'name' | 'state'
 
-/** All columns in one direction, as an index can be read. */
+/** All columns in one direction, as an index can be read; no two configs share all of them. */
 const ORDER = {
   created_at: [['created_at', 'id'], 'asc'],
   '-created_at': [['created_at', 'id'], 'desc'],
-  name: [['name', 'id'], 'asc'],
+  name: [['active_name'], 'asc'],
   state: [['oauth_state', 'created_at', 'id'], 'asc'],
-} as const satisfies Record<ConfigSort, readonly [readonly (keyof StoredConfig)[], 'asc' | 'desc']>
+} as const satisfies Record<ConfigSort, readonly [readonly (keyof StoredConfig)[], Direction]>
 
+/** Which configs, of those that exist. */
 export interface ConfigFilter {
-  readonly page: number
-  readonly pageSize: number
+  readonly ids: readonly string[] | undefined
   readonly provider: string | undefined
   readonly isActive: boolean | undefined
   readonly externalId: string | undefined
@@ -57,31 +58,28 @@ export class ModelConfigReader {
     return row
   }
 
-  async list(filter: ConfigFilter): Promise<{ total: number; rows: StoredConfig[] }> {
-    return this.#database.run(async (db) => {
-      const { states } = filter
-      const all = db.selectFrom('model_configs')
-      // Both say that it exists, but by the second databases begin at the oldest of all, to look for few among them.
-      let query = states
-        ? all.where('active_name', 'is not', null).where('oauth_state', 'in', states)
-        : all.where('deleted_at', 'is', null)
-      if (filter.provider !== undefined) query = query.where('provider', '=', filter.provider)
-      if (filter.isActive !== undefined) query = query.where('is_active', '=', filter.isActive ? 1 : 0)
-      if (filter.externalId !== undefined) query = query.where('external_id', '=', filter.externalId)
-      if (filter.namePart) {
-        const pattern = `%${filter.namePart.toLowerCase().replace(/[!%_]/g, '!$&')}%`
-        query = query.where(sql<boolean>`lower(name) like ${pattern} escape '!'`)
-      }
-      const counted = await query
+  async count(filter: ConfigFilter): Promise<number> {
+    const { total } = await this.#database.run((db) =>
+      matching(db, filter)
         .select(({ fn }) => fn.countAll<number>().as('total'))
-        .executeTakeFirstOrThrow()
-      const [columns, direction] = ORDER[filter.sort]
-      let page = query.select('id')
-      for (const column of columns) page = page.orderBy(column, direction)
-      const skipped = (filter.page - 1) * filter.pageSize
-      // Ids first: rows are wide, and those of the pages before are only counted.
-      const ids = (await page.limit(filter.pageSize).offset(skipped).execute()).map(({ id }) => id)
-      return { total: Number(counted.total), rows: await inOrder(db, ids) }
+        .executeTakeFirstOrThrow(),
+    )
+    return Number(total)
+  }
+
+  /** So many at most, in their order. */
+  list(filter: ConfigFilter, start: PageStart, limit: number): Promise<StoredConfig[]> {
+    const [columns, direction] = ORDER[filter.sort]
+    return this.#database.run((db) => {
+      // Ids first: rows are wide, and those before the page are only passed over.
+      const ids = inKeyOrder(matching(db, filter).select('id'), { columns, direction, start, limit })
+      let rows = db
+        .selectFrom(ids.as('page'))
+        .crossJoin('model_configs') // SQLite keeps to this order
+        .whereRef('model_configs.id', '=', 'page.id')
+        .selectAll('model_configs')
+      for (const column of columns) rows = rows.orderBy(`model_configs.${column}`, direction)
+      return rows.execute()
     })
   }
 
@@ -105,17 +103,11 @@ export class ModelConfigReader {
 
   /** So many configs at most, oldest first, of those that come after this one. */
   after(last: RoutingRow | undefined, limit: number): Promise<RoutingRow[]> {
-    return this.#database.run((db) => {
-      let query = routingRows(db)
-      if (last) {
-        const { created_at, id } = last
-        // The first condition says where to begin in the index; the other two alone would not.
-        query = query
-          .where('created_at', '>=', created_at)
-          .where((row) => row.or([row('created_at', '>', created_at), row('id', '>', id)]))
-      }
-      return query.orderBy('created_at').orderBy('id').limit(limit).execute()
-    })
+    const [columns, direction] = ORDER.created_at
+    const start: PageStart = last ? { after: columns.map((column) => last[column]) } : { skip: 0 }
+    return this.#database.run((db) =>
+      inKeyOrder(routingRows(db), { columns, direction, start, limit }).execute(),
+    )
   }
 
   /** How many active configs there are in each `oauth_state`. */
@@ -123,7 +115,7 @@ export class ModelConfigReader {
     const rows = await this.#database.run((db) =>
       db
         .selectFrom('model_configs')
-        .where('deleted_at', 'is', null)
+        .where('active_name', 'is not', null)
         .where('is_active', '=', 1)
         .groupBy('oauth_state')
         .select(['oauth_state', ({ fn }) => fn.countAll<number>().as('count')])
@@ -133,12 +125,28 @@ export class ModelConfigReader {
   }
 }
 
-async function inOrder(db: Kysely<Tables>, ids: readonly string[]): Promise<StoredConfig[]> {
-  if (ids.length === 0) return []
-  const found = db.selectFrom('model_configs').selectAll().where('id', 'in', ids)
-  const rows = await found.where('deleted_at', 'is', null).execute()
-  const places = new Map(ids.map((id, place) => [id, place]))
-  return rows.sort((a, b) => (places.get(a.id) ?? 0) - (places.get(b.id) ?? 0))
+/** Where a config stands in a list; undefined in the order of states, which change while somebody goes through it. */
+export function positionIn(sort: ConfigSort): ((row: StoredConfig) => Position) | undefined {
+  if (sort === 'state') return undefined
+  const [columns] = ORDER[sort]
+  return (row) => columns.map((column) => row[column] ?? '')
+}
+
+function matching(db: Kysely<Tables>, filter: ConfigFilter) {
+  const { ids, states, namePart, sort } = filter
+  const all = db.selectFrom('model_configs')
+  // Both say that it exists, but with the second databases read the index that begins with it, from the oldest on.
+  const isFoundElsewhere = ids !== undefined || states !== undefined || sort === 'name'
+  let query = isFoundElsewhere
+    ? all.where('active_name', 'is not', null)
+    : all.where('deleted_at', 'is', null)
+  if (ids) query = query.where('id', 'in', ids)
+  if (states) query = query.where('oauth_state', 'in', states)
+  // Asked for so that no index begins with it: a list is read in its order.
+  if (filter.provider !== undefined) query = query.where(sql`coalesce(provider, '')`, '=', filter.provider)
+  if (filter.isActive !== undefined) query = query.where('is_active', '=', filter.isActive ? 1 : 0)
+  if (filter.externalId !== undefined) query = query.where('external_id', '=', filter.externalId)
+  return namePart ? query.where(isPartOf('active_name', namePart)) : query
 }
 
 function routingRows(db: Kysely<Tables>) {

@@ -44,8 +44,8 @@ export async function enrolSandbox(
     return answer.body
   }
 
-  const configs = await good('GET', '/api/models/configs')
-  const keys = await good('GET', '/api/keys')
+  const configs = await good('GET', '/api/models/configs?page_size=1')
+  const keys = await good('GET', '/api/keys?page_size=1')
   if (configs['total'] !== 0 || keys['total'] !== 0) return undefined
 
   const session = await good('POST', '/api/sandbox/oauth/device-code', {})

@@ -34,7 +34,7 @@ export function configsInNeedOfLogin(db: Kysely<Tables>) {
   return db
     .selectFrom('model_configs')
     .select(['id', 'name', 'provider', 'oauth_version'])
-    .where('deleted_at', 'is', null)
+    .where('active_name', 'is not', null) // it exists; with `deleted_at` databases would look at all that do
     .where('oauth_state', 'in', NEEDS_LOGIN)
 }
 

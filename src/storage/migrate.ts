@@ -21,6 +21,7 @@ import * as tokenReading from '../../migrations/015-token-reading.ts'
 import * as sealedRights from '../../migrations/016-sealed-rights.ts'
 import * as changeLog from '../../migrations/017-change-log.ts'
 import * as dueIndex from '../../migrations/018-due-index.ts'
+import * as listingIndexes from '../../migrations/019-listing-indexes.ts'
 import { SECOND, sleep } from '../base/clock.ts'
 import { ConfigError } from '../base/environment.ts'
 import { BrokerError } from '../base/errors.ts'
@@ -51,6 +52,7 @@ export const MIGRATIONS = {
   '016-sealed-rights': sealedRights,
   '017-change-log': changeLog,
   '018-due-index': dueIndex,
+  '019-listing-indexes': listingIndexes,
 }
 
 /**

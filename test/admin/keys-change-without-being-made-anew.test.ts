@@ -1,4 +1,5 @@
 import t from 'tap'
+import { ApiKeyReader } from '../../src/api-key/api-key-reader.ts'
 import { ApiKeyStore } from '../../src/api-key/api-key-store.ts'
 import { KeyUses } from '../../src/api-key/key-uses.ts'
 import { createLog } from '../../src/base/log.ts'
@@ -123,7 +124,9 @@ onEachDatabase(t, 'uses are written together, and a later one is never undone', 
     KeyUses,
   ]
   const stored = async () => {
-    const keys = new Map((await store.list()).map(({ id, lastUsedAt }) => [id, lastUsedAt]))
+    const keys = new Map(
+      (await new ApiKeyReader(database).all()).map(({ id, lastUsedAt }) => [id, lastUsedAt]),
+    )
     return ids.map((id) => keys.get(id))
   }
   for (let calls = 0; calls < 1000; calls += 1) for (const id of ids.slice(0, 2)) one.note({ id })
