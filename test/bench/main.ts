@@ -17,6 +17,7 @@ import { consoleOfMany } from './gates/console.ts'
 import { fastStreams } from './gates/fast-streams.ts'
 import { hopelessLogins } from './gates/hopeless-logins.ts'
 import { idleCredentials } from './gates/idle-credentials.ts'
+import { inventedModels } from './gates/invented-models.ts'
 import { largeBodies } from './gates/large-bodies.ts'
 import { manyConfigs } from './gates/many-configs.ts'
 import { rotatingTokens } from './gates/rotating-tokens.ts'
@@ -44,6 +45,7 @@ const GATES: readonly Gate[] = [
   unrestrictedKeys,
   changingConfigs,
   idleCredentials,
+  inventedModels,
   longModelsList,
   consoleOfMany,
 ]
