@@ -66,7 +66,7 @@ export function relayAnswer(client: ClientCall, answer: Answer, parts: AnswerPar
       outcome: failure?.detail,
     })
   }
-  relay(call, head, reply.raw, { reader, keepAliveMs, done })
+  relay(call, head, reply.raw, { asked: request, reader, keepAliveMs, done })
 }
 
 /** A page, such as of a form to sign in with, says nothing for the credential. */

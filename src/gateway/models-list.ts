@@ -6,6 +6,7 @@ import type { ApiKey } from '../api-key/api-key.ts'
 import { BrokerError } from '../base/errors.ts'
 import { type ConfigIndex, type ModelConfig, namesOf, type Served } from '../model-config/config-index.ts'
 import type { Provider } from '../provider/provider.ts'
+import { isOfAnthropic } from './api-error.ts'
 import { hasUnreadBody } from './request-body.ts'
 import { chooseRoutes, modelNotFound } from './routing.ts'
 
@@ -23,9 +24,21 @@ interface Model {
 
 type Limited = Pick<ApiKey, 'models'>
 
+/** @param answer of {@link ownAnswer} */
 export function sendOwn(answer: string, request: FastifyRequest, reply: FastifyReply): void {
+  const text = isOfAnthropic(request) ? JSON.stringify(inAnthropicsShape(JSON.parse(answer))) : answer
   if (hasUnreadBody(request.raw)) reply.header('connection', 'close')
-  reply.header('x-request-id', request.id).type('application/json; charset=utf-8').send(answer)
+  reply.header('x-request-id', request.id).type('application/json; charset=utf-8').send(text)
+}
+
+/** Where nobody knows when a model was made, Anthropic has the beginning of time. */
+const UNKNOWN_DATE = new Date(0).toISOString()
+
+/** As Anthropic's API has them; all are on one page. */
+function inAnthropicsShape(own: ModelsList | Model): object {
+  if (!('data' in own)) return { type: 'model', id: own.id, display_name: own.id, created_at: UNKNOWN_DATE }
+  const ends = { first_id: own.data[0]?.id ?? null, last_id: own.data.at(-1)?.id ?? null }
+  return { data: own.data.map(inAnthropicsShape), has_more: false, ...ends }
 }
 
 /**

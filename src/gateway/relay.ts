@@ -2,8 +2,8 @@
  * Passes an answer on: bytes unchanged, chunk by chunk, in the tick they arrive, no faster than the client reads.
  * An answer that is there as a whole goes out at the end of that turn, with all others that are.
  *
- * A stream that upstream breaks off ends with an explicit `error` event; any other answer is cut, so that its
- * end is never mistaken for the real one.
+ * An answer that upstream breaks off is cut, so that its end is never mistaken for the real one; a stream after an
+ * explicit `error` event.
  */
 import type { ServerResponse } from 'node:http'
 import { BrokerError } from '../base/errors.ts'
@@ -12,8 +12,8 @@ import { chunkHead, LAST_CHUNK } from '../http1/chunk.ts'
 import { type HeaderList, headerValue } from '../http1/header-list.ts'
 import type { Head, UpstreamCall } from '../upstream/call.ts'
 import type { TokenReader } from '../usage/token-reader.ts'
+import { type Asked, errorEvent } from './api-error.ts'
 import { KeepAlive } from './keep-alive.ts'
-import { errorEvent } from './openai-error.ts'
 
 /** Before {@link relay}. @throws BrokerError upstream_broken if Node would not send such a head on */
 export function relayHead(
@@ -31,6 +31,8 @@ export function relayHead(
 }
 
 export interface Companions {
+  /** Whose API it is decides how a broken stream says so. */
+  readonly asked: Asked
   /** Is shown every byte. */
   readonly reader: TokenReader | undefined
   /** After so much silence an event stream gets a comment. */
@@ -43,7 +45,7 @@ export function relay(
   call: UpstreamCall,
   head: Head,
   client: ServerResponse,
-  { reader, keepAliveMs, done }: Companions,
+  { asked, reader, keepAliveMs, done }: Companions,
 ): void {
   const whole = call.takeWhole()
   if (whole) return void relayWhole(whole, client, reader, done)
@@ -71,15 +73,29 @@ export function relay(
     fail(error) {
       keepAlive?.stop()
       const hasLeft = client.destroyed
-      if (isPlainEventStream(head)) {
-        write(client, isFramed, Buffer.from(errorEvent(error)), undefined)
-        client.end(isFramed ? LAST_CHUNK : undefined)
-      } else client.destroy()
+      if (isPlainEventStream(head) && !hasLeft)
+        write(client, isFramed, Buffer.from(errorEvent(error, asked)), undefined)
+      const endsByClosing = !isFramed && headerValue(head.headers, 'content-length') === undefined
+      cut(client, endsByClosing)
       done(error, hasLeft)
     },
   })
   // The head goes out at once even if the first chunk takes its time; `headersSent` is true from writeHead on.
   if (!call.isEnded && !isHeadOut) client.flushHeaders()
+}
+
+/** A reset overtakes what the client has not read yet, and so waits for it. */
+const RESET_AFTER_MS = 1_000
+
+/**
+ * Ends the connection behind what was written, and not as a whole answer ends: without the last chunk, or before the
+ * length that was told. Where closing is the end (RFC 9112 §6.3: HTTP/1.0, which nginx speaks unless it is told
+ * otherwise) there is no word for it but a reset.
+ */
+function cut({ socket }: ServerResponse, endsByClosing: boolean): void {
+  if (!socket || !endsByClosing) return void socket?.destroySoon()
+  const timer = setTimeout(() => socket.resetAndDestroy(), RESET_AFTER_MS)
+  socket.once('close', () => clearTimeout(timer))
 }
 
 /** As latin1 text every byte stays itself, and Node puts head and body into one buffer and one system call. */

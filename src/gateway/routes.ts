@@ -12,10 +12,10 @@ import { BrokerError } from '../base/errors.ts'
 import { inTurn } from '../base/in-turn.ts'
 import { isSame, type Secret } from '../base/secret.ts'
 import { toBrokerError } from '../base/thrown.ts'
+import { errorBody, errorHeaders } from './api-error.ts'
 import { presentedKey } from './client-call.ts'
 import { ClientSocket, isUpgrade } from './client-socket.ts'
 import type { Gateway, GatewayParts } from './gateway.ts'
-import { errorHeaders, openAiError } from './openai-error.ts'
 import type { Realtime } from './realtime.ts'
 import { hasUnreadBody } from './request-body.ts'
 
@@ -74,10 +74,7 @@ function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyRep
   if (error.code === 'internal_error') parts.log.error({ ...fields, err: thrown }, 'call failed')
   else parts.log.info(fields, 'call')
   if (hasUnreadBody(request.raw)) reply.header('connection', 'close')
-  reply
-    .code(error.status)
-    .headers({ 'x-request-id': request.id, ...errorHeaders(error) })
-    .send(openAiError(error))
+  reply.code(error.status).headers(errorHeaders(error, request)).send(errorBody(error, request))
 }
 
 /** Whoever may try here how the admin token reads can try for ever: only one too long to be found so is told. */

@@ -12,8 +12,8 @@ import { languageFor } from '../base/language.ts'
 import type { Logger } from '../base/log.ts'
 import { firstMistake } from '../base/mistake.ts'
 import { toBrokerError } from '../base/thrown.ts'
+import { errorBody, errorHeaders, openAiError } from '../gateway/api-error.ts'
 import { withoutBase } from '../gateway/named-config.ts'
-import { errorHeaders, openAiError } from '../gateway/openai-error.ts'
 import { hasUnreadBody } from '../gateway/request-body.ts'
 import type { Config } from '../settings/config.ts'
 import { attendClients, ClientRequest } from './client-request.ts'
@@ -132,10 +132,8 @@ function fromText(schema: ReturnType<typeof Compile>, said: object): object {
 function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const error = toBrokerError(thrown)
   if (hasUnreadBody(request.raw)) reply.header('connection', 'close')
-  reply
-    .code(error.status)
-    .headers({ 'x-request-id': request.id, ...errorHeaders(error) })
-    .send(isForSdk(request.url) ? openAiError(error) : apiErrorBody(error, languageFor(request)))
+  const body = isForSdk(request.url) ? errorBody(error, request) : apiErrorBody(error, languageFor(request))
+  reply.code(error.status).headers(errorHeaders(error, request)).send(body)
 }
 
 /** For a head that did not come or cannot be read: no route is known yet, so callers of either kind must understand. */

@@ -1,5 +1,8 @@
+import { createConnection } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
+import { onNginx } from '../support/nginx.ts'
+import { waitUntil } from '../support/wait-until.ts'
 import { ask } from './fixtures/client.ts'
 import { type Handler, setUp } from './fixtures/upstream.ts'
 
@@ -33,14 +36,14 @@ t.test('nothing is added to a stream whose length was told: it is cut', async (t
   }
 })
 
-t.test('a stream that upstream breaks off ends with an error event, and then really ends', async (t) => {
+t.test('a stream that upstream breaks off ends with an error event, and is then cut', async (t) => {
   const { broker, upstream, key, v1 } = await setUp(t)
   const halves = ['data: {"i":1}\n\n', 'data: {"i":1}\n\ndata: {"i":', 'data: {"i":1}\n\ndata: {"i":2}\n', '']
   for (const sent of halves) {
     upstream.answer(breaksOff({ 'content-type': 'text/event-stream; charset=utf-8' }, sent || ':\n\n'))
     const answer = await ask(`${v1}/chat/completions`, { key, body: BODY })
     t.equal(answer.status, 200)
-    t.equal(answer.isWhole, true, 'the stream is ended as it should be')
+    t.equal(answer.isWhole, false, 'nobody takes it for a whole answer')
     const [last, ...before] = eventsOf(answer.body).reverse()
     const [name, data] = last?.split('\n') ?? []
     t.equal(name, 'event: error')
@@ -52,6 +55,48 @@ t.test('a stream that upstream breaks off ends with an error event, and then rea
   t.equal(upstream.calls.length, halves.length, 'none was sent again')
   const metrics = await broker.admin('GET', '/metrics')
   t.match(metrics.body, new RegExp(`^token_broker_broken_streams_total ${halves.length}$`, 'm'))
+})
+
+t.test("a stream of Messages ends with an error event of that API's", async (t) => {
+  const { upstream, key, v1 } = await setUp(t)
+  upstream.answer(
+    breaksOff({ 'content-type': 'text/event-stream' }, 'event: ping\ndata: {"type":"ping"}\n\n'),
+  )
+  const answer = await ask(`${v1}/messages?beta=true`, { key, body: BODY })
+  const [last = ''] = eventsOf(answer.body).reverse()
+  t.match(last, /^event: error\ndata: \{/)
+  t.match(JSON.parse(last.slice(last.indexOf('{'))), {
+    type: 'error',
+    error: { type: 'api_error', message: /^token-broker: The model endpoint broke off/ },
+    request_id: answer.headers['x-request-id'],
+  })
+  t.equal(answer.isWhole, false)
+})
+
+onNginx(t, 'behind nginx as it comes, the event arrives, and the cut too', async (t, inFrontOf) => {
+  const { broker, upstream, key } = await setUp(t)
+  const origin = await inFrontOf(broker.origin)
+  upstream.answer(breaksOff({ 'content-type': 'text/event-stream' }, 'data: 1\n\n'))
+  const answer = await ask(`${origin}/v1/chat/completions`, { key, body: BODY })
+  t.match(answer.body.toString(), /^data: 1\n\n\n\nevent: error\ndata: \{.*"upstream_broken".*\}\n\n$/s)
+  t.equal(answer.isWhole, false, 'which is no clean end')
+})
+
+t.test('to a client of HTTP/1.0, where closing is the end, the connection is reset', async (t) => {
+  const { broker, upstream, key } = await setUp(t)
+  for (const contentType of ['text/event-stream', 'audio/mpeg']) {
+    upstream.answer(breaksOff({ 'content-type': contentType }, 'data: 1\n\n'))
+    const { hostname, port } = new URL(broker.origin)
+    const socket = createConnection(Number(port), hostname)
+    let text = ''
+    let error: NodeJS.ErrnoException | undefined
+    socket.on('data', (bytes) => (text += bytes)).on('error', (thrown) => (error = thrown))
+    socket.write(`GET /v1/x HTTP/1.0\r\nauthorization: Bearer ${key}\r\n\r\n`)
+    await waitUntil(() => socket.closed)
+    t.equal(error?.code, 'ECONNRESET', contentType)
+    t.match(text, 'data: 1\n\n')
+    t.equal(text.includes('event: error'), contentType === 'text/event-stream')
+  }
 })
 
 t.test('any other answer is cut, so that its end is not taken for the real one', async (t) => {

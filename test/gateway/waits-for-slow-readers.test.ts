@@ -111,7 +111,12 @@ t.test('a reader is waited for once a pause, however many chunks had arrived bef
   const client = answerThatWaits()
   const head = await call.head
   relayHead(call, head, ['content-type', 'text/event-stream'], client)
-  relay(call, head, client, { reader: undefined, keepAliveMs: undefined, done() {} })
+  relay(call, head, client, {
+    reader: undefined,
+    keepAliveMs: undefined,
+    asked: { id: '', url: '/', headers: {} },
+    done() {},
+  })
   t.ok(isPaused)
   t.equal(client.listenerCount('drain'), 1)
   for (let drains = 1; drains <= 3; drains += 1) {

@@ -26,7 +26,7 @@ export const upstreamResets: Gate = {
         user: 'reset after',
         calls,
         isGood: endsWithErrorEvent,
-        must: 'an error event',
+        must: 'an error event and the cut',
       }),
     ]
     const next = await ask(scene, key, 'well')
@@ -67,5 +67,5 @@ function isBadGateway({ status, text, isCut }: Ending): boolean {
 
 function endsWithErrorEvent({ status, text, isCut }: Ending): boolean {
   const last = text.trimEnd().split('\n\n').at(-1) ?? ''
-  return status === 200 && !isCut && /"code":"upstream_broken"/.test(last) && !text.includes('[DONE]')
+  return status === 200 && isCut && /"code":"upstream_broken"/.test(last) && !text.includes('[DONE]')
 }
