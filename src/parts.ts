@@ -21,6 +21,7 @@ import { Knowledge } from './credential/knowledge.ts'
 import { NewLogins } from './credential/new-logins.ts'
 import { openTokenPersistence } from './credential/persistence/database-token-persistence.ts'
 import { Refresher } from './credential/refresh.ts'
+import { RefusedSources } from './credential/refused-sources.ts'
 import { createRenew } from './credential/renew.ts'
 import { createRevoke } from './credential/revoke.ts'
 import { RowSeals } from './credential/row-seals.ts'
@@ -32,6 +33,7 @@ import { ModelConfigReader } from './model-config/model-config-reader.ts'
 import { ModelConfigStore } from './model-config/model-config-store.ts'
 import { ModelConfigs } from './model-config/model-configs.ts'
 import { authorizationServers } from './oauth/authorization-servers.ts'
+import { contentOfFiles } from './oauth/sources.ts'
 import { DeviceSessionStore } from './onboarding/device-session-store.ts'
 import { DeviceSessions } from './onboarding/device-sessions.ts'
 import type { Config } from './settings/config.ts'
@@ -108,6 +110,7 @@ function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Re
     clock,
     log,
     owner: randomUUID(),
+    refusedSources: new RefusedSources(contentOfFiles),
     renew: createRenew(servers, clock, loginDispatcher),
     ...hooks,
     settled: (outcome) => metrics.refreshed(outcome),

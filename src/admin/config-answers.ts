@@ -5,9 +5,12 @@ import Type from 'typebox'
 import { type Answer, instant, nextCursor, nullable, pageFields, text } from '../base/answers.ts'
 import { CAUSES, type Cause } from './causes.ts'
 
-const CREDENTIAL_KIND = Type.Enum(['device_code', 'client_credentials', 'session', 'api_key'], {
-  title: 'CredentialKind',
-})
+const CREDENTIAL_KIND = Type.Enum(
+  ['device_code', 'client_credentials', 'token_exchange', 'jwt_bearer', 'session', 'api_key'],
+  {
+    title: 'CredentialKind',
+  },
+)
 export type CredentialKind = Answer<typeof CREDENTIAL_KIND>
 
 const CREDENTIAL_STATE = Type.Enum(

@@ -10,6 +10,7 @@ import type { JustRead } from './credential-reader.ts'
 import type { CredentialStore } from './credential-store.ts'
 import type { Journal } from './journal.ts'
 import type { Knowledge } from './knowledge.ts'
+import type { RefusedSources } from './refused-sources.ts'
 
 export interface AttemptParts {
   readonly store: CredentialStore
@@ -20,6 +21,8 @@ export interface AttemptParts {
   readonly log: Logger
   /** Names this process in leases. */
   readonly owner: string
+  /** With what requests were refused. */
+  readonly refusedSources: RefusedSources
   /** One request to whoever renews this kind of credential; see `renew.ts`. */
   readonly renew: (credential: Credential) => Promise<Renewal>
 }

@@ -104,18 +104,25 @@ export class Attempt {
     const justRead = this.#justRead
     this.#justRead = undefined
     // Where more is known than it says the row is asked itself: it may have moved on, or gone back in time.
-    if (justRead && !knowledge.ahead(justRead.row)) return this.#found(justRead, undefined)
+    if (justRead && !knowledge.ahead(justRead.row)) return await this.#found(justRead, undefined)
     const { seen } = changes
     const row = await store.load(this.#run.configId)
-    return this.#found({ row, seen }, row && knowledge.ahead(row))
+    return await this.#found({ row, seen }, row && knowledge.ahead(row))
   }
 
-  #found({ row, seen }: { row: Credential | undefined; seen: number }, ahead: Ahead | undefined): Event {
-    const { knowledge, clock } = this.#parts
+  async #found(
+    { row, seen }: { row: Credential | undefined; seen: number },
+    ahead: Ahead | undefined,
+  ): Promise<Event> {
+    const { knowledge, clock, refusedSources } = this.#parts
     this.seen = seen
     if (row) knowledge.note(row.configId, row)
     const unsentFrom = this.#unsent.stateBefore(row?.attempt.id)
-    return { type: 'row', row, now: clock(), waitedMs: Date.now() - this.#startedAt, unsentFrom, ahead }
+    const isMended = row !== undefined && (await refusedSources.areOthers(row))
+    return {
+      ...{ type: 'row', row, now: clock(), waitedMs: Date.now() - this.#startedAt },
+      ...{ unsentFrom, ahead, isMended },
+    }
   }
 
   async #clear(row: Credential, why: string): Promise<Event> {
@@ -159,12 +166,15 @@ export class Attempt {
 
   async #ask(row: Credential): Promise<Event> {
     this.hasSent = true
+    const { refusedSources } = this.#parts
+    const sources = await refusedSources.read(row.provider)
     // Who breaks down here may have sent already.
     const renewal = await this.#parts.renew(row).catch((error: unknown): Renewal => {
       this.#parts.log.error({ err: error, configId: this.#run.configId }, 'refresh: the request broke down')
       return { kind: 'unclear', why: 'the request broke down' }
     })
     this.endTurn(renewal)
+    if (renewal.kind === 'refused') refusedSources.note(row.configId, sources)
     return { type: 'answered', renewal, now: this.#parts.clock() }
   }
 

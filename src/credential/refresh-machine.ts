@@ -110,7 +110,7 @@ function onRestored(
 
 /** What a row, freshly read, asks for. */
 function decide(cause: Cause, event: Extract<Event, { type: 'row' }>): Step {
-  const { row, now, waitedMs, unsentFrom, ahead } = event
+  const { row, now, waitedMs, unsentFrom, ahead, isMended = false } = event
   if (row && ahead?.credential) {
     const { credential } = ahead
     return { phase: { at: 'restoring', row, credential }, action: { do: 'restore', row, credential } }
@@ -132,7 +132,7 @@ function decide(cause: Cause, event: Extract<Event, { type: 'row' }>): Step {
   const isToBeFound = isJournalled(row.provider.kind)
   if (row.state === 'refreshing') return isToBeFound ? recover(row) : claim(row)
   const { nextAt, lastError = '' } = row.attempt
-  if (now < nextAt && !cause.isForced) {
+  if (now < nextAt && !cause.isForced && !isMended) {
     if (row.state === 'refused') return settle({ kind: 'refused', why: lastError, retryAt: nextAt })
     return unchanged('backing off', nextAt)
   }

@@ -88,6 +88,8 @@ export type Event =
       waitedMs: number
       /** The row is leased by an attempt of this very process that never sent anything: its state before that. */
       unsentFrom?: CredentialState | undefined
+      /** It was refused with files that are no longer what they were. */
+      isMended?: boolean
       /** More is known than the row holds: the database went back in time. */
       ahead?: Ahead | undefined
     }

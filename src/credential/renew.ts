@@ -4,7 +4,7 @@
 import type { Dispatcher } from 'undici'
 import type { Clock } from '../base/clock.ts'
 import type { AuthorizationServer } from '../oauth/authorization-server.ts'
-import { requestClientCredentials } from '../oauth/client-credentials-grant.ts'
+import { isClientGrant, requestForClient } from '../oauth/client-grants.ts'
 import { type Renewal, refreshToken } from '../oauth/refresh-token-grant.ts'
 import { renewWebSession } from '../oauth/web-session-renewal.ts'
 import type { Credential } from './credential.ts'
@@ -18,7 +18,7 @@ export function createRenew(
     if (provider.kind === 'device_code' && tokens.refreshToken !== undefined) {
       return refreshToken(servers(provider.name), tokens.refreshToken, clock)
     }
-    if (provider.kind === 'client_credentials') return requestClientCredentials(servers(provider.name), clock)
+    if (isClientGrant(provider.kind)) return requestForClient(provider.kind, servers(provider.name), clock)
     if (provider.kind === 'session')
       return renewWebSession(provider, tokens.accessToken, tokens.expiresAt, clock, dispatcher)
     return { kind: 'invalid_grant', why: 'there is nothing to renew it with' }

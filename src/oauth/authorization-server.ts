@@ -8,18 +8,16 @@ import {
   allowInsecureRequests,
   type Client,
   type ClientAuth,
-  ClientSecretBasic,
-  ClientSecretPost,
   customFetch,
   discoveryRequest,
-  None,
-  PrivateKeyJwt,
   type AuthorizationServer as ServerMetadata,
 } from 'oauth4webapi'
 import { type Dispatcher, fetch } from 'undici'
 import type { AuthorizationServerConfig } from '../provider/authorization-server-config.ts'
 import type { Provider } from '../provider/provider.ts'
 import { addressProblem } from '../provider/upstream-address.ts'
+import { clientAuthentication } from './client-authentication.ts'
+import { SourceTrouble } from './sources.ts'
 import { exchange, type JsonObject, type WireAnswer } from './wire.ts'
 
 export interface RequestOptions {
@@ -43,7 +41,7 @@ export class AuthorizationServer {
   readonly #config: AuthorizationServerConfig
   readonly #dispatcher: Dispatcher
   /** Kept once it is known; a failed discovery is tried again with the next request. */
-  #endpoint: Promise<Endpoint> | undefined
+  #endpoint: Promise<Omit<Endpoint, 'clientAuthentication'>> | undefined
 
   constructor(provider: Provider, dispatcher: Dispatcher) {
     if (!provider.authorizationServer)
@@ -58,17 +56,19 @@ export class AuthorizationServer {
     send: (to: Endpoint, options: RequestOptions) => Promise<Response>,
     headers: Record<string, string> = {},
   ): Promise<WireAnswer> {
-    let endpoint: Endpoint
+    let to: Endpoint
     try {
-      endpoint = await this.endpoint()
+      const known = await this.endpoint()
+      to = { ...known, clientAuthentication: await clientAuthentication(this.#config, known.metadata) }
     } catch (error) {
+      if (error instanceof SourceTrouble) return error.answer
       return { kind: 'unreachable', why: (error as Error).message }
     }
-    return this.#exchange((options) => send(endpoint, options), headers)
+    return this.#exchange((options) => send(to, options), { ...this.#config.headers, ...headers })
   }
 
   /** @throws Error, one line that names the provider file's field, if discovery does not work out */
-  endpoint(): Promise<Endpoint> {
+  endpoint(): Promise<Omit<Endpoint, 'clientAuthentication'>> {
     this.#endpoint ??= this.#resolve().catch((error: unknown) => {
       this.#endpoint = undefined
       throw error
@@ -76,7 +76,7 @@ export class AuthorizationServer {
     return this.#endpoint
   }
 
-  async #resolve(): Promise<Endpoint> {
+  async #resolve(): Promise<Omit<Endpoint, 'clientAuthentication'>> {
     const { issuer, tokenEndpoint, deviceAuthorizationEndpoint, revocationEndpoint, clientId } = this.#config
     const found = issuer === undefined ? {} : await this.#discover(issuer)
     return {
@@ -87,8 +87,7 @@ export class AuthorizationServer {
         ...(revocationEndpoint && { revocation_endpoint: revocationEndpoint }),
         ...(deviceAuthorizationEndpoint && { device_authorization_endpoint: deviceAuthorizationEndpoint }),
       },
-      client: { client_id: clientId },
-      clientAuthentication: await clientAuthentication(this.#config),
+      client: { client_id: clientId || NO_CLIENT },
     }
   }
 
@@ -126,7 +125,8 @@ export class AuthorizationServer {
         headers: { 'user-agent': 'token-broker', ...headers },
         [customFetch]: (url, init) => {
           sent.push(...secretsIn(init))
-          return fetch(url, { ...init, dispatcher }) as unknown as Promise<Response>
+          const due = this.#config.body === 'json' ? asJson(init) : init
+          return fetch(url, { ...due, dispatcher }) as unknown as Promise<Response>
         },
         [allowInsecureRequests]: this.provider.allowsInsecureLoopback,
       })
@@ -135,6 +135,8 @@ export class AuthorizationServer {
 }
 
 const MAX_ISSUER = 200
+/** The library wants one; `clientAuthentication` does not send it. */
+const NO_CLIENT = 'none'
 /** What else of a form may be shown. */
 const PUBLIC_FIELDS = new Set([
   'grant_type',
@@ -142,6 +144,9 @@ const PUBLIC_FIELDS = new Set([
   'client_assertion_type',
   'scope',
   'token_type_hint',
+  'subject_token_type',
+  'audience',
+  'resource',
 ])
 const PUBLIC_CHALLENGE = /^code_challenge/
 
@@ -158,28 +163,14 @@ function secretsIn({ body, headers }: { body?: unknown; headers?: unknown }): st
   ]
 }
 
-/** RFC 6749 §2.3, OpenID Connect Core §9. */
-async function clientAuthentication(config: AuthorizationServerConfig): Promise<ClientAuth> {
-  const { clientSecret, privateKey } = config
-  if (privateKey) {
-    const { algorithm, keyId } = config
-    const pem = privateKey.reveal().replace(/-----[A-Z ]+-----|\s/g, '')
-    const key = await crypto.subtle.importKey(
-      'pkcs8',
-      Buffer.from(pem, 'base64'),
-      ALGORITHMS[algorithm],
-      false,
-      ['sign'],
-    )
-    return PrivateKeyJwt(keyId === undefined ? key : { key, kid: keyId })
-  }
-  if (!clientSecret) return None()
-  return config.clientAuthentication === 'client_secret_post'
-    ? ClientSecretPost(clientSecret.reveal())
-    : ClientSecretBasic(clientSecret.reveal())
+/** The form as one JSON object; what stands there more than once is a list. */
+function asJson(init: { body?: unknown; headers?: unknown }): object {
+  const { body, headers } = init
+  if (!(body instanceof URLSearchParams)) return init
+  const members = [...new Set(body.keys())].map((name) => {
+    const values = body.getAll(name)
+    return [name, values.length > 1 ? values : values[0]]
+  })
+  const typed = { ...(headers as Record<string, string>), 'content-type': 'application/json' }
+  return { ...init, headers: typed, body: JSON.stringify(Object.fromEntries(members)) }
 }
-
-const ALGORITHMS = {
-  RS256: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
-  ES256: { name: 'ECDSA', namedCurve: 'P-256' },
-} as const

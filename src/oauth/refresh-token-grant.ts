@@ -49,6 +49,7 @@ export async function refreshToken(
 /** @param receivedAt epoch ms */
 export function judgeRenewal(answer: WireAnswer, server: AuthorizationServer, receivedAt: number): Renewal {
   if (answer.kind === 'unreachable') return notProcessed(answer.why, undefined, true)
+  if (answer.kind === 'unsent') return notProcessed(answer.why, undefined, false)
   if (answer.kind === 'unclear') return answer
   const { status, body, retryAfterMs } = answer
   const code = errorCode(answer, server.provider.errors.invalidGrant)

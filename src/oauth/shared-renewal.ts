@@ -31,6 +31,11 @@ export interface Reading {
 }
 
 export function judgeShared(answer: WireAnswer, { refused, tokens }: Reading): Renewal {
+  if (answer.kind === 'unsent') {
+    return answer.isLasting
+      ? { kind: 'refused', why: answer.why }
+      : notProcessed(answer.why, undefined, false)
+  }
   if (answer.kind !== 'answer') return notProcessed(answer.why, undefined, true)
   const { status, body, retryAfterMs } = answer
   const code = errorCode(answer, refused)

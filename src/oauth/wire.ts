@@ -25,6 +25,8 @@ export type WireAnswer =
   | Answered
   /** The request surely never reached the server. */
   | { kind: 'unreachable'; why: string }
+  /** It was not sent, for what it is made with is not there: a file, a variable. @property isLasting only a person helps */
+  | { kind: 'unsent'; why: string; isLasting: boolean }
   /** Cut off or too late: the server may have acted on it. */
   | { kind: 'unclear'; why: string }
 

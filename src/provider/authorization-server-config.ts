@@ -2,8 +2,10 @@
  * What a provider file says of its authorization server.
  */
 import type { Secret } from '../base/secret.ts'
+import type { AuthorizationServerFile } from './authorization-server-file.ts'
 import type { Fields } from './fields.ts'
-import type { ProviderFile } from './provider-file.ts'
+import { toHeaders } from './provider-headers.ts'
+import { type Source, toSource } from './source.ts'
 import type { Address } from './upstream-address.ts'
 
 export interface AuthorizationServerConfig {
@@ -11,42 +13,87 @@ export interface AuthorizationServerConfig {
   readonly deviceAuthorizationEndpoint: string | undefined
   readonly tokenEndpoint: string | undefined
   readonly revocationEndpoint: string | undefined
+  /** '' where there is none. */
   readonly clientId: string
   readonly clientSecret: Secret | undefined
-  readonly clientAuthentication: 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt'
+  readonly clientAuthentication: NonNullable<AuthorizationServerFile['client_authentication']>
   /** PKCS #8 in PEM, for private_key_jwt (RFC 7523). */
-  readonly privateKey: Secret | undefined
+  readonly privateKey: Source | undefined
+  readonly certificate: Source | undefined
+  /** For client_assertion: a JWT of somebody else's. */
+  readonly clientAssertion: Source | undefined
+  /** Undefined: as the library has it, the issuer. */
+  readonly assertionAudience: string | undefined
   readonly keyId: string | undefined
-  readonly algorithm: 'RS256' | 'ES256'
+  readonly algorithm: 'RS256' | 'PS256' | 'ES256'
   readonly scope: string | undefined
+  /** Of token requests, in the file's order; without those whose optional input is unset. */
+  readonly params: readonly (readonly [name: string, value: string])[]
+  /** Of token requests; names in lower case. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: 'form' | 'json'
   readonly pkce: boolean
 }
 
+const PATH = 'authorization_server'
+
 /** @throws ProviderMistake | UnfitValue */
 export function toAuthorizationServer(
-  server: ProviderFile['authorization_server'],
+  server: AuthorizationServerFile | undefined,
   address: Address,
   fields: Fields,
 ): AuthorizationServerConfig | undefined {
   if (!server) return undefined
   const at = (name: 'issuer' | 'device_authorization_endpoint' | 'token_endpoint' | 'revocation_endpoint') =>
-    address(server[name], 'authorization_server', name)
-  const say = (name: 'client_id' | 'key_id' | 'scope') =>
-    fields.text(server[name], 'authorization_server', name)
-  const secret = (name: 'client_secret' | 'private_key') =>
-    fields.secret(server[name], 'authorization_server', name)
+    address(server[name], PATH, name)
+  const say = (name: 'client_id' | 'key_id' | 'scope' | 'assertion_audience') =>
+    fields.text(server[name], PATH, name)
+  const source = (name: 'certificate' | 'client_assertion') => toSource(server[name], fields, PATH, name)
   return {
     issuer: at('issuer'),
     deviceAuthorizationEndpoint: at('device_authorization_endpoint'),
     tokenEndpoint: at('token_endpoint'),
     revocationEndpoint: at('revocation_endpoint'),
     clientId: say('client_id') ?? '',
-    clientSecret: secret('client_secret'),
-    clientAuthentication: server.client_authentication ?? 'client_secret_basic',
-    privateKey: secret('private_key'),
+    clientSecret: fields.secret(server.client_secret, PATH, 'client_secret'),
+    clientAuthentication: authenticationOf(server),
+    privateKey: privateKeyOf(server.private_key, fields),
+    certificate: source('certificate'),
+    clientAssertion: source('client_assertion'),
+    assertionAudience: say('assertion_audience'),
     keyId: say('key_id'),
     algorithm: server.algorithm ?? 'RS256',
     scope: say('scope'),
+    params: paramsOf(server.params, fields),
+    headers: toHeaders(server.headers, fields, [PATH, 'headers']),
+    body: server.body ?? 'form',
     pkce: server.pkce ?? true,
   }
+}
+
+/** What it has, where the file does not say. */
+function authenticationOf(
+  server: AuthorizationServerFile,
+): AuthorizationServerConfig['clientAuthentication'] {
+  if (server.client_authentication) return server.client_authentication
+  if (server.private_key !== undefined) return 'private_key_jwt'
+  if (server.client_assertion !== undefined) return 'client_assertion'
+  return server.client_secret === undefined ? 'none' : 'client_secret_basic'
+}
+
+/** A variable of the environment that is not set stops the start here, as it always did. @throws ProviderMistake | UnfitValue */
+function privateKeyOf(given: AuthorizationServerFile['private_key'], fields: Fields): Source | undefined {
+  const path = [PATH, 'private_key']
+  if (typeof given !== 'string') return toSource(given, fields, ...path)
+  const text = fields.secret(given, ...path)
+  return { from: 'text', name: path.join('.'), text, lacks: 'has no value' }
+}
+
+function paramsOf(params: AuthorizationServerFile['params'] = {}, fields: Fields): [string, string][] {
+  return Object.entries(params).flatMap(([name, given]) =>
+    [given].flat().flatMap((value): [string, string][] => {
+      const text = fields.text(value, PATH, 'params', name)
+      return text === undefined ? [] : [[name, text]]
+    }),
+  )
 }

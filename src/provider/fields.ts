@@ -81,10 +81,31 @@ export class Fields {
   secret(text: string | undefined, ...path: string[]): Secret | undefined {
     if (text === undefined) return undefined
     // Only what the file itself says is a name of the environment: never what a config fills in.
-    if (text.startsWith('env:')) return this.#ofEnvironment(text.slice('env:'.length), path)
+    if (text.startsWith('env:')) {
+      const name = text.slice('env:'.length)
+      const value = this.variable(name, ...path)
+      if (value) return value
+      throw new ProviderMistake(path, `reads ${name}, which is not set`)
+    }
     const filled = this.#read(text, path, fillText)
     const isOpen = this.#inputs.size > 0 && !this.#values
     return filled === undefined || isOpen ? undefined : new Secret(filled)
+  }
+
+  /** A variable of the environment, or the file that NAME_FILE names; undefined where it is not set. @throws ProviderMistake */
+  variable(name: string, ...path: string[]): Secret | undefined {
+    const field = path.join('.')
+    const known = this.#secrets.get(field)
+    if (known) return known
+    try {
+      const value = secretOf(this.#env, name)
+      if (value) this.#secrets.set(field, value)
+      return value
+    } catch (error) {
+      throw error instanceof ConfigError
+        ? new ProviderMistake(path, `cannot be had: ${error.message}`)
+        : error
+    }
   }
 
   /**
@@ -166,22 +187,6 @@ export class Fields {
     const input = this.#inputs.get(name)
     if (!input || member === undefined) return input !== undefined
     return input.type === 'json' ? input.members.has(member) : hasGroup(input.pattern, member)
-  }
-
-  #ofEnvironment(name: string, path: string[]): Secret {
-    const field = path.join('.')
-    const known = this.#secrets.get(field)
-    if (known) return known
-    try {
-      const value = secretOf(this.#env, name)
-      if (!value) throw new ProviderMistake(path, `reads ${name}, which is not set`)
-      this.#secrets.set(field, value)
-      return value
-    } catch (error) {
-      throw error instanceof ConfigError
-        ? new ProviderMistake(path, `cannot be had: ${error.message}`)
-        : error
-    }
   }
 }
 

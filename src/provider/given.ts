@@ -51,13 +51,17 @@ export function readAll(
  * configs would have the operator's sent to a host of theirs.
  * @throws ProviderMistake
  */
-export function checkNothingKept({ authorization_server: server, inputs = {} }: ProviderFile): void {
+export function checkNothingKept({
+  authorization_server: server,
+  inputs = {},
+  subject_token,
+}: ProviderFile): void {
   const why = 'would go to any host that a config names'
-  for (const field of ['client_secret', 'private_key'] as const) {
-    const text = server?.[field]
-    if (text !== undefined && !text.includes('{'))
-      throw new ProviderMistake(['authorization_server', field], why)
+  const kept = (text: unknown) => text !== undefined && !(typeof text === 'string' && text.includes('{'))
+  for (const field of ['client_secret', 'private_key', 'client_assertion'] as const) {
+    if (kept(server?.[field])) throw new ProviderMistake(['authorization_server', field], why)
   }
+  if (kept(subject_token)) throw new ProviderMistake(['subject_token'], why)
   for (const [name, input] of Object.entries(inputs)) {
     if (input.secret && input.default !== undefined)
       throw new ProviderMistake(['inputs', name, 'default'], why)

@@ -3,8 +3,10 @@
  * (provider-schema.ts).
  */
 import Type from 'typebox'
+import { AUTHORIZATION_SERVER_FILE } from './authorization-server-file.ts'
 import { EXPIRED_RULES } from './expired-rules.ts'
 import { INPUTS, WORDS } from './input-schema.ts'
+import { SOURCE } from './source-schema.ts'
 import { UPSTREAM_FILE } from './upstream-file.ts'
 
 const url = Type.String({ minLength: 1 })
@@ -16,29 +18,20 @@ export const PROVIDER_FILE = Type.Object(
     label: Type.Optional(WORDS),
     /** Where a person gets a key, a session or an account. */
     help_url: Type.Optional(url),
-    credential: Type.Enum(['device_code', 'client_credentials', 'session', 'api_key']),
+    credential: Type.Enum([
+      'device_code',
+      'client_credentials',
+      'token_exchange',
+      'jwt_bearer',
+      'session',
+      'api_key',
+    ]),
     inputs: Type.Optional(INPUTS),
-    authorization_server: Type.Optional(
-      Type.Object(
-        {
-          issuer: Type.Optional(url),
-          device_authorization_endpoint: Type.Optional(url),
-          token_endpoint: Type.Optional(url),
-          revocation_endpoint: Type.Optional(url),
-          client_id: Type.String({ minLength: 1 }),
-          client_secret: Type.Optional(Type.String({ minLength: 1 })),
-          client_authentication: Type.Optional(
-            Type.Enum(['client_secret_basic', 'client_secret_post', 'private_key_jwt']),
-          ),
-          private_key: Type.Optional(Type.String({ minLength: 1 })),
-          key_id: Type.Optional(Type.String({ minLength: 1 })),
-          algorithm: Type.Optional(Type.Enum(['RS256', 'ES256'])),
-          scope: Type.Optional(Type.String()),
-          pkce: Type.Optional(Type.Boolean()),
-        },
-        closed,
-      ),
-    ),
+    authorization_server: Type.Optional(AUTHORIZATION_SERVER_FILE),
+    /** Of token_exchange and jwt_bearer: the token that is traded. */
+    subject_token: Type.Optional(SOURCE),
+    /** `jwt`, `id_token`, `access_token` (RFC 8693 §3), or a URN. */
+    subject_token_type: Type.Optional(url),
     session: Type.Optional(
       Type.Object(
         {

@@ -11,9 +11,11 @@ import { type ExpiredRule, toExpiredRules } from './expired-rules.ts'
 import { Fields } from './fields.ts'
 import { checkNothingKept, type Given, readAll, Unprinted } from './given.ts'
 import { type Input, toInputs, toSaid } from './inputs.ts'
+import { checkNeeds } from './needs.ts'
 import { UnfitValue, type Values } from './placeholders.ts'
 import type { ProviderFile } from './provider-file.ts'
 import { ProviderMistake } from './provider-mistake.ts'
+import { type Source, toSource } from './source.ts'
 import { missingLines } from './template.ts'
 import { type Address, addressProblem, toHttpHosts } from './upstream-address.ts'
 import { toUpstream, type UpstreamConfig } from './upstream-config.ts'
@@ -58,6 +60,8 @@ export interface Provider {
   /** Of a template: what CONFIG_FILE is to say, as an example. Undefined: nothing is missing. */
   readonly missingLines: string | undefined
   readonly authorizationServer: AuthorizationServerConfig | undefined
+  /** Of token_exchange and jwt_bearer: what is traded. */
+  readonly subject: { readonly token: Source; readonly type: string } | undefined
   readonly webSession: WebSessionConfig | undefined
   readonly upstream: UpstreamConfig
   /** What its keys look like, so that a key of another plan is refused with a hint instead of a 401 later. */
@@ -160,7 +164,7 @@ function toPlaces(
   around: ProviderSurroundings,
   fields: Fields,
   allowsInsecureLoopback: boolean,
-): Pick<Provider, 'authorizationServer' | 'webSession' | 'upstream' | 'hasOpenHost'> {
+): Pick<Provider, 'authorizationServer' | 'subject' | 'webSession' | 'upstream' | 'hasOpenHost'> {
   const httpHosts = toHttpHosts(file.upstream.allow_http_hosts)
   const address: Address = (text, ...path) => {
     const absolute = text?.replace(/^sandbox:\//, `${around.sandboxOrigin}/`)
@@ -169,6 +173,7 @@ function toPlaces(
   }
   const places = {
     authorizationServer: toAuthorizationServer(file.authorization_server, address, fields),
+    subject: toSubject(file, fields),
     webSession: file.session && {
       refreshEndpoint: address(file.session.refresh_endpoint, 'session', 'refresh_endpoint') ?? '',
       refreshBeforeMs: (file.session.refresh_before_days ?? 3) * DAY,
@@ -177,6 +182,14 @@ function toPlaces(
     upstream: toUpstream(file.upstream, address, httpHosts, fields),
   }
   return { ...places, hasOpenHost: fields.hasOpenHost }
+}
+
+/** @throws ProviderMistake | UnfitValue */
+function toSubject(file: ProviderFile, fields: Fields): Provider['subject'] {
+  const token = toSource(file.subject_token, fields, 'subject_token')
+  if (!token) return undefined
+  const { subject_token_type: type = 'jwt' } = file
+  return { token, type: type.includes(':') ? type : `urn:ietf:params:oauth:token-type:${type}` }
 }
 
 function toPatience({ refresh = {}, errors = {} }: ProviderFile): Pick<Provider, 'refresh' | 'errors'> {
@@ -194,28 +207,6 @@ function toPatience({ refresh = {}, errors = {} }: ProviderFile): Pick<Provider,
       quota: new Set([...QUOTA_CODES, ...(errors.quota ?? [])]),
       expired: toExpiredRules(errors.expired),
     },
-  }
-}
-
-/** What a kind of credential cannot do without. */
-function checkNeeds({ credential, authorization_server: server, session }: ProviderFile): void {
-  const path = ['authorization_server']
-  if (credential === 'session' && !session) {
-    throw new ProviderMistake([], 'credential session needs session.refresh_endpoint')
-  }
-  if (credential === 'session' || credential === 'api_key') return
-  if (!server) throw new ProviderMistake([], `credential ${credential} needs authorization_server`)
-  if (!server.issuer && !server.token_endpoint) {
-    throw new ProviderMistake(path, 'needs token_endpoint, or issuer for discovery')
-  }
-  if (credential === 'device_code' && !server.issuer && !server.device_authorization_endpoint) {
-    throw new ProviderMistake(path, 'needs device_authorization_endpoint, or issuer for discovery')
-  }
-  if (credential === 'client_credentials' && !server.client_secret && !server.private_key) {
-    throw new ProviderMistake(path, 'client_credentials needs client_secret or private_key')
-  }
-  if (server.client_authentication === 'private_key_jwt' && !server.private_key) {
-    throw new ProviderMistake([...path, 'client_authentication'], 'private_key_jwt needs private_key')
   }
 }
 

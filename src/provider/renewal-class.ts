@@ -13,6 +13,8 @@ export type RenewalClass = 'login' | 'shared' | 'static'
 const CLASSES = {
   device_code: 'login',
   client_credentials: 'shared',
+  token_exchange: 'shared',
+  jwt_bearer: 'shared',
   session: 'shared',
   api_key: 'static',
 } as const satisfies Record<CredentialKind, RenewalClass>

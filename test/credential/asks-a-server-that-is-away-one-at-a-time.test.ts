@@ -8,6 +8,7 @@ import type { CredentialStore } from '../../src/credential/credential-store.ts'
 import type { Journal } from '../../src/credential/journal.ts'
 import { Knowledge } from '../../src/credential/knowledge.ts'
 import { Refresher } from '../../src/credential/refresh.ts'
+import { RefusedSources } from '../../src/credential/refused-sources.ts'
 import { ServerProbes } from '../../src/credential/server-probe.ts'
 import type { Renewal } from '../../src/oauth/refresh-token-grant.ts'
 import { type Answer, type Broker, call, startBroker } from '../support/broker.ts'
@@ -122,6 +123,7 @@ function refresherOver(row: { nextAttemptAt: number }, clock: () => number, rene
     clock,
     log: createLog('silent'),
     owner: 'me',
+    refusedSources: new RefusedSources(async () => undefined),
     renew: async () => renewal,
     publish() {},
     forget() {},

@@ -51,6 +51,8 @@ const refused = {
 } as const
 const behind = { ahead: { credential: undefined, isOver: false, forMs: 0 } }
 
+const mended = { ...read(shared(refused)), isMended: true } as Event
+
 const ROWS: [name: string, event: Event, expected: string, cause?: Cause][] = [
   ['due', read(shared()), 'claiming/claim_lease'],
   ['a live lease', read(shared(lease)), 'watching/wait_and_read'],
@@ -59,6 +61,7 @@ const ROWS: [name: string, event: Event, expected: string, cause?: Cause][] = [
   ['that of a session: is the answer in a journal?', read(session(lapsed)), 'recovering/replay_journal'],
   ['a session that is uncertain lives', read(session({ state: 'uncertain' })), 'recovering/replay_journal'],
   ['refused, not yet time', read(shared(refused)), 'settled:refused'],
+  ['refused, and its files are others now', mended, 'claiming/claim_lease'],
   ['refused, a person asks', read(shared(refused)), 'claiming/claim_lease', forced],
   [
     'refused, to the very millisecond',

@@ -7,6 +7,7 @@ import type { CredentialStore } from '../../src/credential/credential-store.ts'
 import type { Journal } from '../../src/credential/journal.ts'
 import { Knowledge } from '../../src/credential/knowledge.ts'
 import { Refresher } from '../../src/credential/refresh.ts'
+import { RefusedSources } from '../../src/credential/refused-sources.ts'
 import { credential } from './fixtures/credential.ts'
 
 const COUNT = 2_500
@@ -46,6 +47,7 @@ function refresherOver(rows: Map<string, Credential>) {
     changes: { seen: 0 },
     log: createLog('silent'),
     owner: 'me',
+    refusedSources: new RefusedSources(async () => undefined),
     renew: async ({ tokens }) => {
       sent += 1
       return { kind: 'tokens', tokens: { ...tokens, expiresAt: NOW + 3_600_000 } }

@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import t from 'tap'
 import type { AuthorizationServer } from '../../src/oauth/authorization-server.ts'
-import { requestClientCredentials } from '../../src/oauth/client-credentials-grant.ts'
+import { requestForClient } from '../../src/oauth/client-grants.ts'
 import { requestDeviceAuthorization } from '../../src/oauth/device-authorization.ts'
 import { pollDeviceCode } from '../../src/oauth/device-code-grant.ts'
 import { refreshToken } from '../../src/oauth/refresh-token-grant.ts'
@@ -16,7 +16,7 @@ const ASKED: Record<string, (server: AuthorizationServer) => Promise<unknown>> =
   'a refresh': (server) => refreshToken(server, TOKEN, NOW),
   'a poll': (server) => pollDeviceCode(server, TOKEN, 'a code verifier, in words alone', NOW),
   'a device code': (server) => requestDeviceAuthorization(server),
-  'a token for the client itself': (server) => requestClientCredentials(server, NOW),
+  'a token for the client itself': (server) => requestForClient('client_credentials', server, NOW),
   'a revocation': (server) => revokeToken(server, TOKEN),
 }
 

@@ -26,6 +26,8 @@ const KINDS: Readonly<Record<CredentialKind, Text>> = {
   api_key: 'API key',
   session: 'Web session',
   client_credentials: 'Client credentials',
+  token_exchange: 'Token exchange',
+  jwt_bearer: 'Signed assertion',
 }
 
 /** Of what the provider's page is for. */
@@ -34,6 +36,8 @@ const HELP: Readonly<Record<CredentialKind, Text>> = {
   api_key: 'Where to get a key',
   session: 'The page to sign in at',
   client_credentials: 'Where to register a client',
+  token_exchange: 'Where to set up the trust',
+  jwt_bearer: 'Where to set up the trust',
 }
 
 class ConnectView extends View {

@@ -1,0 +1,52 @@
+/**
+ * What each kind of credential cannot do without in its provider file, and what is of no use to it.
+ */
+import type { AuthorizationServerFile } from './authorization-server-file.ts'
+import type { ProviderFile } from './provider-file.ts'
+import { ProviderMistake } from './provider-mistake.ts'
+
+const PATH = ['authorization_server']
+const TRADES: ReadonlySet<ProviderFile['credential']> = new Set(['token_exchange', 'jwt_bearer'])
+
+/** @throws ProviderMistake */
+export function checkNeeds(file: ProviderFile): void {
+  const { credential, authorization_server: server, session, subject_token: subject } = file
+  const trades = TRADES.has(credential)
+  if (trades && subject === undefined)
+    throw new ProviderMistake([], `credential ${credential} needs subject_token`)
+  if (!trades && subject !== undefined)
+    throw new ProviderMistake(['subject_token'], `is of no use to credential ${credential}`)
+  if (credential === 'session' && !session) {
+    throw new ProviderMistake([], 'credential session needs session.refresh_endpoint')
+  }
+  if (credential === 'session' || credential === 'api_key') return
+  if (!server) throw new ProviderMistake([], `credential ${credential} needs authorization_server`)
+  checkServer(credential, server)
+}
+
+function checkServer(credential: ProviderFile['credential'], server: AuthorizationServerFile): void {
+  if (!server.issuer && !server.token_endpoint) {
+    throw new ProviderMistake(PATH, 'needs token_endpoint, or issuer for discovery')
+  }
+  if (credential === 'device_code' && !server.issuer && !server.device_authorization_endpoint) {
+    throw new ProviderMistake(PATH, 'needs device_authorization_endpoint, or issuer for discovery')
+  }
+  const provesItself = server.client_secret || server.private_key || server.client_assertion
+  if (credential === 'client_credentials' && !provesItself) {
+    throw new ProviderMistake(PATH, 'client_credentials needs client_secret, private_key or client_assertion')
+  }
+  if (!server.client_id && (!TRADES.has(credential) || provesItself)) {
+    throw new ProviderMistake(PATH, 'needs client_id')
+  }
+  for (const [way, field] of NEEDED) {
+    if (server.client_authentication === way && server[field] === undefined)
+      throw new ProviderMistake([...PATH, 'client_authentication'], `${way} needs ${field}`)
+  }
+  if (server.body === 'json' && credential === 'device_code')
+    throw new ProviderMistake([...PATH, 'body'], 'of a device login is a form')
+}
+
+const NEEDED = [
+  ['private_key_jwt', 'private_key'],
+  ['client_assertion', 'client_assertion'],
+] as const
