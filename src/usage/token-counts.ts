@@ -30,24 +30,34 @@ export function tokensOf(text: string): TokenCounts | undefined {
  */
 export class UsageSum {
   #input = 0
+  /** What the cache took is part of it already. */
+  #isInputWhole = false
   #output = 0
   #cacheRead = 0
   #cacheCreation = 0
 
-  /** @param usage what stands behind `"usage":`, parsed */
-  add(usage: unknown): void {
-    if (typeof usage !== 'object' || usage === null) return
-    const said = usage as Readonly<Record<string, unknown>>
+  /** @param said what stands behind `"usage":`, parsed */
+  add(said: unknown): void {
+    if (!isObject(said)) return
     this.#input = firstCount(said['prompt_tokens'], said['input_tokens']) ?? this.#input
+    this.#isInputWhole ||= isTokenCount(said['prompt_tokens']) || isObject(said['input_tokens_details'])
     this.#output = firstCount(said['completion_tokens'], said['output_tokens']) ?? this.#output
     this.#cacheRead = firstCount(said['cache_read_input_tokens']) ?? this.#cacheRead
     this.#cacheCreation = firstCount(said['cache_creation_input_tokens']) ?? this.#cacheCreation
   }
 
-  /** Only Anthropic counts what its cache took beside `input_tokens`; elsewhere those are part of the prompt. */
+  /**
+   * Only Anthropic counts what its cache took beside `input_tokens`; elsewhere those are part of the prompt, also where
+   * a server tells them by Anthropic's names.
+   */
   get tokenCounts(): TokenCounts {
-    return { prompt: this.#input + this.#cacheRead + this.#cacheCreation, completion: this.#output }
+    const cache = this.#isInputWhole ? 0 : this.#cacheRead + this.#cacheCreation
+    return { prompt: this.#input + cache, completion: this.#output }
   }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
 }
 
 function firstCount(...values: readonly unknown[]): number | undefined {
