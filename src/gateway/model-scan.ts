@@ -1,5 +1,5 @@
 /**
- * Finds the top-level `"model"` of a JSON body in its bytes, without parsing the body; and `"user"`, where asked.
+ * Finds the top-level `"model"` of a JSON body in its bytes, without parsing the body.
  *
  * Stops at the member, which SDKs write first or nearly so. With `strict` it reads on to the end and refuses a
  * second one: JSON parsers take the last, so two of them could name one model to us and another to upstream. A
@@ -28,21 +28,10 @@ const COLON = 0x3a
 const COMMA = 0x2c
 const MAX_TEXT_BYTES = 1_024
 
-/** A member's name, and the same in quotes. */
-const MODEL = { name: 'model', quoted: Buffer.from('"model"') }
-const USER = { name: 'user', quoted: Buffer.from('"user"') }
+const MODEL = 'model'
+const QUOTED_MODEL = Buffer.from('"model"')
 
 export function findModel(body: Buffer, strict: boolean): ModelScan {
-  return findMember(body, MODEL, strict)
-}
-
-/** The end user the client speaks for; undefined if it is no text. */
-export function findUser(body: Buffer): string | undefined {
-  const found = findMember(body, USER, false)
-  return typeof found === 'string' ? undefined : found.text
-}
-
-function findMember(body: Buffer, wanted: typeof MODEL, strict: boolean): ModelScan {
   let at = skipSpace(body, hasByteOrderMark(body) ? 3 : 0)
   if (body[at] !== OPEN_BRACE) return 'none'
   at += 1
@@ -54,7 +43,7 @@ function findMember(body: Buffer, wanted: typeof MODEL, strict: boolean): ModelS
     if (byte === QUOTE) {
       const end = endOfString(body, at)
       if (end === -1) return found
-      const name = depth === 1 && expectsName ? readName(body, at, end, wanted) : 'other'
+      const name = depth === 1 && expectsName ? readName(body, at, end) : 'other'
       if (strict && name === 'alike') return 'ambiguous'
       if (name === 'wanted') {
         if (found !== 'none') return 'ambiguous'
@@ -89,19 +78,13 @@ export function replaceModel(body: Buffer, found: FoundText, model: string): Buf
 }
 
 /** `"mod\u0065l"` is the same name to every parser, `"MODEL"` to some (Go's take names in any case). */
-function readName(
-  body: Buffer,
-  start: number,
-  end: number,
-  wanted: typeof MODEL,
-): 'wanted' | 'alike' | 'other' {
-  const { name, quoted } = wanted
-  const isPlain = end - start === quoted.length
-  if (isPlain && body.compare(quoted, 0, quoted.length, start, end) === 0) return 'wanted'
+function readName(body: Buffer, start: number, end: number): 'wanted' | 'alike' | 'other' {
+  const isPlain = end - start === QUOTED_MODEL.length
+  if (isPlain && body.compare(QUOTED_MODEL, 0, QUOTED_MODEL.length, start, end) === 0) return 'wanted'
   if (!isPlain && (end - start > 64 || body.subarray(start, end).indexOf(BACKSLASH) === -1)) return 'other'
   const decoded = decode(body, start, end)
-  if (decoded === name) return 'wanted'
-  return decoded?.toLowerCase() === name ? 'alike' : 'other'
+  if (decoded === MODEL) return 'wanted'
+  return decoded?.toLowerCase() === MODEL ? 'alike' : 'other'
 }
 
 function readValue(body: Buffer, afterName: number): FoundText | 'none' {

@@ -6,7 +6,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { ModelConfig } from '../model-config/config-index.ts'
 import type { Provider } from '../provider/provider.ts'
-import { findUser } from './model-scan.ts'
+import { JsonMembers, MemberPaths } from '../usage/json-members.ts'
 
 /** Configs in the order of the key, as they were at one version of its index. */
 export interface Listing {
@@ -23,11 +23,12 @@ export function* inStickyOrder(
   const { configs } = listing
   let provider: string | undefined
   let user: string | undefined
+  const said = new Said(headers, body)
   for (let place = 0; place < configs.length; ) {
     const config = configs[place] as ModelConfig
     if (config.provider !== provider) {
       provider = config.provider
-      user = userOf(providers.get(provider)?.upstream.stickyBy, headers, body)
+      user = said.first(providers.get(provider)?.upstream.stickyBy ?? [])
     }
     if (user) {
       const neighbours = neighboursIn(listing)
@@ -40,15 +41,45 @@ export function* inStickyOrder(
   }
 }
 
-/** Whose call it is; undefined or '' if nobody asks, or the client does not say. */
-function userOf(
-  stickyBy: string | undefined,
-  headers: IncomingHttpHeaders,
-  body: Buffer | undefined,
-): string | undefined {
-  if (stickyBy === undefined) return undefined
-  if (stickyBy === 'user') return body && findUser(body)
-  return headers[stickyBy.slice('header:'.length)]?.toString()
+const OF_BODY = new MemberPaths('prompt_cache_key', 'user')
+const PIECE_BYTES = 64 * 1024
+
+/** Whose call it is, where it says so. */
+class Said {
+  readonly #headers: IncomingHttpHeaders
+  readonly #body: Buffer | undefined
+  #members: ReadonlyMap<string, unknown> | undefined
+
+  constructor(headers: IncomingHttpHeaders, body: Buffer | undefined) {
+    this.#headers = headers
+    this.#body = body
+  }
+
+  /** Undefined if it says nothing in any of the places. */
+  first(places: readonly string[]): string | undefined {
+    for (const place of places) {
+      const text = place.startsWith('header:')
+        ? this.#headers[place.slice('header:'.length)]
+        : this.#inBody(place)
+      if (typeof text === 'string' && text !== '') return text
+    }
+    return undefined
+  }
+
+  /** The body is looked through once, and not beyond the last of them. */
+  #inBody(name: string): unknown {
+    this.#members ??= membersOf(this.#body)
+    return this.#members.get(name)
+  }
+}
+
+/** Of its texts each byte is a character, which does for telling them apart. */
+function membersOf(body: Buffer = Buffer.alloc(0)): ReadonlyMap<string, unknown> {
+  const found = new Map<string, unknown>()
+  const members = new JsonMembers(OF_BODY, (name, value) => found.set(name, value))
+  for (let at = 0; at < body.length && found.size < OF_BODY.all.size && !members.isOver; at += PIECE_BYTES)
+    members.push(body.toString('latin1', at, at + PIECE_BYTES))
+  return found
 }
 
 /** Of configs: a digest of each id, and where its run of neighbours ends. */

@@ -48,8 +48,8 @@ export interface UpstreamConfig extends Carried {
   readonly models: readonly string[]
   /** After so much silence an event stream gets a comment; undefined: never. */
   readonly keepAliveMs: number | undefined
-  /** Whose calls stay together: `user`, or `header:` and its name in lower case. */
-  readonly stickyBy: string | undefined
+  /** Whose calls stay together: members of the body, and `header:` with its name in lower case; the first found counts. */
+  readonly stickyBy: readonly string[]
 }
 
 type Path = readonly string[]
@@ -78,7 +78,7 @@ export function toUpstream(
     way: toWay(file.timeouts),
     models: file.models ?? [],
     keepAliveMs: file.keep_alive_seconds && file.keep_alive_seconds * SECOND,
-    stickyBy: file.sticky_by?.toLowerCase(),
+    stickyBy: toStickyBy(file.sticky_by),
   }
 }
 
@@ -98,6 +98,10 @@ function toRoutes(file: UpstreamFile, appended: Headers, address: Address, field
     return { prefix, baseUrl: baseUrl?.replace(/\/+$/, ''), ...carried }
   })
   return made.sort((one, other) => other.prefix.length - one.prefix.length)
+}
+
+function toStickyBy(given: UpstreamFile['sticky_by'] = []): string[] {
+  return (typeof given === 'string' ? [given] : given).map((place) => place.toLowerCase())
 }
 
 /** It stays as it is, and at its origin, wherever it is resolved. */

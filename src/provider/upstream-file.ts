@@ -36,6 +36,9 @@ const route = Type.Object(
   closed,
 )
 
+/** Where a call says whose it is. */
+const place = Type.String({ pattern: `^(user|prompt_cache_key|header:${HEADER_NAME})$` })
+
 export const UPSTREAM_FILE = Type.Object(
   {
     base_url: Type.Optional(url),
@@ -54,7 +57,7 @@ export const UPSTREAM_FILE = Type.Object(
     timeouts: Type.Optional(TIMEOUTS_FILE),
     models: Type.Optional(Type.Array(Type.String({ minLength: 1 }))),
     keep_alive_seconds: Type.Optional(Type.Number({ minimum: 1, maximum: 300 })),
-    sticky_by: Type.Optional(Type.String({ pattern: `^(user|header:${HEADER_NAME})$` })),
+    sticky_by: Type.Optional(Type.Union([place, Type.Array(place, { minItems: 1 })])),
   },
   closed,
 )

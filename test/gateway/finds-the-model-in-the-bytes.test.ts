@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { findModel, findUser, type ModelScan, replaceModel } from '../../src/gateway/model-scan.ts'
+import { findModel, type ModelScan, replaceModel } from '../../src/gateway/model-scan.ts'
 
 function scan(text: string, isStrict = true): ModelScan {
   return findModel(Buffer.from(text), isStrict)
@@ -167,17 +167,4 @@ t.test('the time it takes grows with the body, not with its square', async (t) =
     const ms = performance.now() - startedAt
     t.ok(ms < 10_000, `${name}: ${Math.round(ms)} ms`) // with the square, minutes
   }
-})
-
-t.test('the user, where a provider wants to know', async (t) => {
-  const bodies: [text: string, user: string | undefined][] = [
-    ['{"model":"a","user":"u"}', 'u'],
-    ['{"messages":[{"user":"b"}],"user":"模"}', '模'],
-    ['{"us\\u0065r":"u"}', 'u'],
-    ['{"user":7}', undefined],
-    ['{"user":{"user":"b"}}', undefined],
-    ['{"model":"user"}', undefined],
-    ['[{"user":"b"}]', undefined],
-  ]
-  for (const [text, user] of bodies) t.equal(findUser(Buffer.from(text)), user, text)
 })

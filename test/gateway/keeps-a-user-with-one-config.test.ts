@@ -1,7 +1,12 @@
 /** `sticky_by` of a provider file, for providers that cache prompts by account. */
+import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import { parse } from 'yaml'
+import { inStickyOrder } from '../../src/gateway/sticky.ts'
+import type { Provider } from '../../src/provider/provider.ts'
 import { startBroker } from '../support/broker.ts'
 import { ask } from './fixtures/client.ts'
+import { configOf } from './fixtures/configs.ts'
 import { addConfig, addKey, json, startUpstream, type Upstream } from './fixtures/upstream.ts'
 
 const NAMES = ['a', 'b', 'c'] as const
@@ -77,3 +82,75 @@ t.test(
     t.same(next, places, 'when their turn comes it is by user again')
   },
 )
+
+const PLACES = [
+  'header:session-id',
+  'header:x-claude-code-session-id',
+  'header:x-session-id',
+  'prompt_cache_key',
+  'user',
+]
+
+t.test('the shipped files look where agents say which conversation it is', async (t) => {
+  for (const name of ['openai', 'anthropic']) {
+    const file = readFileSync(new URL(`../../config/providers/${name}.yaml`, import.meta.url), 'utf8')
+    t.same(parse(file).upstream.sticky_by, PLACES, name)
+  }
+})
+
+const EIGHT = Array.from({ length: 8 }, (_, n) => configOf(`c${n}`, ['m']))
+
+/** Names of configs, in the order for a call that says this. */
+function orderOf(said: Record<string, unknown>, text?: string): string {
+  const upstream = { stickyBy: PLACES }
+  const providers = new Map([['strict', { upstream } as unknown as Provider]])
+  const entries = Object.entries(said)
+  const headers = entries.filter(([place]) => place.startsWith('header:'))
+  const members = entries.filter(([place]) => !place.startsWith('header:'))
+  const body =
+    text ?? JSON.stringify({ model: 'm', input: [{ user: 'nested' }], ...Object.fromEntries(members) })
+  const order = inStickyOrder(
+    { configs: EIGHT, version: 0 },
+    providers,
+    Object.fromEntries(headers.map(([place, value]) => [place.slice('header:'.length), String(value)])),
+    Buffer.from(body),
+  )
+  return [...order].map(({ name }) => name).join()
+}
+
+const IN_THE_KEYS_ORDER = EIGHT.map(({ name }) => name).join()
+
+t.test('of several places the first that says something counts', async (t) => {
+  t.equal(orderOf({}), IN_THE_KEYS_ORDER)
+  for (const [rank, place] of PLACES.entries()) {
+    for (const later of PLACES.slice(rank)) {
+      const wanted = orderOf({ user: 'a' })
+      t.not(wanted, IN_THE_KEYS_ORDER)
+      t.equal(orderOf({ [later]: 'b', [place]: 'a' }), wanted, `${place} before ${later}`)
+      if (later !== place)
+        t.equal(orderOf({ [place]: '', [later]: 'a' }), wanted, `${later} where ${place} is empty`)
+    }
+  }
+})
+
+t.test('the members of a body are found wherever they stand, and texts alone count', async (t) => {
+  const wanted = orderOf({ user: 'u' })
+  const long = JSON.stringify({ input: 'x'.repeat(200_000) }).slice(1, -1)
+  for (const text of [
+    '{"model":"a","user":"u"}',
+    '{"us\\u0065r":"u"}',
+    '{"user":"other","prompt_cache_key":"u"}',
+    `{"user":"other",${long},"prompt_cache_key":"u"}`,
+    '{"user":"u","prompt_cache_key":7}',
+  ])
+    t.equal(orderOf({}, text), wanted, text.slice(0, 60))
+  for (const text of [
+    '{"user":7}',
+    '{"user":{"user":"u"}}',
+    '{"model":"user"}',
+    '[{"user":"u"}]',
+    'user',
+    '',
+  ])
+    t.equal(orderOf({}, text), IN_THE_KEYS_ORDER, text)
+})

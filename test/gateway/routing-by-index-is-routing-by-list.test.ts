@@ -85,8 +85,11 @@ function inOrderOf(user: string, configs: readonly ModelConfig[]) {
 }
 
 const PROVIDERS = new Map(
-  Object.entries({ plain: {}, sticky: { stickyBy: 'header:x-user' }, lists: { models: ['m1', 'm9'] } }).map(
-    ([name, upstream]) => [name, { name, upstream: { models: [], ...upstream } } as unknown as Provider],
+  Object.entries({ plain: {}, sticky: { stickyBy: ['header:x-user'] }, lists: { models: ['m1', 'm9'] } }).map(
+    ([name, upstream]) => [
+      name,
+      { name, upstream: { models: [], stickyBy: [], ...upstream } } as unknown as Provider,
+    ],
   ),
 )
 
