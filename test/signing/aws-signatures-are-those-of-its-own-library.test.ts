@@ -1,0 +1,148 @@
+import { createHash, createHmac } from 'node:crypto'
+import { SignatureV4 } from '@smithy/signature-v4'
+import fc from 'fast-check'
+import t from 'tap'
+import { type AwsKeys, AwsSigner, type Signable } from '../../src/signing/aws-signature.ts'
+
+const PLACE = { region: 'eu-west-1', service: 'bedrock-mantle' }
+const KEYS: AwsKeys = {
+  accessKeyId: 'AKIDEXAMPLE',
+  secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
+  sessionToken: undefined,
+}
+
+/** As AWS's library wants its hash. */
+class Sha256 {
+  readonly #hash
+  constructor(secret?: string | Uint8Array) {
+    this.#hash = secret === undefined ? createHash('sha256') : createHmac('sha256', secret)
+  }
+  update(data: string | Uint8Array): void {
+    this.#hash.update(data)
+  }
+  async digest(): Promise<Uint8Array> {
+    return this.#hash.digest()
+  }
+  reset(): void {}
+}
+
+function toObject(list: readonly string[]): Record<string, string> {
+  return Object.fromEntries(list.flatMap((name, n) => (n % 2 === 0 ? [[name, list[n + 1] ?? '']] : [])))
+}
+
+/** What the library makes of the same request, told what the wire says of its query. */
+async function theirs(keys: AwsKeys, { method, host, path, headers, body }: Signable, at: number) {
+  const [pathname = '', ...rest] = path.split('?')
+  const query: Record<string, string[]> = Object.create(null)
+  for (const part of rest.join('?').split('&').filter(Boolean)) {
+    const [name = '', ...value] = part.split('=')
+    const key = decodeURIComponent(name)
+    query[key] = [...(query[key] ?? []), decodeURIComponent(value.join('='))]
+  }
+  const signer = new SignatureV4({
+    credentials: { ...keys, sessionToken: keys.sessionToken as string },
+    ...PLACE,
+    sha256: Sha256 as never,
+  })
+  const given = toObject(headers)
+  if (body === 'unsigned') given['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD'
+  const request = {
+    protocol: 'https:',
+    hostname: host,
+    method,
+    path: pathname,
+    query,
+    headers: { ...given, host },
+  }
+  const signed = await signer.sign(body === 'unsigned' || !body ? request : { ...request, body }, {
+    signingDate: new Date(at),
+    unsignableHeaders: new Set(
+      Object.keys(given).filter((name) => !/^(?:content-(?:type|encoding)|x-amz-.*)$/.test(name)),
+    ),
+  })
+  return signed.headers
+}
+
+const segment = fc
+  .stringMatching(/^(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-7][0-9A-F]){1,12}$/)
+  .filter((one) => !/^\.+$/.test(one))
+const parameter = fc.stringMatching(
+  /^(?:[A-Za-z0-9._~!$'()*+,;:@/?-]|%(?:[0-7][0-9A-F]|C3%A9|E6%A8%A1)){1,12}$/,
+)
+const query = fc.array(
+  fc
+    .tuple(parameter, fc.option(parameter, { nil: undefined }))
+    .map(([name, value]) => (value === undefined ? name : `${name}=${value}`)),
+  { maxLength: 5 },
+)
+const headerName = fc.constantFrom(
+  'accept',
+  'content-type',
+  'content-encoding',
+  'x-amz-target',
+  'x-amz-zeta',
+  'x-amz-alpha',
+  'anthropic-version',
+  'x-custom',
+)
+const headerValue = fc.stringMatching(/^[\x20-\x7e]{1,30}$/)
+const request = fc.record({
+  method: fc.constantFrom('GET', 'POST', 'DELETE'),
+  host: fc.constantFrom('bedrock-mantle.eu-west-1.api.aws', 'host.example:8443'),
+  path: fc
+    .tuple(fc.array(segment, { minLength: 1, maxLength: 5 }), fc.boolean(), query)
+    .map(([segments, isFolder, parameters]) => {
+      const search = parameters.length > 0 ? `?${parameters.join('&')}` : ''
+      return `/${segments.join('/')}${isFolder ? '/' : ''}${search}`
+    }),
+  headers: fc.dictionary(headerName, headerValue).map((headers) => Object.entries(headers).flat()),
+  body: fc.oneof(
+    fc.constant(null),
+    fc.constant('unsigned' as const),
+    fc.uint8Array({ maxLength: 200 }).map(Buffer.from),
+  ),
+})
+const keys = fc.record({
+  accessKeyId: fc.stringMatching(/^[A-Z0-9]{16,20}$/),
+  secretAccessKey: fc.stringMatching(/^[\x21-\x7e]{40}$/),
+  sessionToken: fc.option(fc.stringMatching(/^[\x21-\x7e]{1,60}$/), { nil: undefined }),
+})
+const instant = fc.integer({ min: Date.UTC(2020), max: Date.UTC(2040) })
+
+t.test('2,000 requests are signed as the library of AWS signs them', async (t) => {
+  const property = fc.asyncProperty(keys, request, instant, async (keys, request, at) => {
+    const ours = toObject(new AwsSigner(keys, PLACE).sign(request, at))
+    const { host: _, ...expected } = await theirs(keys, request, at)
+    t.equal(ours['authorization'], expected['authorization'])
+    return Object.entries(expected).every(([name, value]) => ours[name] === value)
+  })
+  const run = await fc.check(property, { numRuns: 2_000 })
+  t.equal(run.failed, false, JSON.stringify(run.counterexample))
+})
+
+t.test('the key of a day is derived anew when the day ends', async (t) => {
+  const signer = new AwsSigner(KEYS, PLACE)
+  const request: Signable = { method: 'GET', host: 'a.example', path: '/v1/models', headers: [], body: null }
+  for (const at of [
+    Date.UTC(2026, 0, 31, 23, 59, 59),
+    Date.UTC(2026, 1, 1),
+    Date.UTC(2026, 0, 31, 23, 59, 58),
+  ]) {
+    const { authorization } = await theirs(KEYS, request, at)
+    t.equal(toObject(signer.sign(request, at))['authorization'], authorization)
+  }
+})
+
+t.test('what was signed before is signed anew, and says nothing twice', async (t) => {
+  const signer = new AwsSigner({ ...KEYS, sessionToken: 'newer' }, PLACE)
+  const request = { method: 'POST', host: 'a.example', path: '/v1/x', body: Buffer.from('{}') }
+  const before = new AwsSigner({ ...KEYS, sessionToken: 'older' }, PLACE).sign(
+    { ...request, headers: ['accept', '*/*'] },
+    0,
+  )
+  const at = Date.UTC(2026, 5)
+  t.same(
+    signer.sign({ ...request, headers: before }, at),
+    signer.sign({ ...request, headers: ['accept', '*/*'] }, at),
+  )
+})
