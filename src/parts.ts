@@ -9,6 +9,7 @@ import { ApiKeyStore } from './api-key/api-key-store.ts'
 import { ApiKeys } from './api-key/api-keys.ts'
 import { KeyLimits } from './api-key/key-limits.ts'
 import { KeyUses } from './api-key/key-uses.ts'
+import { AwsKeySources } from './aws/aws-keys.ts'
 import type { Logger } from './base/log.ts'
 import { memoryLimit } from './base/memory.ts'
 import { Metrics } from './base/metrics.ts'
@@ -18,6 +19,7 @@ import { CredentialCache } from './credential/credential-cache.ts'
 import { Credentials } from './credential/credentials.ts'
 import { Journal } from './credential/journal.ts'
 import { Knowledge } from './credential/knowledge.ts'
+import { LocalKeys } from './credential/local-keys.ts'
 import { NewLogins } from './credential/new-logins.ts'
 import { openTokenPersistence } from './credential/persistence/database-token-persistence.ts'
 import { Refresher } from './credential/refresh.ts'
@@ -93,7 +95,8 @@ type Ground = ReturnType<typeof layGround>
 
 /** What holds tokens, and what renews them. */
 function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Refreshing) {
-  const { config, log, database, keyRing, seals, changes, metrics, servers, loginDispatcher } = ground
+  const { config, log, database, keyRing, seals, changes, metrics, servers, loginDispatcher, dispatcher } =
+    ground
   const { clock } = changes
   const credentialStore = openTokenPersistence(database, keyRing, seals, config.providers)
   const cache = new CredentialCache(changes)
@@ -116,7 +119,8 @@ function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Re
     settled: (outcome) => metrics.refreshed(outcome),
   })
   const refresher = elsewhere ? elsewhere(hooks) : own
-  const credentials = new Credentials(cache, credentialStore, refresher, clock)
+  const local = new LocalKeys(new AwsKeySources(dispatcher, clock), clock)
+  const credentials = new Credentials(cache, credentialStore, refresher, local, clock)
   const acceptances = new Acceptances(credentialStore, clock, log)
   return { credentialStore, journal, own, refresher, credentials, acceptances }
 }

@@ -107,8 +107,8 @@ export class ConfigForms {
         'and oauth_session_id exclude each other',
         '与 oauth_session_id 不能同时使用',
       )
-    if (provider.kind === 'api_key')
-      throw invalid('oauth_token', 'is not for API key providers', '不适用于 API 密钥提供方')
+    if (provider.kind === 'api_key' || provider.kind === 'aws_sigv4')
+      throw invalid('oauth_token', 'is not for providers of keys', '不适用于密钥类提供方')
     if (given) return this.#parts.logins.ofTokens(tokensGiven(provider, given))
     const session = await this.#parts.tokensOf(sessionId ?? '')
     if (session.provider !== provider.name) {

@@ -38,7 +38,7 @@ export async function testConnection(
   const grounds = { token: body.api_key, resourceUrl: undefined, baseUrl: body.base_url }
   const access = provider
     ? accessTo(provider, grounds)
-    : new UpstreamAccess(toTarget(body.base_url), PLAIN_UPSTREAM, body.api_key)
+    : UpstreamAccess.withToken(toTarget(body.base_url), PLAIN_UPSTREAM, body.api_key)
   const listed = body.model_id === undefined ? await modelsAt(access, dispatcher) : undefined
   const model = body.model_id ?? listed?.models[0]
   if (model === undefined) {

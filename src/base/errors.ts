@@ -114,8 +114,8 @@ export const ERRORS = {
   key_not_found: { status: 404, english: 'There is no such API key', chinese: 'API 密钥不存在' },
   no_token: {
     status: 409,
-    english: 'This config holds an API key, which is never handed out; use it through /v1',
-    chinese: '该配置为 API 密钥，不会被读出；请通过 /v1 使用',
+    english: 'This config holds an API key or AWS keys, which are never handed out; use it through /v1',
+    chinese: '该配置为 API 密钥或 AWS 密钥，不会被读出；请通过 /v1 使用',
   },
   token_reading_disabled: {
     status: 403,
@@ -185,6 +185,12 @@ export const ERRORS = {
     status: 404,
     english: 'This provider serves no completions: its file names no upstream.base_url',
     chinese: '该提供方不提供模型调用服务',
+  },
+  websocket_unsupported: {
+    status: 400,
+    english:
+      'This model is called with a signature for each request, which a WebSocket cannot have; use HTTP',
+    chinese: '该模型的每个请求都需要签名，不支持 WebSocket，请使用 HTTP',
   },
   upstream_unreachable: {
     status: 502,

@@ -81,7 +81,7 @@ async function bodyOf(name: string, provider: Provider, { options }: CommandLine
     ...(options['base-url'] !== undefined && { base_url: options['base-url'] }),
   }
   const from = options['api-key']
-  if (isFetched(kind)) return body
+  if (isFetched(kind) || kind === 'aws_sigv4') return body
   if (kind === 'api_key')
     return {
       ...body,

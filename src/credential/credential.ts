@@ -4,6 +4,7 @@
  * Immutable. A refresh makes a new one with a higher version; nobody changes this one under a running request.
  */
 import { createHash } from 'node:crypto'
+import type { AwsKeys } from '../base/aws-signature.ts'
 import { followedBy, type TokenSet } from '../oauth/token-response.ts'
 import type { Provider } from '../provider/provider.ts'
 import { renewalClass } from '../provider/renewal-class.ts'
@@ -24,6 +25,8 @@ export interface Credential extends Standing {
   readonly state: CredentialState
   /** `accessToken` is what upstream gets: an access token, a session token or an API key. '' while there is none. */
   readonly tokens: TokenSet
+  /** In the place of a token: calls are signed with them, and `accessToken` only names them. */
+  readonly awsKeys?: AwsKeys | undefined
   /** The config's own base URL ('' for OAuth providers). */
   readonly baseUrl: string
   readonly attempt: AttemptRecord
@@ -77,10 +80,10 @@ const known = new WeakMap<Credential, UpstreamAccess>()
 export function accessOf(credential: Credential): UpstreamAccess {
   let access = known.get(credential)
   if (!access) {
-    const { provider, tokens, baseUrl } = credential
+    const { provider, tokens, awsKeys, baseUrl } = credential
     const { resource_url: url } = tokens.metadata
     const resourceUrl = typeof url === 'string' ? url : undefined
-    access = accessTo(provider, { token: tokens.accessToken, resourceUrl, baseUrl })
+    access = accessTo(provider, { token: tokens.accessToken, awsKeys, resourceUrl, baseUrl })
     known.set(credential, access)
   }
   return access
@@ -90,6 +93,11 @@ export function accessOf(credential: Credential): UpstreamAccess {
 export function isRenewable({ provider, tokens }: Credential): boolean {
   const renewal = renewalClass(provider.kind)
   return renewal === 'login' ? tokens.refreshToken !== undefined : renewal !== 'static'
+}
+
+/** Its keys are in the memory of each process alone. */
+export function isLocal({ provider }: Pick<Credential, 'provider'>): boolean {
+  return renewalClass(provider.kind) === 'local'
 }
 
 /** Asking costs nothing: doubt is no reason to wait, nor to call anything over. */

@@ -4,9 +4,10 @@
 import { type Clock, MINUTE, SECOND, within } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import { SingleFlight } from '../base/single-flight.ts'
-import { type Credential, isDue, isOlder, isRenewable, isUsable, mayAskAgain } from './credential.ts'
+import { type Credential, isDue, isLocal, isOlder, isRenewable, isUsable, mayAskAgain } from './credential.ts'
 import type { CredentialCache } from './credential-cache.ts'
 import type { CredentialStore } from './credential-store.ts'
+import type { LocalKeys } from './local-keys.ts'
 import type { Flight, Refresher } from './refresh.ts'
 import { MAX_WATCH_MS } from './refresh-machine.ts'
 import type { Outcome } from './refresh-step.ts'
@@ -31,6 +32,7 @@ export class Credentials {
   readonly #cache: CredentialCache
   readonly #store: CredentialStore
   readonly #refresher: Pick<Refresher, 'refresh' | 'putRight'>
+  readonly #local: LocalKeys
   readonly #clock: Clock
   /**
    * Reads under way, so that a thousand callers of a cold config make one query. Whoever comes after a change begins
@@ -44,17 +46,20 @@ export class Credentials {
     cache: CredentialCache,
     store: CredentialStore,
     refresher: Pick<Refresher, 'refresh' | 'putRight'>,
+    local: LocalKeys,
     clock: Clock,
   ) {
     this.#cache = cache
     this.#store = store
     this.#refresher = refresher
+    this.#local = local
     this.#clock = clock
   }
 
   /** The cached credential if it needs nothing at all: the hot path, without a promise. */
   peek(configId: string): Credential | undefined {
     const credential = this.#cache.get(configId)
+    if (credential?.provider.awsSigV4) return this.#local.peek(credential)
     return credential?.state === 'active' && !isDue(credential, this.#clock()) ? credential : undefined
   }
 
@@ -73,6 +78,7 @@ export class Credentials {
     const cached = this.#cache.get(configId)
     const credential = cached ?? (await this.#load(configId))
     assertAlive(credential)
+    if (isLocal(credential)) return this.#local.usable(credential, patienceMs, onWait)
     const now = this.#clock()
     if (!isDue(credential, now) || !isRenewable(credential)) {
       if (isUsable(credential, now)) return credential
@@ -118,6 +124,7 @@ export class Credentials {
     const until = performance.now() + patienceMs
     const stored = await this.#afterwards(refused, Math.min(MAX_READ_MS, patienceMs))
     assertAlive(stored)
+    if (isLocal(stored)) return this.#local.afterRefusal(stored, refused, until - performance.now())
     const now = this.#clock()
     if (stored.tokens.accessToken !== refused.tokens.accessToken && isUsable(stored, now)) return stored
     if (!isRenewable(stored)) return undefined
@@ -181,6 +188,7 @@ export class Credentials {
   async renew(configId: string): Promise<void> {
     const credential = await this.#load(configId)
     assertAlive(credential)
+    if (isLocal(credential)) return this.#local.renew(credential, MAX_WATCH_MS)
     if (!isRenewable(credential)) return
     const flight = this.#refresher.refresh(credential, true)
     const newer = await this.#newer(flight, MAX_WATCH_MS)

@@ -4,7 +4,7 @@
 import { expressionBuilder, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { TokenSet } from '../oauth/token-response.ts'
 import type { Provider } from '../provider/provider.ts'
-import { isFetched } from '../provider/renewal-class.ts'
+import { isFetched, renewalClass } from '../provider/renewal-class.ts'
 import { recordEvent } from '../storage/audit-events.ts'
 import { type Actor, recordAudit } from '../storage/audit-log.ts'
 import { noteChange } from '../storage/changes.ts'
@@ -46,6 +46,7 @@ export class NewLogins {
   ofKey(provider: Provider, apiKey: string | undefined) {
     // A client's own token is fetched when it is first needed, by the way every token is renewed.
     if (isFetched(provider.kind)) return this.#of({ ...clearedColumns('active'), oauth_expires_at: 0 })
+    if (renewalClass(provider.kind) === 'local') return this.#of(clearedColumns('active'))
     if (provider.kind !== 'api_key' || apiKey === undefined) return this.none()
     return this.#of({ ...clearedColumns('active'), oauth_refresh_fingerprint: fingerprint(apiKey) })
   }

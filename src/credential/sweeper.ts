@@ -7,6 +7,7 @@ import { LRUCache } from 'lru-cache'
 import { DAY, MINUTE, SECOND } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Provider } from '../provider/provider.ts'
+import { isStored } from '../provider/renewal-class.ts'
 import { recordEventOnce } from '../storage/audit-events.ts'
 import type { ChangeWatcher } from '../storage/changes.ts'
 import type { Database } from '../storage/database.ts'
@@ -49,7 +50,7 @@ export class Sweeper {
       seen: new LRUCache<string, true>({ max: MAX_SEEN, ttl: SEEN_FOR_MS }),
     }
     this.#lanes = [...parts.providers.values()]
-      .filter(({ kind }) => kind !== 'api_key')
+      .filter(({ kind }) => isStored(kind))
       .flatMap((provider) => [
         new SweepLane(lane, provider, 'living'),
         new SweepLane(lane, provider, 'ended'),
@@ -89,7 +90,7 @@ export class Sweeper {
   async #lanesWithWork(): Promise<readonly SweepLane[]> {
     const { store, providers, refresher, changes } = this.#parts
     const asked = [...providers.values()].filter(
-      ({ kind, name }) => kind !== 'api_key' && !refresher.isHeld(name),
+      ({ kind, name }) => isStored(kind) && !refresher.isHeld(name),
     )
     const found = await store.providersWithSoonDue(asked, changes.clock())
     return this.#lanes.filter(({ provider }) => found.has(provider.name))

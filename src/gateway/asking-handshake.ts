@@ -4,6 +4,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import type { ApiKey } from '../api-key/api-key.ts'
+import { BrokerError } from '../base/errors.ts'
 import { accessOf, type Credential } from '../credential/credential.ts'
 import type { Head } from '../upstream/call.ts'
 import { isRefusal } from '../upstream/refusal.ts'
@@ -66,7 +67,8 @@ export class AskingHandshake implements Asking<HandshakeAnswer> {
 
   /** One config, with a renewed token once more if the first is refused. @throws BrokerError */
   async ask({ route, handshake, asked }: Try, parts: HandshakeParts): Promise<HandshakeAnswer> {
-    const { credentials, metrics } = parts
+    const { credentials, metrics, providers } = parts
+    if (providers.get(route.config.provider)?.awsSigV4) throw new BrokerError('websocket_unsupported')
     const renamed = route.model === asked ? this.target : withModelInQuery(this.target, route.model ?? '')
     const open = (credential: Credential) => this.#open(credential, renamed, handshake, parts)
     const answered = ({ said, request }: Opened): HandshakeAnswer => {

@@ -49,6 +49,11 @@ export class Fields {
     return new Fields(this.#inputs, this.#env, values, this.#secrets)
   }
 
+  /** Whether there is an input of this name. */
+  has(name: string): boolean {
+    return this.#inputs.has(name)
+  }
+
   /** Whether a host that was read so far can be any (`any_host`). */
   get hasOpenHost(): boolean {
     return this.#hasOpenHost

@@ -19,7 +19,11 @@ export function checkNeeds(file: ProviderFile): void {
   if (credential === 'session' && !session) {
     throw new ProviderMistake([], 'credential session needs session.refresh_endpoint')
   }
-  if (credential === 'session' || credential === 'api_key') return
+  if ((credential === 'aws_sigv4') !== (file.aws_sigv4 !== undefined))
+    throw new ProviderMistake([], 'credential aws_sigv4 and the block aws_sigv4 go together')
+  if (credential === 'aws_sigv4' && file.upstream.auth)
+    throw new ProviderMistake(['upstream', 'auth'], 'is for tokens; these calls are signed')
+  if (credential === 'session' || credential === 'api_key' || credential === 'aws_sigv4') return
   if (!server) throw new ProviderMistake([], `credential ${credential} needs authorization_server`)
   checkServer(credential, server)
 }

@@ -4,6 +4,7 @@
  */
 import Type from 'typebox'
 import { AUTHORIZATION_SERVER_FILE } from './authorization-server-file.ts'
+import { AWS_SIGV4_FILE } from './aws-sigv4.ts'
 import { EXPIRED_RULES } from './expired-rules.ts'
 import { INPUTS, WORDS } from './input-schema.ts'
 import { SOURCE } from './source-schema.ts'
@@ -25,6 +26,7 @@ export const PROVIDER_FILE = Type.Object(
       'jwt_bearer',
       'session',
       'api_key',
+      'aws_sigv4',
     ]),
     inputs: Type.Optional(INPUTS),
     authorization_server: Type.Optional(AUTHORIZATION_SERVER_FILE),
@@ -42,6 +44,7 @@ export const PROVIDER_FILE = Type.Object(
         closed,
       ),
     ),
+    aws_sigv4: Type.Optional(AWS_SIGV4_FILE),
     upstream: UPSTREAM_FILE,
     refresh: Type.Optional(
       Type.Object(

@@ -7,6 +7,7 @@ import { DAY, HOUR, SECOND } from '../base/clock.ts'
 import type { Environment } from '../base/environment.ts'
 import type { Said } from '../base/language.ts'
 import { type AuthorizationServerConfig, toAuthorizationServer } from './authorization-server-config.ts'
+import { type AwsSigV4Config, toAwsSigV4 } from './aws-sigv4.ts'
 import { type ExpiredRule, toExpiredRules } from './expired-rules.ts'
 import { Fields } from './fields.ts'
 import { checkNothingKept, type Given, readAll, Unprinted } from './given.ts'
@@ -63,6 +64,7 @@ export interface Provider {
   /** Of token_exchange and jwt_bearer: what is traded. */
   readonly subject: { readonly token: Source; readonly type: string } | undefined
   readonly webSession: WebSessionConfig | undefined
+  readonly awsSigV4: AwsSigV4Config | undefined
   readonly upstream: UpstreamConfig
   /** What its keys look like, so that a key of another plan is refused with a hint instead of a 401 later. */
   readonly apiKey: {
@@ -164,7 +166,10 @@ function toPlaces(
   around: ProviderSurroundings,
   fields: Fields,
   allowsInsecureLoopback: boolean,
-): Pick<Provider, 'authorizationServer' | 'subject' | 'webSession' | 'upstream' | 'hasOpenHost'> {
+): Pick<
+  Provider,
+  'authorizationServer' | 'subject' | 'webSession' | 'awsSigV4' | 'upstream' | 'hasOpenHost'
+> {
   const httpHosts = toHttpHosts(file.upstream.allow_http_hosts)
   const address: Address = (text, ...path) => {
     const absolute = text?.replace(/^sandbox:\//, `${around.sandboxOrigin}/`)
@@ -174,6 +179,7 @@ function toPlaces(
   const places = {
     authorizationServer: toAuthorizationServer(file.authorization_server, address, fields),
     subject: toSubject(file, fields),
+    awsSigV4: toAwsSigV4(file.aws_sigv4, fields, around.env),
     webSession: file.session && {
       refreshEndpoint: address(file.session.refresh_endpoint, 'session', 'refresh_endpoint') ?? '',
       refreshBeforeMs: (file.session.refresh_before_days ?? 3) * DAY,

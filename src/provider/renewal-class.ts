@@ -6,9 +6,10 @@ import type { CredentialKind } from './provider.ts'
 
 /**
  * `login`: a person; its refresh token is spent with the first answer. `shared`: nothing, so one replica asks for all,
- * and asks again whenever that is in doubt. `static`: there is nobody to ask.
+ * and asks again whenever that is in doubt. `local`: nothing either, and each process asks for itself. `static`: there is
+ * nobody to ask.
  */
-export type RenewalClass = 'login' | 'shared' | 'static'
+export type RenewalClass = 'login' | 'shared' | 'local' | 'static'
 
 const CLASSES = {
   device_code: 'login',
@@ -17,10 +18,16 @@ const CLASSES = {
   jwt_bearer: 'shared',
   session: 'shared',
   api_key: 'static',
+  aws_sigv4: 'local',
 } as const satisfies Record<CredentialKind, RenewalClass>
 
 export function renewalClass(kind: CredentialKind): RenewalClass {
   return CLASSES[kind]
+}
+
+/** Its tokens stand in its row, and are renewed there. */
+export function isStored(kind: CredentialKind): boolean {
+  return CLASSES[kind] === 'login' || CLASSES[kind] === 'shared'
 }
 
 /** Nothing but its config is needed to ask for its tokens: whoever has no token yet gets one when it is first needed. */

@@ -3,11 +3,12 @@
  * credential. Made once for a credential as it was at one version, and used for each of its calls.
  */
 import type { IncomingHttpHeaders } from 'node:http'
+import type { AwsKeys } from '../base/aws-signature.ts'
 import type { HttpRequest } from '../http1/request-head.ts'
 import type { Provider } from '../provider/provider.ts'
-import type { Carried, UpstreamConfig } from '../provider/upstream-config.ts'
+import type { Auth, Carried, UpstreamConfig } from '../provider/upstream-config.ts'
 import type { Way } from '../provider/way.ts'
-import { type Authorize, authorizer } from './authorize.ts'
+import { type Authorize, authorizer, signing } from './authorize.ts'
 import { RequestHeaders } from './headers.ts'
 import type { UpstreamRequest } from './pool.ts'
 import { AddedQuery } from './query.ts'
@@ -23,6 +24,8 @@ export interface ClientRequest extends Pick<HttpRequest, 'method' | 'body' | 'co
 export interface Grounds {
   /** What upstream gets: a token or a key. */
   readonly token: string
+  /** What its calls are signed with instead, where the file asks for that. */
+  readonly awsKeys?: AwsKeys | undefined
   /** The token's own, as the server wrote it. */
   readonly resourceUrl: string | undefined
   /** The config's own; '' where the provider's counts. */
@@ -30,30 +33,31 @@ export interface Grounds {
 }
 
 /** @throws BrokerError upstream_not_allowed | upstream_not_configured */
-export function accessTo(provider: Provider, { token, resourceUrl, baseUrl }: Grounds): UpstreamAccess {
-  return new UpstreamAccess(upstreamTarget(provider, resourceUrl, baseUrl), provider.upstream, token)
+export function accessTo(provider: Provider, grounds: Grounds): UpstreamAccess {
+  const { token, awsKeys, resourceUrl, baseUrl } = grounds
+  const { awsSigV4, upstream } = provider
+  const target = upstreamTarget(provider, resourceUrl, baseUrl)
+  if (!awsSigV4 || !awsKeys) return UpstreamAccess.withToken(target, upstream, token)
+  const sign = signing(awsSigV4, awsKeys)
+  return new UpstreamAccess(target, upstream, () => sign)
 }
 
 export class UpstreamAccess {
   readonly #place: Place
   readonly #routes: readonly Route[]
 
-  constructor(target: UpstreamTarget, upstream: UpstreamConfig, token: string) {
-    this.#place = new Place(
-      target,
-      upstream.way,
-      rulesOf(upstream, upstream),
-      authorizer(upstream.auth, token),
-    )
-    this.#routes = routesFrom(target, upstream).map((route) => {
-      const place = new Place(
-        route.target,
-        upstream.way,
-        rulesOf(upstream, route),
-        authorizer(route.auth, token),
-      )
-      return { prefix: `/v1${route.prefix}`, place }
-    })
+  static withToken(target: UpstreamTarget, upstream: UpstreamConfig, token: string): UpstreamAccess {
+    return new UpstreamAccess(target, upstream, (auth) => authorizer(auth, token))
+  }
+
+  constructor(target: UpstreamTarget, upstream: UpstreamConfig, authorizing: (auth: Auth) => Authorize) {
+    const placeAt = (at: UpstreamTarget, carried: Carried) =>
+      new Place(at, upstream.way, rulesOf(upstream, carried), authorizing(carried.auth))
+    this.#place = placeAt(target, upstream)
+    this.#routes = routesFrom(target, upstream).map(({ route, at }) => ({
+      prefix: `/v1${route.prefix}`,
+      place: placeAt(at, route),
+    }))
   }
 
   /** Where calls go that no route sends elsewhere, e.g. `https://host/compatible-mode/v1`. */
@@ -88,10 +92,10 @@ function isBelow(target: string, prefix: string): boolean {
 function routesFrom(target: UpstreamTarget, { baseUrl, routes }: UpstreamConfig) {
   return routes.flatMap((route) => {
     const { baseUrl: there } = route
-    if (there === undefined) return [{ ...route, target }]
-    if (there.startsWith('/')) return [{ ...route, target: { origin: target.origin, basePath: there } }]
+    if (there === undefined) return [{ route, at: target }]
+    if (there.startsWith('/')) return [{ route, at: { origin: target.origin, basePath: there } }]
     const isAtHome = baseUrl !== undefined && toTarget(baseUrl).origin === target.origin
-    return isAtHome ? [{ ...route, target: toTarget(there) }] : []
+    return isAtHome ? [{ route, at: toTarget(there) }] : []
   })
 }
 

@@ -5,6 +5,7 @@ import type { Credential } from '../../src/credential/credential.ts'
 import { CredentialCache } from '../../src/credential/credential-cache.ts'
 import type { CredentialStore } from '../../src/credential/credential-store.ts'
 import { Credentials } from '../../src/credential/credentials.ts'
+import type { LocalKeys } from '../../src/credential/local-keys.ts'
 import type { Flight } from '../../src/credential/refresh.ts'
 import type { Outcome } from '../../src/credential/refresh-step.ts'
 import { credential } from './fixtures/credential.ts'
@@ -25,6 +26,7 @@ function credentialsOver(load: () => Promise<Credential | undefined>, outcome: P
     new CredentialCache({ seen: 0, hasChanged: () => false }),
     store,
     { refresh, putRight: refresh },
+    {} as LocalKeys,
     () => clock.now,
   )
   return { credentials, clock, refreshes: () => refreshes }

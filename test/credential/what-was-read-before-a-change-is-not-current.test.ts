@@ -5,6 +5,7 @@ import type { Credential } from '../../src/credential/credential.ts'
 import { CredentialCache } from '../../src/credential/credential-cache.ts'
 import type { CredentialStore } from '../../src/credential/credential-store.ts'
 import { Credentials } from '../../src/credential/credentials.ts'
+import type { LocalKeys } from '../../src/credential/local-keys.ts'
 import type { Outcome } from '../../src/credential/refresh-step.ts'
 import { ChangeWatcher } from '../../src/storage/changes.ts'
 import { open } from '../storage/fixtures/open.ts'
@@ -31,7 +32,13 @@ function setUp(t: Test, now = 0) {
   const refresh = Promise.withResolvers<Outcome>()
   const flight = () => ({ startedAt: Date.now(), outcome: refresh.promise, done: Promise.resolve() })
   const store = { load, isAway: false } as unknown as CredentialStore
-  const credentials = new Credentials(cache, store, { refresh: flight, putRight: flight }, () => now)
+  const credentials = new Credentials(
+    cache,
+    store,
+    { refresh: flight, putRight: flight },
+    {} as LocalKeys,
+    () => now,
+  )
   const usable = async () => (await credentials.usable(BEFORE.configId)).baseUrl
   const change = () => changes.noticed([{ kind: 'config', id: BEFORE.configId }])
   return { cache, credentials, usable, change, changes, reads, refresh }

@@ -172,6 +172,37 @@ t.test('a mistake in CONFIG_FILE is one line with file, line, field and what to 
       7,
       /^errors\.expired\.0\.status must be >= 400$/,
     ],
+    ...(
+      [
+        [3, 'upstream: {}', /^the file credential aws_sigv4 and the block aws_sigv4 go together$/],
+        [
+          4,
+          'upstream: { auth: { header: a } }\naws_sigv4: { region: us-east-1, service: s }',
+          /^upstream\.auth is for/,
+        ],
+        [
+          5,
+          'upstream: {}\naws_sigv4: { region: there, service: s }',
+          /^aws_sigv4\.region is not the name of a region/,
+        ],
+        [5, 'upstream: {}\naws_sigv4: { region: us-east-1 }', /^aws_sigv4 needs service$/],
+        [
+          5,
+          'upstream: {}\naws_sigv4: { region: us-east-1, service: s, credentials: [inputs] }',
+          /^aws_sigv4\.credentials has inputs, which needs the inputs access_key_id and secret_access_key$/,
+        ],
+        [
+          5,
+          'upstream: {}\naws_sigv4: { region: us-east-1, service: s, credentials: [sso] }',
+          /^aws_sigv4\.credentials\.0 must be one of inputs, env, /,
+        ],
+      ] as [number, string, RegExp][]
+    ).map(([line, lines, message]): [string, string, number, RegExp] => [
+      lines,
+      provider(`credential: aws_sigv4\n${lines}`),
+      line,
+      message,
+    ]),
     ['no URL', provider(`${KEY}upstream:\n  base_url: a.example/v1`), 5, /^upstream\.base_url is not a URL/],
     ['ftp', provider(`${KEY}upstream:\n  base_url: ftp://a.example`), 5, /base_url must be https$/],
     [

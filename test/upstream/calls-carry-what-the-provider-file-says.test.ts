@@ -15,7 +15,7 @@ function upstreamOf(file: UpstreamFile): UpstreamConfig {
 
 /** A call as it goes up. */
 function sent(file: UpstreamFile, target = '/v1/chat/completions', headers = {}, at = TARGET) {
-  const request = new UpstreamAccess(at, upstreamOf(file), TOKEN).request({
+  const request = UpstreamAccess.withToken(at, upstreamOf(file), TOKEN).request({
     method: 'POST',
     target,
     headers,

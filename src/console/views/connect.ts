@@ -28,6 +28,7 @@ const KINDS: Readonly<Record<CredentialKind, Text>> = {
   client_credentials: 'Client credentials',
   token_exchange: 'Token exchange',
   jwt_bearer: 'Signed assertion',
+  aws_sigv4: 'AWS keys',
 }
 
 /** Of what the provider's page is for. */
@@ -38,6 +39,7 @@ const HELP: Readonly<Record<CredentialKind, Text>> = {
   client_credentials: 'Where to register a client',
   token_exchange: 'Where to set up the trust',
   jwt_bearer: 'Where to set up the trust',
+  aws_sigv4: 'Where to allow access',
 }
 
 class ConnectView extends View {

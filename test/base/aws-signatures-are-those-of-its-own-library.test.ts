@@ -1,8 +1,7 @@
-import { createHash, createHmac } from 'node:crypto'
-import { SignatureV4 } from '@smithy/signature-v4'
 import fc from 'fast-check'
 import t from 'tap'
-import { type AwsKeys, AwsSigner, type Signable } from '../../src/signing/aws-signature.ts'
+import { type AwsKeys, AwsSigner, type Signable } from '../../src/base/aws-signature.ts'
+import { signedByAws } from '../support/aws-server.ts'
 
 const PLACE = { region: 'eu-west-1', service: 'bedrock-mantle' }
 const KEYS: AwsKeys = {
@@ -11,56 +10,18 @@ const KEYS: AwsKeys = {
   sessionToken: undefined,
 }
 
-/** As AWS's library wants its hash. */
-class Sha256 {
-  readonly #hash
-  constructor(secret?: string | Uint8Array) {
-    this.#hash = secret === undefined ? createHash('sha256') : createHmac('sha256', secret)
-  }
-  update(data: string | Uint8Array): void {
-    this.#hash.update(data)
-  }
-  async digest(): Promise<Uint8Array> {
-    return this.#hash.digest()
-  }
-  reset(): void {}
-}
-
 function toObject(list: readonly string[]): Record<string, string> {
   return Object.fromEntries(list.flatMap((name, n) => (n % 2 === 0 ? [[name, list[n + 1] ?? '']] : [])))
 }
 
-/** What the library makes of the same request, told what the wire says of its query. */
-async function theirs(keys: AwsKeys, { method, host, path, headers, body }: Signable, at: number) {
-  const [pathname = '', ...rest] = path.split('?')
-  const query: Record<string, string[]> = Object.create(null)
-  for (const part of rest.join('?').split('&').filter(Boolean)) {
-    const [name = '', ...value] = part.split('=')
-    const key = decodeURIComponent(name)
-    query[key] = [...(query[key] ?? []), decodeURIComponent(value.join('='))]
-  }
-  const signer = new SignatureV4({
-    credentials: { ...keys, sessionToken: keys.sessionToken as string },
-    ...PLACE,
-    sha256: Sha256 as never,
-  })
-  const given = toObject(headers)
-  if (body === 'unsigned') given['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD'
-  const request = {
-    protocol: 'https:',
-    hostname: host,
-    method,
-    path: pathname,
-    query,
-    headers: { ...given, host },
-  }
-  const signed = await signer.sign(body === 'unsigned' || !body ? request : { ...request, body }, {
-    signingDate: new Date(at),
-    unsignableHeaders: new Set(
-      Object.keys(given).filter((name) => !/^(?:content-(?:type|encoding)|x-amz-.*)$/.test(name)),
-    ),
-  })
-  return signed.headers
+/** What the library makes of the same request. */
+function theirs(keys: AwsKeys, { headers, body, ...request }: Signable, at: number) {
+  const given = Object.entries(toObject(headers)).filter(([name]) =>
+    /^(?:content-(?:type|encoding)|x-amz-.*)$/.test(name),
+  )
+  if (body === 'unsigned') given.push(['x-amz-content-sha256', 'UNSIGNED-PAYLOAD'])
+  const signable = { ...request, headers: Object.fromEntries(given), body: body === 'unsigned' ? null : body }
+  return signedByAws(keys, PLACE, signable, at)
 }
 
 const segment = fc

@@ -1,0 +1,168 @@
+/**
+ * Keys that cost nothing to ask for and are stored nowhere (`aws_sigv4`): each process fetches its own, once for all of
+ * its callers, and keeps them for a config as long as its row stays at one version.
+ */
+
+import { LRUCache } from 'lru-cache'
+import type { AwsKeySources } from '../aws/aws-keys.ts'
+import { type FetchedKeys, NoKeys } from '../aws/aws-question.ts'
+import { type Clock, MINUTE, SECOND, within } from '../base/clock.ts'
+import { BrokerError } from '../base/errors.ts'
+import { type Credential, isDue, isOlder, isUsable } from './credential.ts'
+
+const MAX_KEPT = 10_000
+const FIRST_PAUSE_MS = 5 * SECOND
+const FIRST_REFUSED_PAUSE_MS = 30 * SECOND
+const MAX_PAUSE_MS = 5 * MINUTE
+
+/** What there is of one config. */
+interface Kept {
+  /** As it was read from its row. */
+  row: Credential
+  /** With keys; undefined: there were none yet. */
+  credential: Credential | undefined
+  /** Rises with every keys that are fetched. */
+  generation: number
+  flight: Promise<void> | undefined
+  /** The last attempt that failed; none is made before `until`. */
+  trouble: { readonly error: NoKeys; readonly until: number; readonly pauseMs: number } | undefined
+  /** Epoch ms; refusals by upstream ask for no other keys until then. */
+  forcedUntil: number
+}
+
+export class LocalKeys {
+  readonly #sources: Pick<AwsKeySources, 'fetch'>
+  readonly #clock: Clock
+  readonly #kept = new LRUCache<string, Kept>({ max: MAX_KEPT })
+  /** To which keys a credential belongs. */
+  readonly #generations = new WeakMap<Credential, number>()
+
+  constructor(sources: Pick<AwsKeySources, 'fetch'>, clock: Clock) {
+    this.#sources = sources
+    this.#clock = clock
+  }
+
+  /** What a row has, if it needs nothing at all. */
+  peek(row: Credential): Credential | undefined {
+    const kept = this.#kept.get(row.configId)
+    if (kept?.row !== row || !kept.credential) return undefined
+    return isDue(kept.credential, this.#clock()) ? undefined : kept.credential
+  }
+
+  /** @param onWait called if there is something to wait for. @throws BrokerError credential_refused | refresh_unavailable */
+  async usable(row: Credential, patienceMs: number, onWait?: () => void): Promise<Credential> {
+    const kept = this.#of(row)
+    const present = kept.credential
+    const now = this.#clock()
+    if (present && !isDue(present, now)) return present
+    const isPaused = kept.trouble !== undefined && now < kept.trouble.until
+    const flight = isPaused ? undefined : this.#fetch(kept)
+    if (present && isUsable(present, now)) return present
+    if (flight) {
+      onWait?.()
+      await within(patienceMs, flight)
+    }
+    const { credential } = kept
+    if (credential && isUsable(credential, this.#clock())) return credential
+    throw this.#unavailable(kept)
+  }
+
+  /**
+   * Keys that are newer than those that upstream refused, or undefined if there are none: fetched at most once a minute.
+   * @throws as {@link usable}
+   */
+  async afterRefusal(
+    row: Credential,
+    refused: Credential,
+    patienceMs: number,
+  ): Promise<Credential | undefined> {
+    const kept = this.#of(row)
+    const generation = this.#generations.get(refused) ?? 0
+    const now = this.#clock()
+    if (kept.generation === generation && now >= kept.forcedUntil) {
+      kept.forcedUntil = now + MINUTE
+      await within(patienceMs, this.#fetch(kept))
+    } else if (kept.flight) await within(patienceMs, kept.flight)
+    const { credential } = kept
+    if (credential && !isUsable(credential, this.#clock())) throw this.#unavailable(kept)
+    return credential && kept.generation > generation && isOther(credential, refused) ? credential : undefined
+  }
+
+  /** Fetches now. @throws as {@link usable} */
+  async renew(row: Credential, patienceMs: number): Promise<void> {
+    const kept = this.#of(row)
+    const { generation } = kept
+    await within(patienceMs, this.#fetch(kept))
+    if (kept.generation === generation) throw this.#unavailable(kept)
+  }
+
+  /** What is kept for a row; of one that has changed nothing counts that was fetched before. */
+  #of(row: Credential): Kept {
+    const kept = this.#kept.get(row.configId)
+    if (kept?.row === row) return kept
+    const isSame = kept && !isOlder(kept.row, row) && !isOlder(row, kept.row)
+    if (isSame) {
+      kept.row = row
+      if (kept.credential) this.#put(kept, kept.credential)
+      return kept
+    }
+    const fresh: Kept = {
+      row,
+      credential: undefined,
+      generation: 0,
+      flight: undefined,
+      trouble: undefined,
+      forcedUntil: 0,
+    }
+    this.#kept.set(row.configId, fresh)
+    return fresh
+  }
+
+  #fetch(kept: Kept): Promise<void> {
+    kept.flight ??= this.#attempt(kept).finally(() => {
+      kept.flight = undefined
+    })
+    return kept.flight
+  }
+
+  /** Never throws. */
+  async #attempt(kept: Kept): Promise<void> {
+    const { awsSigV4 } = kept.row.provider
+    try {
+      if (!awsSigV4) throw new NoKeys('the file names none', true)
+      const keys = await this.#sources.fetch(awsSigV4)
+      kept.trouble = undefined
+      kept.generation += 1
+      this.#put(kept, withKeys(kept.row, keys, this.#clock()))
+    } catch (thrown) {
+      const error = thrown instanceof NoKeys ? thrown : new NoKeys(String((thrown as Error).name), false)
+      const first = error.isRefusal ? FIRST_REFUSED_PAUSE_MS : FIRST_PAUSE_MS
+      const pauseMs = Math.min(kept.trouble ? kept.trouble.pauseMs * 2 : first, MAX_PAUSE_MS)
+      kept.trouble = { error, until: this.#clock() + pauseMs, pauseMs }
+    }
+  }
+
+  #put(kept: Kept, made: Credential): void {
+    const { tokens, awsKeys } = made
+    kept.credential = { ...kept.row, tokens, awsKeys }
+    this.#generations.set(kept.credential, kept.generation)
+  }
+
+  #unavailable({ trouble }: Kept): BrokerError {
+    const { message = 'still fetching keys', isRefusal = false } = trouble?.error ?? {}
+    if (isRefusal) return new BrokerError('credential_refused', { detail: message })
+    const ms = trouble ? trouble.until - this.#clock() : FIRST_PAUSE_MS
+    const retryAfterSeconds = Math.min(Math.max(1, Math.ceil(ms / SECOND)), 60)
+    return new BrokerError('refresh_unavailable', { detail: message, retryAfterSeconds })
+  }
+}
+
+function withKeys(row: Credential, keys: FetchedKeys, now: number): Credential {
+  const { accessKeyId, secretAccessKey, sessionToken, expiresAt } = keys
+  const tokens = { ...row.tokens, accessToken: accessKeyId, expiresAt, receivedAt: now }
+  return { ...row, tokens, awsKeys: { accessKeyId, secretAccessKey, sessionToken } }
+}
+
+function isOther({ awsKeys: one }: Credential, { awsKeys: other }: Credential): boolean {
+  return one?.secretAccessKey !== other?.secretAccessKey || one?.sessionToken !== other?.sessionToken
+}
