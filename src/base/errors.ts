@@ -186,12 +186,6 @@ export const ERRORS = {
     english: 'This provider serves no completions: its file names no upstream.base_url',
     chinese: '该提供方不提供模型调用服务',
   },
-  websocket_unsupported: {
-    status: 400,
-    english:
-      'This model is called with a signature for each request, which a WebSocket cannot have; use HTTP',
-    chinese: '该模型的每个请求都需要签名，不支持 WebSocket，请使用 HTTP',
-  },
   upstream_unreachable: {
     status: 502,
     english: 'The model endpoint cannot be reached',

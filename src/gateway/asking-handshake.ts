@@ -42,6 +42,13 @@ interface Try {
   readonly asked: string | undefined
 }
 
+const NOT_SIGNED = {
+  reason: {
+    english: 'this model takes signed requests, which a WebSocket is not; use HTTP',
+    chinese: '该模型只接受签名请求，不支持 WebSocket，请使用 HTTP',
+  },
+}
+
 export class AskingHandshake implements Asking<HandshakeAnswer> {
   readonly key: ApiKey
   readonly target: string
@@ -68,7 +75,7 @@ export class AskingHandshake implements Asking<HandshakeAnswer> {
   /** One config, with a renewed token once more if the first is refused. @throws BrokerError */
   async ask({ route, handshake, asked }: Try, parts: HandshakeParts): Promise<HandshakeAnswer> {
     const { credentials, metrics, providers } = parts
-    if (providers.get(route.config.provider)?.awsSigV4) throw new BrokerError('websocket_unsupported')
+    if (providers.get(route.config.provider)?.awsSigV4) throw new BrokerError('invalid_path', NOT_SIGNED)
     const renamed = route.model === asked ? this.target : withModelInQuery(this.target, route.model ?? '')
     const open = (credential: Credential) => this.#open(credential, renamed, handshake, parts)
     const answered = ({ said, request }: Opened): HandshakeAnswer => {
