@@ -114,6 +114,7 @@ function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Re
     log,
     owner: randomUUID(),
     refusedSources: new RefusedSources(contentOfFiles),
+    providers: config.providers,
     renew: createRenew(servers, clock, loginDispatcher),
     ...hooks,
     settled: (outcome) => metrics.refreshed(outcome),

@@ -160,8 +160,8 @@ export class Attempt {
     return this.#turn ? this.#ask(row) : this.#serverAway(row)
   }
 
-  #serverAway({ provider: { name } }: Credential): Event {
-    return { type: 'server_away', retryAt: this.#parts.clock() + this.#probes.retryAfterMs(name) }
+  #serverAway({ provider }: Credential): Event {
+    return { type: 'server_away', retryAt: this.#parts.clock() + this.#probes.retryAfterMs(provider) }
   }
 
   async #ask(row: Credential): Promise<Event> {

@@ -5,6 +5,7 @@
  * never cancels it (invariant I6).
  */
 import { DAY, MINUTE } from '../base/clock.ts'
+import type { Provider } from '../provider/provider.ts'
 import type { AttemptParts, Run } from './attempt-parts.ts'
 import { type Credential, isOlder, type Standing } from './credential.ts'
 import type { JustRead } from './credential-reader.ts'
@@ -16,6 +17,7 @@ import { ServerProbes } from './server-probe.ts'
 import { UnsentAttempts } from './unsent-attempts.ts'
 
 export interface RefreshParts extends AttemptParts {
+  readonly providers: ReadonlyMap<string, Provider>
   /**
    * Makes a credential the one that callers in this process get.
    * @param seen the changes that were known of when its row was read
@@ -64,16 +66,17 @@ export class Refresher {
   /** Attempts in a row that brought nothing, by config. */
   readonly #failures = new Map<string, number>()
   readonly #unsent = new UnsentAttempts()
-  readonly #probes = new ServerProbes()
+  readonly #probes: ServerProbes
   /** When this process stored what, by `performance.now()`, oldest first. */
   readonly #stored = new Map<string, number>()
 
   constructor(parts: RefreshParts) {
     this.#parts = parts
+    this.#probes = new ServerProbes(parts.providers.values())
   }
 
   /** The authorization server of this provider is away, and it is not the time to look again. */
-  isHeld(provider: string): boolean {
+  isHeld(provider: Provider): boolean {
     return this.#probes.isHeld(provider)
   }
 

@@ -2,13 +2,16 @@
  * Turns at an authorization server: as many refreshes at once, and in a second, as it bears, callers before what nobody
  * waits for; and one probe while it is away, where all others wait for what that one finds, or go without.
  *
+ * Turns belong to the server, by its address, whichever provider files name it. That it is away is a matter of each
+ * file: one whose client is refused is no reason to leave the logins of another alone.
+ *
  * Away means: whatever it was asked it would turn down just now (no connection, 429, our client refused), whichever
  * credential it is about. An unclear answer says nothing of the kind: it may be about one credential alone.
  * Known to this process only.
  */
 import { SECOND } from '../base/clock.ts'
 import type { Renewal } from '../oauth/refresh-token-grant.ts'
-import type { Provider } from '../provider/provider.ts'
+import { type Provider, serverOf } from '../provider/provider.ts'
 
 /** Between a probe that found the server away and the next one. */
 const PROBE_EVERY_MS = 5 * SECOND
@@ -27,133 +30,95 @@ export interface Turn {
   end(found: Renewal | undefined): void
 }
 
-export type ServerLimits = Pick<Provider, 'name'> & {
-  readonly refresh: Pick<Provider['refresh'], 'atOnce' | 'perSecond'>
+type Limits = Pick<Provider['refresh'], 'atOnce' | 'perSecond'>
+/** Who is asked, and what its provider file says it bears. */
+export type Asked = Pick<Provider, 'name' | 'authorizationServer' | 'webSession'> & {
+  readonly refresh: Limits
 }
 
 export class ServerProbes {
+  /** By address. */
   readonly #servers = new Map<string, Server>()
+  /** By provider file and address. */
+  readonly #outages = new Map<string, Outage>()
   readonly #now: () => number
 
-  /** @param now milliseconds that only rise: turning the clock back must not keep a server away */
-  constructor(now: () => number = () => performance.now()) {
+  /**
+   * @param files what each says counts from the start on, also for the others that name its server
+   * @param now milliseconds that only rise: turning the clock back must not keep a server away
+   */
+  constructor(files: Iterable<Asked>, now: () => number = () => performance.now()) {
     this.#now = now
+    for (const file of files) this.#serverOf(file)
   }
 
   /**
    * Leave to send now, or undefined: the server is away, or too many are waiting for it.
    * @param rank asked again and again while it waits: somebody may come who waits for it
    */
-  async turn(limits: ServerLimits, rank: () => Rank): Promise<Turn | undefined> {
-    const known = this.#servers.get(limits.name)
-    if (known) return known.turn(rank)
-    const server = new Server(limits, this.#now)
-    this.#servers.set(limits.name, server)
-    return server.turn(rank)
+  async turn(asked: Asked, rank: () => Rank): Promise<Turn | undefined> {
+    const name = outageOf(asked)
+    const outage = this.#outages.get(name) ?? new Outage(this.#now)
+    this.#outages.set(name, outage)
+    return this.#serverOf(asked).turn(outage, rank)
   }
 
   /** Nobody may send now. */
-  isHeld(name: string): boolean {
-    return this.#servers.get(name)?.isHeld ?? false
+  isHeld(asked: Asked): boolean {
+    return this.#outages.get(outageOf(asked))?.isHeld ?? false
   }
 
   /** When it is worth asking again, once {@link turn} gave nothing. */
-  retryAfterMs(name: string): number {
-    return this.#servers.get(name)?.retryAfterMs ?? SECOND
+  retryAfterMs(asked: Asked): number {
+    return this.#outages.get(outageOf(asked))?.retryAfterMs ?? SECOND
+  }
+
+  #serverOf(asked: Asked): Server {
+    const address = serverOf(asked)
+    const server = this.#servers.get(address) ?? new Server(asked.refresh, this.#now)
+    this.#servers.set(address, server)
+    server.bears(asked.refresh)
+    return server
   }
 }
 
-interface Waiting {
-  readonly rank: () => Rank
-  readonly answer: (turn: Turn | undefined) => void
+function outageOf(asked: Asked): string {
+  return `${asked.name} ${serverOf(asked)}`
 }
 
-class Server {
-  readonly #limits: ServerLimits['refresh']
+/** Whether a server is away for the client of one provider file, and who looks again. */
+class Outage {
   readonly #now: () => number
-  /** First come, first served within a rank. */
-  readonly #waiting: Waiting[] = []
-  #underWay = 0
-  #nextSendAt = 0
-  #alarm: NodeJS.Timeout | undefined
   #isAway = false
   #isProbed = false
   #nextProbeAt = 0
 
-  constructor({ refresh }: ServerLimits, now: () => number) {
-    this.#limits = refresh
+  constructor(now: () => number) {
     this.#now = now
   }
 
+  /** Nobody may send now. */
   get isHeld(): boolean {
     return this.#isAway && (this.#isProbed || this.#now() < this.#nextProbeAt)
   }
 
+  /** And nobody finds out, so that waiting is for nothing. */
+  get isHopeless(): boolean {
+    return this.isHeld && !this.#isProbed
+  }
+
   get retryAfterMs(): number {
     const untilProbe = this.#nextProbeAt - this.#now()
-    return this.#isAway && !this.#isProbed && untilProbe > SECOND ? untilProbe : SECOND
+    return this.isHopeless && untilProbe > SECOND ? untilProbe : SECOND
   }
 
-  turn(rank: () => Rank): Promise<Turn | undefined> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        this.#waiting.splice(this.#waiting.indexOf(one), 1)
-        resolve(undefined)
-      }, MAX_WAIT_MS).unref()
-      const answer = (turn: Turn | undefined) => {
-        clearTimeout(timer)
-        resolve(turn)
-      }
-      const one = { rank, answer }
-      this.#waiting.push(one)
-      this.#admit()
-    })
-  }
-
-  #admit(): void {
-    for (let one = this.#next(); one; one = this.#next()) one.answer(this.#begin())
-    if (this.#isAway && !this.#isProbed) for (const { answer } of this.#waiting.splice(0)) answer(undefined)
-    if (this.#waiting.length > 0) this.#lookAgainInTime()
-  }
-
-  /** Takes out whose turn it is now. */
-  #next(): Waiting | undefined {
-    if (!this.#isFreeFor(0)) return undefined
-    const ranks = this.#waiting.map(({ rank }) => RANKS.indexOf(rank()))
-    const first = ranks.indexOf(Math.min(...ranks))
-    if (first === -1 || !this.#isFreeFor(ranks[first] ?? 0)) return undefined
-    return this.#waiting.splice(first, 1)[0]
-  }
-
-  #isFreeFor(rank: number): boolean {
-    if (this.#isAway) return !this.isHeld
-    const { atOnce } = this.#limits
-    const kept = rank * Math.floor(atOnce / TURNS_FOR_ONE_KEPT)
-    return this.#underWay < atOnce - kept && this.#now() >= this.#nextSendAt
-  }
-
-  #lookAgainInTime(): void {
-    const pause = this.#nextSendAt - this.#now()
-    if (pause <= 0) return
-    clearTimeout(this.#alarm)
-    this.#alarm = setTimeout(() => this.#admit(), Math.ceil(pause)).unref()
-  }
-
-  #begin(): Turn {
+  /** Somebody sends: @returns what to call with what came of it */
+  begin(): (found: Renewal | undefined) => void {
     const isProbe = this.#isAway
     if (isProbe) this.#isProbed = true
-    this.#underWay += 1
-    const { perSecond } = this.#limits
-    if (perSecond !== undefined) {
-      this.#nextSendAt = Math.max(this.#now(), this.#nextSendAt) + SECOND / perSecond
-    }
-    return {
-      end: (found) => {
-        this.#underWay -= 1
-        if (isProbe) this.#isProbed = false
-        this.#learn(found, isProbe)
-        this.#admit()
-      },
+    return (found) => {
+      if (isProbe) this.#isProbed = false
+      this.#learn(found, isProbe)
     }
   }
 
@@ -166,6 +131,108 @@ class Server {
       this.#nextProbeAt = this.#now()
     } else if (isProbe && found !== undefined) {
       this.#nextProbeAt = this.#now() + Math.max(PROBE_EVERY_MS, askedPatienceMs(found))
+    }
+  }
+}
+
+interface Waiting {
+  readonly rank: () => Rank
+  readonly outage: Outage
+  readonly answer: (turn: Turn | undefined) => void
+}
+
+class Server {
+  #limits: Limits
+  readonly #now: () => number
+  /** First come, first served within a rank. */
+  #waiting: Waiting[] = []
+  #underWay = 0
+  #nextSendAt = 0
+  #alarm: NodeJS.Timeout | undefined
+
+  constructor(limits: Limits, now: () => number) {
+    this.#limits = limits
+    this.#now = now
+  }
+
+  /** Whoever wrote a limit down knew the server, whichever file it was for: the least of all counts. */
+  bears({ atOnce, perSecond = Number.POSITIVE_INFINITY }: Limits): void {
+    const { atOnce: most, perSecond: fastest = Number.POSITIVE_INFINITY } = this.#limits
+    if (atOnce >= most && perSecond >= fastest) return
+    const slower = Math.min(perSecond, fastest)
+    this.#limits = {
+      atOnce: Math.min(atOnce, most),
+      perSecond: Number.isFinite(slower) ? slower : undefined,
+    }
+  }
+
+  turn(outage: Outage, rank: () => Rank): Promise<Turn | undefined> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#waiting.splice(this.#waiting.indexOf(one), 1)
+        resolve(undefined)
+      }, MAX_WAIT_MS).unref()
+      const answer = (turn: Turn | undefined) => {
+        clearTimeout(timer)
+        resolve(turn)
+      }
+      const one = { rank, outage, answer }
+      this.#waiting.push(one)
+      this.#admit()
+    })
+  }
+
+  #admit(): void {
+    for (let one = this.#next(); one; one = this.#next()) one.answer(this.#begin(one))
+    const inVain = this.#waiting.filter(({ outage }) => outage.isHopeless)
+    if (inVain.length > 0) this.#waiting = this.#waiting.filter(({ outage }) => !outage.isHopeless)
+    for (const { answer } of inVain) answer(undefined)
+    if (this.#waiting.length > 0) this.#lookAgainInTime()
+  }
+
+  /** Takes out whose turn it is now. */
+  #next(): Waiting | undefined {
+    if (!this.#isFreeFor(0)) return undefined
+    let first = -1
+    let highest: number = RANKS.length
+    for (const [place, { rank, outage }] of this.#waiting.entries()) {
+      if (outage.isHeld) continue
+      const its = RANKS.indexOf(rank())
+      if (its >= highest) continue
+      first = place
+      highest = its
+      if (highest === 0) break
+    }
+    if (first === -1 || !this.#isFreeFor(highest)) return undefined
+    return this.#waiting.splice(first, 1)[0]
+  }
+
+  #isFreeFor(rank: number): boolean {
+    const { atOnce } = this.#limits
+    const kept = rank * Math.floor(atOnce / TURNS_FOR_ONE_KEPT)
+    return this.#underWay < atOnce - kept && this.#now() >= this.#nextSendAt
+  }
+
+  #lookAgainInTime(): void {
+    const pause = this.#nextSendAt - this.#now()
+    if (pause <= 0) return
+    clearTimeout(this.#alarm)
+    this.#alarm = setTimeout(() => this.#admit(), Math.ceil(pause)).unref()
+  }
+
+  #begin({ outage }: Waiting): Turn {
+    const learn = outage.begin()
+    this.#underWay += 1
+    const { perSecond } = this.#limits
+    if (perSecond !== undefined) {
+      this.#nextSendAt = Math.max(this.#now(), this.#nextSendAt) + SECOND / perSecond
+    }
+    return {
+      end: (found) => {
+        this.#underWay -= 1
+        learn(found)
+        this.#admit()
+      },
     }
   }
 }

@@ -80,7 +80,7 @@ export class SweepLane {
   }
 
   #mayNot(): boolean {
-    return this.#isStopped || this.#parts.refresher.isHeld(this.provider.name)
+    return this.#isStopped || this.#parts.refresher.isHeld(this.provider)
   }
 
   /** Share after share, each read when its turn has come, until there is nobody who was not seen a moment ago. */

@@ -90,7 +90,7 @@ export class Sweeper {
   async #lanesWithWork(): Promise<readonly SweepLane[]> {
     const { store, providers, refresher, changes } = this.#parts
     const asked = [...providers.values()].filter(
-      ({ kind, name }) => isStored(kind) && !refresher.isHeld(name),
+      (provider) => isStored(provider.kind) && !refresher.isHeld(provider),
     )
     const found = await store.providersWithSoonDue(asked, changes.clock())
     return this.#lanes.filter(({ provider }) => found.has(provider.name))

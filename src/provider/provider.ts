@@ -33,7 +33,7 @@ export interface RefreshConfig {
   readonly beforeMs: number
   readonly waitMs: number
   readonly timeoutMs: number
-  /** Refreshes that one replica has under way at this server at most. */
+  /** Refreshes that one replica has under way at that server at most. */
   readonly atOnce: number
   /** Refreshes that one replica begins in a second at most; undefined: as many as that allows. */
   readonly perSecond: number | undefined
@@ -224,6 +224,18 @@ function toHelpUrl(text: string | undefined): string | undefined {
 
 function toApiKey({ prefix, not, hint, sisters = [] }: ProviderFile['api_key'] = {}): Provider['apiKey'] {
   return { prefix, not, hint, sisters }
+}
+
+/**
+ * The origin of whoever renews its credentials: what it bears, it bears of all files that name it. '' where nobody does,
+ * or where a config has still to say.
+ */
+export function serverOf({
+  authorizationServer,
+  webSession,
+}: Pick<Provider, 'authorizationServer' | 'webSession'>): string {
+  const url = authorizationServer?.tokenEndpoint ?? authorizationServer?.issuer ?? webSession?.refreshEndpoint
+  return url !== undefined && URL.canParse(url) ? new URL(url).origin : ''
 }
 
 /** Whether a key looks like one of this provider. */

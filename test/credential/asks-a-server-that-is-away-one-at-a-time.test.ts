@@ -9,7 +9,7 @@ import type { Journal } from '../../src/credential/journal.ts'
 import { Knowledge } from '../../src/credential/knowledge.ts'
 import { Refresher } from '../../src/credential/refresh.ts'
 import { RefusedSources } from '../../src/credential/refused-sources.ts'
-import { ServerProbes } from '../../src/credential/server-probe.ts'
+import { type Asked, ServerProbes } from '../../src/credential/server-probe.ts'
 import type { Renewal } from '../../src/oauth/refresh-token-grant.ts'
 import { type Answer, type Broker, call, startBroker } from '../support/broker.ts'
 import { addLogin, providerLine, startTokenServer, type TokenServer } from '../support/token-server.ts'
@@ -28,9 +28,8 @@ const DEAD: Renewal = { kind: 'invalid_grant', why: 'revoked' }
 
 function probesAt() {
   const clock = { now: 0 }
-  const probes = new ServerProbes(() => clock.now)
-  const turn = (name: string) =>
-    probes.turn({ name, refresh: { atOnce: 32, perSecond: undefined } }, () => 'caller')
+  const probes = new ServerProbes([], () => clock.now)
+  const turn = (name: string) => probes.turn(asked(name), () => 'caller')
   const found = async (renewal: Renewal | undefined) => (await turn('s'))?.end(renewal)
   return { clock, probes, turn, found }
 }
@@ -55,18 +54,18 @@ t.test(
   async (t) => {
     const { clock, probes, turn, found } = probesAt()
     await found(AWAY)
-    t.equal(probes.isHeld('s'), false, 'the first may have met an exception')
+    t.equal(probes.isHeld(asked('s')), false, 'the first may have met an exception')
     await found(AWAY)
-    t.equal(probes.isHeld('s'), true)
+    t.equal(probes.isHeld(asked('s')), true)
     t.equal(await turn('s'), undefined, 'and nobody is kept waiting')
-    t.equal(probes.retryAfterMs('s'), 5_000)
-    t.equal(probes.isHeld('another server'), false)
+    t.equal(probes.retryAfterMs(asked('s')), 5_000)
+    t.equal(probes.isHeld(asked('another server')), false)
     clock.now = 4_999
     t.equal(await turn('s'), undefined)
     clock.now = 5_000
     const probe = await turn('s')
     t.ok(probe)
-    t.equal(probes.isHeld('s'), true, 'one at a time')
+    t.equal(probes.isHeld(asked('s')), true, 'one at a time')
     const others = Promise.all(Array.from({ length: 5 }, () => turn('s')))
     probe?.end(AWAY)
     t.same(await others, Array(5).fill(undefined), 'they go without')
@@ -81,7 +80,7 @@ for (const [name, renewal] of Object.entries({ 'a refusal of one': REFUSED, 'a d
     const others = Array.from({ length: 40 }, () => turn('s'))
     probe?.end(renewal)
     clock.now += 1
-    t.equal(probes.isHeld('s'), false)
+    t.equal(probes.isHeld(asked('s')), false)
     const turns = await Promise.all(others.slice(0, 32))
     t.ok(turns.every(Boolean))
     const last = await Promise.race([others[32], Promise.resolve('waits for its turn')])
@@ -94,15 +93,21 @@ for (const [name, renewal] of Object.entries({ 'a refusal of one': REFUSED, 'a d
 t.test('what is unclear, or was never sent, changes nothing', async (t) => {
   const { clock, probes, found } = probesAt()
   await found(UNCLEAR)
-  t.equal(probes.isHeld('s'), false)
+  t.equal(probes.isHeld(asked('s')), false)
   await found(AWAY)
   await found(undefined)
-  t.equal(probes.isHeld('s'), false, 'another may probe instead')
+  t.equal(probes.isHeld(asked('s')), false, 'another may probe instead')
   await found(UNCLEAR)
-  t.equal(probes.isHeld('s'), true)
+  t.equal(probes.isHeld(asked('s')), true)
   clock.now += 5_000
-  t.equal(probes.isHeld('s'), false)
+  t.equal(probes.isHeld(asked('s')), false)
 })
+
+function asked(name: string): Asked {
+  const authorizationServer = { tokenEndpoint: `https://${name.replaceAll(' ', '-')}.example/token` }
+  const refresh = { atOnce: 32, perSecond: undefined }
+  return { name, refresh, authorizationServer, webSession: undefined } as unknown as Asked
+}
 
 /** A refresher over one row in memory, and a server that is asked for nothing. */
 function refresherOver(row: { nextAttemptAt: number }, clock: () => number, renewal: Renewal): Refresher {
@@ -114,7 +119,7 @@ function refresherOver(row: { nextAttemptAt: number }, clock: () => number, rene
       return true
     },
   }
-  const journal = { begin() {}, pending: () => [], done() {}, last() {} } as unknown as Journal
+  const journal = { isRead: true, begin() {}, pending: () => [], done() {}, last() {} } as unknown as Journal
   return new Refresher({
     store: store as unknown as CredentialStore,
     journal,
@@ -124,6 +129,7 @@ function refresherOver(row: { nextAttemptAt: number }, clock: () => number, rene
     log: createLog('silent'),
     owner: 'me',
     refusedSources: new RefusedSources(async () => undefined),
+    providers: new Map(),
     renew: async () => renewal,
     publish() {},
     forget() {},

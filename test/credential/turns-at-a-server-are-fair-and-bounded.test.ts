@@ -2,7 +2,7 @@
 import { mock } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { RANKS, type Rank, ServerProbes, type Turn } from '../../src/credential/server-probe.ts'
+import { type Asked, RANKS, type Rank, ServerProbes, type Turn } from '../../src/credential/server-probe.ts'
 import type { Renewal } from '../../src/oauth/refresh-token-grant.ts'
 import { Dice } from '../support/dice.ts'
 
@@ -13,15 +13,21 @@ interface Wish {
   rank: Rank
 }
 
+/** A provider file of one server, whatever else is in it. */
+function file(name: string, limits: { atOnce: number; perSecond?: number | undefined }, port = 443) {
+  const authorizationServer = { tokenEndpoint: `https://s.example:${port}/${name}/token` }
+  const refresh = { perSecond: undefined, ...limits }
+  return { name, refresh, authorizationServer, webSession: undefined } as unknown as Asked
+}
+
 /** A server whose turns end when the test says so. */
 function serverOf(atOnce: number, perSecond?: number, now?: () => number) {
-  const probes = new ServerProbes(now)
-  const limits = { name: 's', refresh: { atOnce, perSecond } }
+  const probes = new ServerProbes([], now)
   const running: { name: string; turn: Turn }[] = []
   const begun: string[] = []
   /** Resolves with the turn's name once it has begun, or undefined if it never will. */
-  const wish = async (one: Wish) => {
-    const turn = await probes.turn(limits, () => one.rank)
+  const wish = async (one: Wish, name = 's') => {
+    const turn = await probes.turn(file(name, { atOnce, perSecond }), () => one.rank)
     if (!turn) return undefined
     running.push({ name: one.name, turn })
     begun.push(one.name)
@@ -125,6 +131,89 @@ t.test(
   },
 )
 
+t.test('two provider files of one server have their turns together, first come, first served', async (t) => {
+  const { wish, endOne, running, begun } = serverOf(2)
+  for (let index = 0; index < 6; index += 1)
+    void wish({ name: `${index}`, rank: 'caller' }, index % 2 ? 'one' : 'other')
+  await settled()
+  while (running.length > 0) {
+    t.ok(running.length <= 2)
+    await endOne()
+  }
+  t.same(begun, ['0', '1', '2', '3', '4', '5'])
+})
+
+t.test('the least that any file of a server says counts for all, from the start on', async (t) => {
+  const files = [file('one', { atOnce: 8 }), file('two', { atOnce: 3 }), file('other', { atOnce: 1 }, 8443)]
+  const probes = new ServerProbes(files)
+  const late = file('late', { atOnce: 2 })
+  let begun = 0
+  const wish = async (asked: Asked) => {
+    await probes.turn(asked, () => 'caller')
+    begun += 1
+  }
+  for (let index = 0; index < 5; index += 1) void wish(files[0] as Asked)
+  await settled()
+  t.equal(begun, 3)
+  void wish(late)
+  await settled()
+  t.equal(begun, 3)
+  for (let index = 0; index < 2; index += 1) void wish(files[2] as Asked)
+  await settled()
+  t.equal(begun, 4, 'another port is another server')
+})
+
+t.test('a file that says how many a second says it for all of its server', async (t) => {
+  const probes = new ServerProbes([file('slow', { atOnce: 32, perSecond: 2 })], () => 0)
+  const asked = file('fast', { atOnce: 32 })
+  let begun = 0
+  for (let index = 0; index < 3; index += 1)
+    void probes
+      .turn(asked, () => 'caller')
+      .then(() => {
+        begun += 1
+      })
+  await settled()
+  t.equal(begun, 1)
+})
+
+t.test('a file whose client is refused leaves the others of its server their turns', async (t) => {
+  const { probes, wish, endOne, running } = serverOf(1)
+  const refused: Renewal = {
+    kind: 'not_processed',
+    why: 'invalid_client',
+    retryAfterMs: 0,
+    isServerAway: true,
+  }
+  for (let tries = 0; tries < 2; tries += 1) {
+    await wish({ name: 'refused', rank: 'caller' }, 'refused')
+    await endOne(refused)
+  }
+  t.equal(probes.isHeld(file('refused', { atOnce: 1 })), true)
+  t.equal(probes.isHeld(file('s', { atOnce: 1 })), false)
+  t.equal(await wish({ name: 'x', rank: 'caller' }, 'refused'), undefined)
+  t.equal(await wish({ name: 'healthy', rank: 'ended' }), 'healthy')
+  t.equal(running.length, 1)
+})
+
+t.test('a probe waits for a turn as everybody does, and is not told that it waits in vain', async (t) => {
+  let now = 0
+  const { wish, endOne, begun, running } = serverOf(1, undefined, () => now)
+  const refused: Renewal = { kind: 'not_processed', why: '429', retryAfterMs: 0, isServerAway: true }
+  for (let tries = 0; tries < 2; tries += 1) {
+    await wish({ name: 'first', rank: 'caller' }, 'away')
+    await endOne(refused)
+  }
+  await wish({ name: 'healthy', rank: 'caller' })
+  now = 5_000
+  const probe = wish({ name: 'probe', rank: 'caller' }, 'away')
+  await settled()
+  t.equal(running.length, 1, 'no more at once than it bears')
+  await endOne()
+  t.equal(await probe, 'probe')
+  t.same(begun, ['first', 'first', 'healthy', 'probe'])
+})
+
 t.test('so many a second, evenly, and no sooner for a caller', async (t) => {
   const { wish, running, endOne } = serverOf(32, 20)
   const alive = setInterval(() => {}, 1_000) // as a broker's listener keeps it
@@ -148,16 +237,16 @@ t.test(
     const ask = () => wish({ name: 'x', rank: 'caller' })
     t.ok(await ask())
     await endOne(busy)
-    t.equal(probes.isHeld('s'), false, 'one may be about one credential alone')
+    t.equal(probes.isHeld(file('s', { atOnce: 1 })), false, 'one may be about one credential alone')
     t.ok(await ask())
     await endOne(busy)
-    t.equal(probes.retryAfterMs('s'), 60_000)
+    t.equal(probes.retryAfterMs(file('s', { atOnce: 1 })), 60_000)
     now = 59_999
     t.equal(await ask(), undefined)
     now = 60_000
     t.ok(await ask())
     await endOne(GOOD)
-    t.equal(probes.isHeld('s'), false)
+    t.equal(probes.isHeld(file('s', { atOnce: 1 })), false)
   },
 )
 
@@ -167,7 +256,7 @@ t.test('of a burst that is turned down one more looks at once, whatever each was
   await Promise.all([wish({ name: '1', rank: 'living' }), wish({ name: '2', rank: 'living' })])
   await endOne(busy)
   await endOne(busy)
-  t.equal(probes.isHeld('s'), false)
+  t.equal(probes.isHeld(file('s', { atOnce: 1 })), false)
 })
 
 t.test('who waits in vain is told in time', async (t) => {

@@ -48,6 +48,7 @@ function refresherOver(rows: Map<string, Credential>) {
     log: createLog('silent'),
     owner: 'me',
     refusedSources: new RefusedSources(async () => undefined),
+    providers: new Map(),
     renew: async ({ tokens }) => {
       sent += 1
       return { kind: 'tokens', tokens: { ...tokens, expiresAt: NOW + 3_600_000 } }
