@@ -9,6 +9,7 @@ import { lookAfterRows, tendJournal } from './credential/upkeep.ts'
 import { AuditTrim } from './event/audit-trim.ts'
 import { Webhook } from './event/webhook.ts'
 import type { Parts } from './parts.ts'
+import type { ChangeWatcher } from './storage/changes.ts'
 import { proveKeys } from './storage/encryption-canary.ts'
 import { isAnyKeyOverAll } from './storage/look-ups.ts'
 import { migrate } from './storage/migrate.ts'
@@ -84,17 +85,31 @@ export async function startBackground(parts: Parts, address: string): Promise<Ba
   }
 }
 
-/** A key over all accounts needs to know all of them: they are read before its first call, which would wait for them. */
+/**
+ * A key over all accounts needs to know all of them: they are read before its first call, which would wait for them.
+ * Now, if there is such a key, else as soon as one is made, at whichever replica.
+ */
 export async function readAhead({
   database,
   configs,
+  changes,
   log,
-}: Pick<Parts, 'database' | 'configs' | 'log'>): Promise<void> {
-  try {
-    if (await database.run(isAnyKeyOverAll)) await configs.ofScope(null)
-  } catch (error) {
-    log.warn({ err: error }, 'the accounts could not be read ahead')
+}: Pick<Parts, 'database' | 'configs' | 'log'> & {
+  readonly changes: Pick<ChangeWatcher, 'onChange'>
+}): Promise<void> {
+  const read = async (ids?: readonly string[]) => {
+    try {
+      const isWanted = !configs.knowsAll && (await database.run((db) => isAnyKeyOverAll(db, ids)))
+      if (isWanted) await configs.ofScope(null)
+    } catch (error) {
+      log.warn({ err: error }, 'the accounts could not be read ahead')
+    }
   }
+  changes.onChange((changed = []) => {
+    const ids = changed.filter(({ kind }) => kind === 'key').map(({ id }) => id)
+    if (ids.length > 0) void read(ids)
+  })
+  await read()
 }
 
 function startWebhook(parts: Parts, address: string): Webhook | undefined {

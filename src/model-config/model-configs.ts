@@ -74,6 +74,11 @@ export class ModelConfigs {
     this.#providers = providers
   }
 
+  /** Every config has been read once; since then only what changes is. */
+  get knowsAll(): boolean {
+    return this.#all !== undefined
+  }
+
   /** As {@link ofScope}, while nothing of it has changed. */
   peek(ids: readonly string[] | null): ConfigIndex | undefined {
     const scope = this.#known(ids)

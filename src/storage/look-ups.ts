@@ -38,8 +38,8 @@ export function configsInNeedOfLogin(db: Kysely<Tables>) {
     .where('oauth_state', 'in', NEEDS_LOGIN)
 }
 
-/** Whether there is a key over all configs. */
-export async function isAnyKeyOverAll(db: Kysely<Tables>): Promise<boolean> {
-  const key = db.selectFrom('api_keys').select('id').where('model_config_ids', 'is', null).limit(1)
-  return (await key.executeTakeFirst()) !== undefined
+/** Whether there is a key over all configs. @param ids among the keys of these ids only */
+export async function isAnyKeyOverAll(db: Kysely<Tables>, ids?: readonly string[]): Promise<boolean> {
+  const keys = db.selectFrom('api_keys').select('id').where('model_config_ids', 'is', null).limit(1)
+  return (await (ids ? keys.where('id', 'in', ids) : keys).executeTakeFirst()) !== undefined
 }

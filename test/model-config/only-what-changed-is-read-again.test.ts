@@ -11,6 +11,7 @@ import { migrate } from '../../src/storage/migrate.ts'
 import { configRow, open } from '../storage/fixtures/open.ts'
 import { onEachDatabase, type TestDatabase } from '../support/databases.ts'
 import { SEALS } from '../support/tables.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
 const ROWS = 2_100
 const PAGES = 11
@@ -131,15 +132,36 @@ t.test('equal lists are told apart by aliases, and by what the provider file lis
 
 onEachDatabase(t, 'all are read ahead where a key is over all of them', async (t, where) => {
   const { database, changes, configs } = await setUp(t, where)
-  const log = createLog('silent')
   const keys = new ApiKeyStore(database, changes, SEALS)
-  await keys.create({ name: 'some', modelConfigIds: ['id-c1'] })
-  await readAhead({ database, configs, log })
-  t.equal(configs.peek(null), undefined)
   await keys.create({ name: 'all' })
-  await readAhead({ database, configs, log })
+  await readAhead({ database, configs, changes, log: createLog('silent') })
   t.equal(configs.peek(null)?.all.length, ROWS)
 })
+
+for (const place of ['here', 'at another replica']) {
+  onEachDatabase(t, `all are read ahead once a key over all of them is made ${place}`, async (t, where) => {
+    const { database, changes, configs, reads } = await setUp(t, where)
+    const log = createLog('silent')
+    const keys = new ApiKeyStore(
+      database,
+      place === 'here' ? changes : new ChangeWatcher(database, log),
+      SEALS,
+    )
+    const { record } = await keys.create({ name: 'some', modelConfigIds: ['id-c1'] })
+    await changes.look()
+    await readAhead({ database, configs, changes, log })
+    await keys.create({ name: 'some more', modelConfigIds: ['id-c1'] })
+    await changes.look()
+    t.equal(configs.knowsAll, false)
+    await keys.update(record.id, { modelConfigIds: null })
+    await changes.look()
+    await waitUntil(() => configs.peek(null)?.all.length === ROWS)
+    reads()
+    await keys.create({ name: 'another' })
+    await changes.look()
+    t.same(reads(), [], 'once is enough')
+  })
+}
 
 onEachDatabase(t, 'a key over some configs reads those of them that changed', async (t, where) => {
   const { changes, configs, change, reads } = await setUp(t, where)
