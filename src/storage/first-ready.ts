@@ -15,6 +15,8 @@ export class FirstReady implements MysqlPool {
   readonly #pools: readonly SessionPool[]
   /** When each may be asked in its turn again; 0: now. */
   readonly #restsUntil: number[]
+  /** Which was asked last. */
+  #present: number | undefined
 
   constructor(pools: readonly SessionPool[]) {
     this.#pools = pools
@@ -31,11 +33,13 @@ export class FirstReady implements MysqlPool {
 
   /** @param order indexes of the servers that are left to ask, never none */
   #ask([index = 0, ...others]: readonly number[], done: Done): void {
+    const isAnother = this.#present !== undefined && this.#present !== index
     this.#pools[index]?.getConnection((error, connection) => {
       if (error) this.#rest(index)
+      else this.#present = index
       if (!error || others.length === 0) done(error, connection)
       else this.#ask(others, done)
-    })
+    }, isAnother)
   }
 
   #rest(index: number): void {

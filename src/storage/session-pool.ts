@@ -25,6 +25,8 @@ interface Options {
   readonly mustTakeWrites: boolean
 }
 
+/** On a node of a Galera cluster answered when it has what others had written by then. Only MariaDB reads such a comment. */
+const CAUGHT_UP = '/*M! set statement wsrep_sync_wait = 1 for */ select 1'
 /** As a server itself answers a write that it does not take (ER_OPTION_PREVENTS_STATEMENT). */
 const READ_ONLY = Object.assign(new Error('the server is read-only'), {
   code: 'ER_OPTION_PREVENTS_STATEMENT',
@@ -52,14 +54,19 @@ export class SessionPool implements MysqlPool {
     pool.on('connection', (connection) => this.#prepare(connection as unknown as Connection))
   }
 
-  getConnection(done: (error: unknown, connection: MysqlPoolConnection) => void): void {
+  /** @param mustCatchUp whoever asks comes from another server, and must not read here what was so before */
+  getConnection(done: (error: unknown, connection: MysqlPoolConnection) => void, mustCatchUp = false): void {
     this.#pool.getConnection((error, taken) => {
       const connection = taken as unknown as Connection
-      if (error || this.#goodUntil.has(connection)) return done(error, connection)
-      this.#begin(connection, (refused) => {
+      if (error || (this.#goodUntil.has(connection) && !mustCatchUp)) return done(error, connection)
+      const prepared = (refused: unknown) => {
         if (refused) connection.destroy()
         else this.#goodUntil.set(connection, performance.now() + MAX_AGE_MS * (1 - Math.random() / 5))
         done(refused, connection)
+      }
+      this.#begin(connection, (refused) => {
+        if (refused || !mustCatchUp) prepared(refused)
+        else connection.query(CAUGHT_UP, [], prepared)
       })
     })
   }
@@ -73,7 +80,7 @@ export class SessionPool implements MysqlPool {
     this.#pool.end(done)
   }
 
-  /** A node that is cut off from its cluster answers all this, and refuses (1047) what comes next. */
+  /** A node that is cut off from its cluster answers the session, and refuses (1047) what comes next. */
   #begin(connection: Connection, done: (refused: unknown) => void): void {
     connection.query(this.#options.session, [], (refused) => {
       if (refused || !this.#options.mustTakeWrites) return done(refused)

@@ -1,4 +1,5 @@
 /** Three processes, each with a node of its own: what they write at the same moment, and what they are told of it. */
+import { createConnection } from 'mysql2/promise'
 import t from 'tap'
 import { BUILT_IN_ENCRYPTION_KEY } from '../../src/base/encryption-keys.ts'
 import { createLog } from '../../src/base/log.ts'
@@ -9,6 +10,7 @@ import { ChangeWatcher, noteChange } from '../../src/storage/changes.ts'
 import type { Database } from '../../src/storage/database.ts'
 import { MIGRATIONS, migrate } from '../../src/storage/migrate.ts'
 import { KeyRing } from '../../src/vault/key-ring.ts'
+import { TcpProxy } from '../chaos/tcp-proxy.ts'
 import { changed, credential } from '../credential/fixtures/credential.ts'
 import { type GaleraNode, missingForGalera, startGalera } from '../support/galera.ts'
 import { testWhere } from '../support/test-where.ts'
@@ -59,6 +61,31 @@ testWhere(t, { name: 'three nodes', missing: missingForGalera }, async (t) => {
     t.same(listeners[2]?.heard, listeners[0]?.heard)
   })
 
+  await t.test(
+    'who leaves its node for one that is behind reads nothing there that was so before',
+    async (t) => {
+      const [ahead, behind, third] = nodes as [GaleraNode, GaleraNode, GaleraNode]
+      const holder = await createConnection(behind.url)
+      t.teardown(() => holder.end())
+      for (const isSoonBack of [true, false]) {
+        const proxy = await TcpProxy.to(ahead.url)
+        const hosts = [proxy.via(ahead.url), behind.url, third.url].map((url) => new URL(url).host)
+        const reader = open(t, { kind: 'MySQL', url: `mysql://root@${hosts.join(',')}/${SCHEMA}` }, '')
+        const before = await counterOf(reader)
+        await holder.query('flush tables with read lock') // it applies nothing meanwhile, and stops no other
+        await databases[0]?.transaction((trx) => noteChange(trx))
+        t.equal(await counterOf(reader), before + 1)
+        t.equal((await behind.query(COUNTER))[0]?.['value'], before, 'it is behind')
+        await proxy.close()
+        if (isSoonBack) setTimeout(() => holder.query('unlock tables'), 500)
+        // What was under way on the connection that is gone fails as it does anyway.
+        const read = counterOf(reader).catch(() => counterOf(reader))
+        t.equal(await read, before + 1, isSoonBack ? 'it waits' : 'it goes elsewhere')
+        await holder.query('unlock tables')
+      }
+    },
+  )
+
   await t.test('a lease goes to one process, also where its node has not heard of the others', async (t) => {
     const stores = databases.map(storeOn)
     const wins: number[] = []
@@ -87,6 +114,15 @@ testWhere(t, { name: 'three nodes', missing: missingForGalera }, async (t) => {
     },
   )
 })
+
+const COUNTER = `select value from ${SCHEMA}.change_counter`
+
+async function counterOf({ run }: Database): Promise<number> {
+  const { value } = await run((db) =>
+    db.selectFrom('change_counter').select('value').executeTakeFirstOrThrow(),
+  )
+  return value
+}
 
 async function hasSchema(node: GaleraNode): Promise<boolean> {
   return (await node.query(`show databases like '${SCHEMA}'`)).length > 0
