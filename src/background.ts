@@ -5,7 +5,7 @@
  */
 import { SECOND, within } from './base/clock.ts'
 import { Sweeper } from './credential/sweeper.ts'
-import { lookAfterRows, tendJournal } from './credential/upkeep.ts'
+import { finishBegun, lookAfterRows, tendJournal } from './credential/upkeep.ts'
 import { AuditTrim } from './event/audit-trim.ts'
 import { Webhook } from './event/webhook.ts'
 import type { Parts } from './parts.ts'
@@ -45,43 +45,42 @@ function startCounting({ usage, acceptances, keyUses }: Parts): void {
   keyUses.start()
 }
 
-/** @param address how people reach this broker where PUBLIC_URL does not say */
-export async function startBackground(parts: Parts, address: string): Promise<Background> {
-  const {
-    config,
-    log,
-    database,
-    changes,
-    credentialStore: store,
-    own: refresher,
-    journal,
-    deviceSessions,
-  } = parts
-  await refresher.recover()
-  const stopLooking = lookAfterRows(refresher, changes, log)
-  const stopTending = tendJournal(journal, log)
+/**
+ * Resolves at once: what it does first may take long where very many credentials are held, and calls need none of it.
+ * @param address how people reach this broker where PUBLIC_URL does not say
+ */
+export function startBackground(parts: Parts, address: string): Background {
+  const { log, database, changes, deviceSessions } = parts
+  const stopTendingLogins = tendLogins(parts)
   deviceSessions.startSweeping()
-  const sweeper = new Sweeper({
-    database,
-    store,
-    refresher,
-    providers: config.providers,
-    changes,
-    log,
-  })
-  sweeper.start()
   const trim = new AuditTrim(database, changes.clock, log)
   trim.start()
   const webhook = startWebhook(parts, address)
   return {
     stop() {
-      stopTending()
-      stopLooking()
+      stopTendingLogins()
       deviceSessions.stopSweeping()
-      sweeper.stop()
       trim.stop()
       webhook?.stop()
     },
+  }
+}
+
+/** First what a process before us began; only then anything new. @returns ends it */
+function tendLogins(parts: Parts): () => void {
+  const { config, log, database, changes, credentialStore: store, own: refresher, journal } = parts
+  const { providers } = config
+  const sweeper = new Sweeper({ database, store, refresher, providers, changes, log })
+  const stops = [() => sweeper.stop()]
+  let isOver = false
+  void finishBegun(refresher, log, () => isOver).then(() => {
+    if (isOver) return
+    stops.push(lookAfterRows(refresher, changes, log), tendJournal(journal, log))
+    sweeper.start()
+  })
+  return () => {
+    isOver = true
+    for (const stop of stops) stop()
   }
 }
 

@@ -32,7 +32,7 @@ export async function startBroker(config: Config, adminToken: Secret, log: Logge
   }
   try {
     await startStorage(parts)
-    background = await startBackground(parts, address)
+    background = startBackground(parts, address)
   } catch (error) {
     await close(0)
     throw error

@@ -7,6 +7,7 @@
  */
 import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { BrokerError } from '../base/errors.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
@@ -39,6 +40,8 @@ export interface Place extends Standing {
   readonly at: number
 }
 
+/** Some milliseconds of work; several lines of the greatest length. */
+const PIECE_BYTES = 512 * 1024
 /** Attempts that are over, remembered in case that a copy of their answer turns up. */
 const MAX_DONE = 100_000
 
@@ -51,6 +54,8 @@ export class JournalReader {
   readonly #done = new Set<string>()
   readonly #pending = new Map<string, { place: Place; entry: JournalEntry }>()
   readonly #last = new Map<string, Place>()
+  #firstReading: Promise<void> | undefined
+  #isRead = false
 
   constructor(dir: string, keyRing: KeyRing) {
     this.#dir = dir
@@ -62,7 +67,7 @@ export class JournalReader {
     for (let isWhole = false; !isWhole; ) {
       isWhole = true
       const files = this.files()
-      for (const file of files) if (!this.#readOn(file)) isWhole = false // moved: it is in another by now
+      for (const file of files) if (this.#readOn(file) === 'gone') isWhole = false // moved: it is in another by now
       const gone = [...this.#offsets.keys()].filter((file) => !files.includes(file))
       for (const file of gone) this.#offsets.delete(file)
       if (gone.length > 0 && this.#placesIn(gone).length > 0) {
@@ -70,6 +75,32 @@ export class JournalReader {
         isWhole = false
       }
     }
+  }
+
+  /** What was there at the start has been read, and only what is new has still to be. */
+  get isRead(): boolean {
+    return this.#isRead
+  }
+
+  /**
+   * Resolves once that is so. Reads in pieces, between which others have their turn: there may be an answer of each of
+   * a hundred thousand credentials.
+   * @throws BrokerError storage_unavailable
+   */
+  whenRead(): Promise<void> {
+    this.#firstReading ??= this.#readInPieces().catch((error: unknown) => {
+      this.#firstReading = undefined
+      throw error
+    })
+    return this.#firstReading
+  }
+
+  async #readInPieces(): Promise<void> {
+    for (const file of this.files()) {
+      while (this.#readOn(file, PIECE_BYTES) === 'more') await nextTurn()
+    }
+    this.read()
+    this.#isRead = true
   }
 
   /** Kept and stored by nobody so far, oldest first. */
@@ -132,12 +163,13 @@ export class JournalReader {
 
   /**
    * One line without an end may still be under way; cut off by a kill it is no entry, for its answer was never
-   * acted upon either. @returns false if the file is gone
+   * acted upon either.
+   * @param most bytes; by default all there are
    */
-  #readOn(file: string): boolean {
+  #readOn(file: string, most?: number): 'gone' | 'more' | 'whole' {
     const from = this.#offsets.get(file) ?? 0
-    const text = readFrom(join(this.#dir, file), from)
-    if (text === undefined) return false
+    const text = readFrom(join(this.#dir, file), from, most)
+    if (text === undefined) return 'gone'
     const end = text.lastIndexOf('\n') + 1
     this.#offsets.set(file, from + end)
     let offset = from
@@ -145,7 +177,7 @@ export class JournalReader {
       if (sealed !== '') this.#take(sealed, { file, offset, bytes: sealed.length })
       offset += sealed.length + 1
     }
-    return true
+    return text.length === most && end > 0 ? 'more' : 'whole'
   }
 
   #take(sealed: string, where: Pick<Place, 'file' | 'offset' | 'bytes'>): void {

@@ -64,6 +64,16 @@ export class Journal {
     this.#reader = new JournalReader(this.#dir, keyRing)
   }
 
+  /** See {@link JournalReader.isRead}. */
+  get isRead(): boolean {
+    return this.#reader.isRead
+  }
+
+  /** See {@link JournalReader.whenRead}. */
+  whenRead(): Promise<void> {
+    return this.#reader.whenRead()
+  }
+
   /**
    * Before a refresh token is spent: proves that its successor could be written down.
    * @throws BrokerError storage_unavailable

@@ -124,10 +124,16 @@ export class Refresher {
     return flight
   }
 
-  /** At start: finishes what a process before us began. @throws BrokerError storage_unavailable if it cannot be read */
-  async recover(): Promise<void> {
+  /**
+   * At start: finishes what a process before us began.
+   * @param isOver asked in between: nobody wants it any more
+   * @throws BrokerError storage_unavailable if it cannot be read
+   */
+  async recover(isOver = () => false): Promise<void> {
     const { journal, store, log } = this.#parts
+    await journal.whenRead()
     for (const { configId, attemptId, loginAt, fromVersion, at } of journal.pending()) {
+      if (isOver()) return
       try {
         const row = await store.load(configId)
         if (!row) {
@@ -140,7 +146,7 @@ export class Refresher {
         log.error({ err: error, configId }, 'an answer in the journal cannot be stored yet')
       }
     }
-    await this.#lookAfter(this.#parts.knowledge.standings())
+    await this.#lookAfter(this.#parts.knowledge.standings(), isOver)
   }
 
   /** The database went back to an earlier state: everything known is held against it. */
@@ -164,11 +170,11 @@ export class Refresher {
   }
 
   /** @returns whether any of them was behind */
-  async #lookAfter(known: Iterable<[string, Standing]>): Promise<boolean> {
+  async #lookAfter(known: Iterable<[string, Standing]>, isOver = () => false): Promise<boolean> {
     const { store, journal, knowledge } = this.#parts
     const all = [...known]
     let areLost = false
-    for (let from = 0; from < all.length; from += LOOK_UPS) {
+    for (let from = 0; from < all.length && !isOver(); from += LOOK_UPS) {
       const some = all.slice(from, from + LOOK_UPS)
       const rows = await store.standings(some.map(([configId]) => configId))
       const outdated: Subject[] = []
@@ -204,7 +210,9 @@ export class Refresher {
     callers: Callers,
     { configId, justRead }: Pick<Run, 'configId' | 'justRead'>,
   ): Promise<void> {
-    const { log, publish, forget, knowledge } = this.#parts
+    const { log, publish, forget, knowledge, journal } = this.#parts
+    // What cannot be read is met again by the first step that needs it.
+    if (!journal.isRead) await journal.whenRead().catch(() => {})
     knowledge.note(configId, cause)
     const failures = this.#failures.get(configId) ?? 0
     const keep = (kept: Credential) => {

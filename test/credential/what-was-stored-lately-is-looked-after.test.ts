@@ -32,6 +32,7 @@ function refresherOver(rows: Map<string, Credential>) {
     },
   }
   const journal = {
+    isRead: true,
     begin() {},
     keep() {},
     done() {},

@@ -2,12 +2,17 @@
  * S5: a hundred thousand credentials, of which none is due: what a replica asks its database for, what it costs while
  * nobody calls, and how soon it is ready.
  */
+import { randomUUID } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createConnection } from 'mysql2/promise'
 import { Secret } from '../../../src/base/secret.ts'
+import type { Line } from '../../../src/credential/journal-reader.ts'
 import { openDatabase } from '../../../src/storage/database.ts'
+import { KeyRing } from '../../../src/vault/key-ring.ts'
 import { must } from '../../support/broker.ts'
-import { insertLogins, LOGINS_KEY, planLogin } from '../../support/logins.ts'
+import { insertLogins, LOGINS_KEY, type PlannedLogin, planLogin } from '../../support/logins.ts'
 import { type MysqlServer, startMysql } from '../../support/mysql-server.ts'
 import { residentBytes } from '../../support/resident-bytes.ts'
 import { startBroker } from '../broker.ts'
@@ -64,14 +69,18 @@ async function idleOn(
   await connection.query(`create database ${schema}`)
   const options = {
     providers: { own: PROVIDER },
-    env: { DATABASE_URL: mysql.url + schema, TOKEN_ENCRYPTION_KEY: LOGINS_KEY },
+    env: {
+      DATABASE_URL: mysql.url + schema,
+      TOKEN_ENCRYPTION_KEY: LOGINS_KEY,
+      DATA_DIR: join(lab.dir, schema),
+    },
   }
   const first = await startBroker(lab, options)
   if (hasKeyOverAll) await must(first.admin('POST', '/api/keys', { name: 'all' }))
   await sleep(2_000) // until the sandbox has enrolled itself
   await first.terminate('SIGINT')
   lab.say(`S5 filling a database with ${count} credentials`)
-  await insertMany(mysql.url + schema, count)
+  await insertMany(mysql.url + schema, first.dataDir, count)
   const ready: number[] = []
   for (let start = 1; start < STARTS; start += 1) {
     const running = await startBroker(lab, options)
@@ -108,7 +117,10 @@ const PROVIDER = {
   upstream: { base_url: `${NEVER_ASKED}/v1` },
 }
 
-async function insertMany(url: string, count: number): Promise<void> {
+/** As long used: the last answer of each is in the journal. */
+async function insertMany(url: string, dataDir: string, count: number): Promise<void> {
+  const ring = new KeyRing([new Secret(LOGINS_KEY)])
+  const journal = createWriteStream(join(dataDir, 'journal', `${randomUUID()}.left.journal`), { mode: 0o600 })
   const database = openDatabase({ dataDir: '', mysqlUrl: new Secret(url) })
   const expiresAt = Date.now() + 30 * 86_400_000
   for (let from = 0; from < count; from += AT_ONCE) {
@@ -116,8 +128,23 @@ async function insertMany(url: string, count: number): Promise<void> {
       planLogin({ name: `idle-${from + index}`, provider: 'own', expiresAt }),
     )
     await insertLogins(database, logins)
+    for (const login of logins) journal.write(`${ring.seal(JSON.stringify(lastAnswerOf(login)))}\n`)
   }
   await database.close()
+  await new Promise((resolve) => journal.end(resolve))
+}
+
+function lastAnswerOf({ id, name, expiresAt }: PlannedLogin): Line {
+  const tokens = {
+    accessToken: `access-of-${name}-0`,
+    refreshToken: `${name}.0`,
+    tokenType: 'Bearer',
+    scope: undefined,
+    expiresAt,
+    receivedAt: 1,
+    metadata: {},
+  }
+  return { kind: 'last', attemptId: randomUUID(), configId: id, loginAt: 0, fromVersion: 0, tokens, at: 1 }
 }
 
 async function questionsOf(connection: Awaited<ReturnType<typeof createConnection>>): Promise<number> {
