@@ -76,7 +76,8 @@ export class Credentials {
     const { seen } = this.#cache
     const until = performance.now() + patienceMs
     const cached = this.#cache.get(configId)
-    const credential = cached ?? (await this.#load(configId))
+    const credential = cached ?? (await within(patienceMs, this.#load(configId)))
+    if (!credential) throw new BrokerError('storage_unavailable', { retryAfterSeconds: RETRY_AFTER_SECONDS })
     assertAlive(credential)
     if (isLocal(credential)) return this.#local.usable(credential, patienceMs, onWait)
     const now = this.#clock()

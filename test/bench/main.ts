@@ -14,6 +14,7 @@ import { addedLatency } from './gates/added-latency.ts'
 import { backgroundRefresh } from './gates/background-refresh.ts'
 import { changingConfigs } from './gates/changing-configs.ts'
 import { consoleOfMany } from './gates/console.ts'
+import { endedCredentials } from './gates/ended-credentials.ts'
 import { fastStreams } from './gates/fast-streams.ts'
 import { hopelessLogins } from './gates/hopeless-logins.ts'
 import { idleCredentials } from './gates/idle-credentials.ts'
@@ -47,6 +48,7 @@ const GATES: readonly Gate[] = [
   idleCredentials,
   inventedModels,
   longModelsList,
+  endedCredentials,
   consoleOfMany,
 ]
 

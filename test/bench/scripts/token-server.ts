@@ -13,11 +13,14 @@ export interface TokenCounts {
   readonly reused: number
   /** By replica: how many were granted to it, and the most it ever had under way. */
   readonly replicas: Readonly<Record<string, { granted: number; underWay: number; mostUnderWay: number }>>
+  /** Logins in the order in which they came, if that was asked for. */
+  readonly order?: readonly string[]
 }
 
 const { answerMs } = options<{ answerMs: number }>()
 const counts = { granted: 0, reused: 0, replicas: {} as Record<string, TokenCounts['replicas'][string]> }
 const generations = new Map<string, number>()
+const order: string[] = []
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const name = request.url?.split('/')[1] ?? ''
@@ -46,9 +49,12 @@ function grant(refreshToken: string): string | undefined {
     return undefined
   }
   counts.granted += 1
+  order.push(login)
   generations.set(login, expected + 1)
   return `${login}.${expected + 1}`
 }
 
-process.on('message', () => tell({ type: 'result', result: counts satisfies TokenCounts }))
+process.on('message', (asked: { order?: boolean }) =>
+  tell({ type: 'result', result: { ...counts, ...(asked.order && { order }) } satisfies TokenCounts }),
+)
 serve(createServer((request, response) => void answer(request, response)))
