@@ -12,18 +12,26 @@ import {
   discoveryRequest,
   type AuthorizationServer as ServerMetadata,
 } from 'oauth4webapi'
-import { type Dispatcher, fetch } from 'undici'
+import type { Dispatcher } from 'undici'
 import type { AuthorizationServerConfig } from '../provider/authorization-server-config.ts'
 import type { Provider } from '../provider/provider.ts'
 import { addressProblem } from '../provider/upstream-address.ts'
 import { clientAuthentication } from './client-authentication.ts'
+import { ask } from './request.ts'
 import { SourceTrouble } from './sources.ts'
 import { exchange, type JsonObject, type WireAnswer } from './wire.ts'
+
+/** What oauth4webapi hands to fetch. */
+interface Init {
+  readonly method: 'GET' | 'POST'
+  readonly headers: Record<string, string>
+  readonly body?: unknown
+}
 
 export interface RequestOptions {
   readonly signal: AbortSignal
   readonly headers: Record<string, string>
-  readonly [customFetch]: (url: string, init: object) => Promise<Response>
+  readonly [customFetch]: (url: string, init: Init) => Promise<Response>
   readonly [allowInsecureRequests]: boolean
 }
 
@@ -126,7 +134,8 @@ export class AuthorizationServer {
         [customFetch]: (url, init) => {
           sent.push(...secretsIn(init))
           const due = this.#config.body === 'json' ? asJson(init) : init
-          return fetch(url, { ...due, dispatcher }) as unknown as Promise<Response>
+          const question = { ...due, body: due.body?.toString(), signal }
+          return ask(dispatcher, url, question) as unknown as Promise<Response>
         },
         [allowInsecureRequests]: this.provider.allowsInsecureLoopback,
       })
@@ -164,13 +173,13 @@ function secretsIn({ body, headers }: { body?: unknown; headers?: unknown }): st
 }
 
 /** The form as one JSON object; what stands there more than once is a list. */
-function asJson(init: { body?: unknown; headers?: unknown }): object {
+function asJson(init: Init): Init {
   const { body, headers } = init
   if (!(body instanceof URLSearchParams)) return init
   const members = [...new Set(body.keys())].map((name) => {
     const values = body.getAll(name)
     return [name, values.length > 1 ? values : values[0]]
   })
-  const typed = { ...(headers as Record<string, string>), 'content-type': 'application/json' }
+  const typed = { ...headers, 'content-type': 'application/json' }
   return { ...init, headers: typed, body: JSON.stringify(Object.fromEntries(members)) }
 }

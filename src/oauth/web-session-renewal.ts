@@ -5,12 +5,13 @@
  * spends nothing: unlike a refresh token it may be asked again, three times with growing pauses (docs/conformance.md).
  */
 import { setTimeout } from 'node:timers/promises'
-import { type Dispatcher, fetch } from 'undici'
+import type { Dispatcher } from 'undici'
 import { HOUR, SECOND } from '../base/clock.ts'
 import type { Provider } from '../provider/provider.ts'
 import { type JsonObject, numberOf } from './answer-body.ts'
 import { MAX_LIFETIME_MS, readJwt } from './jwt.ts'
 import type { Renewal } from './refresh-token-grant.ts'
+import { ask } from './request.ts'
 import { isToken, normalizeTokenType, type TokenSet } from './token-response.ts'
 import { exchange, type WireAnswer } from './wire.ts'
 
@@ -40,7 +41,7 @@ export async function renewWebSession(
 ): Promise<Renewal> {
   let renewal: Renewal = { kind: 'not_processed', why: 'not tried', retryAfterMs: undefined }
   for (let attempt = 1; attempt <= TRIES; attempt += 1) {
-    renewal = judge(await ask(provider, token, dispatcher), provider, { token, expiresAt }, clock())
+    renewal = judge(await askOnce(provider, token, dispatcher), provider, { token, expiresAt }, clock())
     if (renewal.kind !== 'not_processed' || attempt === TRIES) return renewal
     const pause = Math.max(PAUSE_MS * attempt, renewal.retryAfterMs ?? 0)
     if (pause > MAX_PAUSE_MS) return renewal
@@ -49,7 +50,7 @@ export async function renewWebSession(
   return renewal
 }
 
-function ask(provider: Provider, token: string, by: Dispatcher): Promise<WireAnswer> {
+function askOnce(provider: Provider, token: string, by: Dispatcher): Promise<WireAnswer> {
   const headers = {
     authorization: `Bearer ${token}`,
     accept: 'application/json',
@@ -58,8 +59,7 @@ function ask(provider: Provider, token: string, by: Dispatcher): Promise<WireAns
   return exchange(
     by,
     TRY_TIMEOUT_MS,
-    (signal, dispatcher) =>
-      fetch(provider.webSession?.refreshEndpoint ?? '', { headers, signal, dispatcher, redirect: 'manual' }),
+    (signal, dispatcher) => ask(dispatcher, provider.webSession?.refreshEndpoint ?? '', { headers, signal }),
     [token],
   )
 }

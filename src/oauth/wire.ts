@@ -2,11 +2,12 @@
  * One request to somebody who issues tokens, and what came back, judged by the question that matters later:
  * could the server have acted on it?
  */
-import type { Dispatcher } from 'undici'
+import { type Dispatcher, errors } from 'undici'
 import { nameOf, noAnswerWithin } from '../base/failure.ts'
 import { NeverConnected } from '../http1/never-connected.ts'
 import { type JsonObject, parseBody } from './answer-body.ts'
 import { patience } from './patience.ts'
+import { decoded, type ReadableAnswer } from './request.ts'
 
 export type { JsonObject } from './answer-body.ts'
 
@@ -56,13 +57,6 @@ export async function exchange(
   }
 }
 
-/** What global fetch and undici's have in common. */
-interface ReadableAnswer {
-  readonly status: number
-  readonly headers: { get(name: string): string | null }
-  readonly body: AsyncIterable<Uint8Array> | null
-}
-
 async function readAnswer(response: ReadableAnswer, sent: readonly string[]): Promise<WireAnswer> {
   const chunks: Uint8Array[] = []
   let size = 0
@@ -71,19 +65,19 @@ async function readAnswer(response: ReadableAnswer, sent: readonly string[]): Pr
     if (size > MAX_ANSWER_BYTES) return { kind: 'unclear', why: `answer over ${MAX_ANSWER_BYTES} bytes` }
     chunks.push(chunk)
   }
+  const whole = decoded(Buffer.concat(chunks), response.headers.get('content-encoding'), MAX_ANSWER_BYTES)
   return {
     kind: 'answer',
     status: response.status,
     retryAfterMs: parseRetryAfter(response.headers.get('retry-after')),
-    body: parseBody(Buffer.concat(chunks), response.headers.get('content-type')),
+    body: parseBody(whole, response.headers.get('content-type')),
     sent,
   }
 }
 
 function judgeFailure(error: unknown): WireAnswer {
-  const { cause } = error as { cause?: unknown }
-  if (error instanceof TypeError && cause === undefined) throw error
-  if (cause instanceof NeverConnected) return { kind: 'unreachable', why: cause.code }
+  if (error instanceof TypeError || error instanceof errors.InvalidArgumentError) throw error
+  if (error instanceof NeverConnected) return { kind: 'unreachable', why: error.code }
   return { kind: 'unclear', why: nameOf(error) }
 }
 

@@ -1,9 +1,11 @@
 import { createServer, type Socket } from 'node:net'
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { fetch, request } from 'undici'
 import { nameOf, reasonOf } from '../../src/base/failure.ts'
 import { NO_PROXY } from '../../src/http1/egress-proxy.ts'
+import { ask } from '../../src/oauth/request.ts'
 import { exchange } from '../../src/oauth/wire.ts'
 import { createLoginAgent } from '../../src/upstream/agent.ts'
 import { freePort } from '../support/free-port.ts'
@@ -56,10 +58,17 @@ t.test('time that is up is said in words', async (t) => {
 })
 
 /** What a server does to the bytes of a request. */
-async function startServer(t: Test, onRequest: (socket: Socket) => void): Promise<string> {
+async function startServer(
+  t: Test,
+  onRequest: (socket: Socket) => void,
+  heads: string[] = [],
+): Promise<string> {
   const server = createServer((socket) => {
     socket.on('error', () => {})
-    socket.once('data', () => onRequest(socket))
+    socket.once('data', (head) => {
+      heads.push(head.toString('latin1'))
+      onRequest(socket)
+    })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => server.close())
@@ -68,8 +77,8 @@ async function startServer(t: Test, onRequest: (socket: Socket) => void): Promis
 
 t.test('what servers and networks really do is named, and nothing of it rejects', async (t) => {
   const agent = createLoginAgent(NO_PROXY)
-  const ask = (url: string) =>
-    exchange(agent, 5_000, (signal, dispatcher) => fetch(url, { signal, dispatcher }))
+  const answerOf = (url: string) =>
+    exchange(agent, 5_000, (signal, dispatcher) => ask(dispatcher, url, { headers: {}, signal }))
   const head = 'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n'
   const deeds: Record<string, (socket: Socket) => void> = {
     'hangs up': (socket) => socket.end(),
@@ -82,15 +91,49 @@ t.test('what servers and networks really do is named, and nothing of it rejects'
     'answers 300 kB': (socket) => socket.end(`${head}\r\n${' '.repeat(300_000)}`),
   }
   for (const [what, deed] of Object.entries(deeds)) {
-    const answer = await ask(await startServer(t, deed))
+    const answer = await answerOf(await startServer(t, deed))
     t.match(answer, { kind: 'unclear', why: /^[a-z]/i }, what)
   }
   const nowhere = `http://127.0.0.1:${await freePort()}`
-  t.same(await ask(nowhere), { kind: 'unreachable', why: 'ECONNREFUSED' })
-  t.match(await ask('http://nowhere.invalid'), { kind: 'unreachable', why: /^(ENOTFOUND|EAI_AGAIN)$/ })
+  t.same(await answerOf(nowhere), { kind: 'unreachable', why: 'ECONNREFUSED' })
+  t.match(await answerOf('http://nowhere.invalid'), { kind: 'unreachable', why: /^(ENOTFOUND|EAI_AGAIN)$/ })
   const plain = (await startServer(t, (socket) => socket.end('HTTP/1.1 400\r\n\r\n'))).replace(
     'http',
     'https',
   )
-  t.match(await ask(plain), { kind: 'unreachable', why: WORD }, 'TLS to a plain port')
+  t.match(await answerOf(plain), { kind: 'unreachable', why: WORD }, 'TLS to a plain port')
+})
+
+t.test('an answer is read that is coded though nobody asked for it', async (t) => {
+  const agent = createLoginAgent(NO_PROXY)
+  const text = '{"access_token":"a"}'
+  const heads: string[] = []
+  const codings: Record<string, Buffer> = {
+    identity: Buffer.from(text),
+    gzip: gzipSync(text),
+    'X-GZip': gzipSync(text),
+    deflate: deflateSync(text),
+    'deflate ': deflateRawSync(text),
+    br: brotliCompressSync(text),
+    'gzip, br': brotliCompressSync(gzipSync(text)),
+  }
+  const questionOf = async (coding: string, body: Buffer) => {
+    const url = await startServer(
+      t,
+      (socket) => {
+        socket.write(
+          `HTTP/1.1 200 OK\r\ncontent-encoding: ${coding}\r\ncontent-length: ${body.length}\r\n\r\n`,
+        )
+        socket.end(body)
+      },
+      heads,
+    )
+    return exchange(agent, 5_000, (signal, dispatcher) => ask(dispatcher, url, { headers: {}, signal }))
+  }
+  for (const [coding, body] of Object.entries(codings))
+    t.match(await questionOf(coding, body), { kind: 'answer', body: { access_token: 'a' } }, coding)
+  for (const head of heads) t.match(head, /^accept-encoding: identity\r$/im)
+  const bomb = gzipSync(Buffer.alloc(300_000, ' '))
+  t.match(await questionOf('gzip', bomb), { kind: 'unclear' }, 'what is small but becomes large')
+  t.match(await questionOf('zstd', Buffer.from('?')), { kind: 'answer', body: undefined })
 })

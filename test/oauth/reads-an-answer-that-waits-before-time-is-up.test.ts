@@ -6,9 +6,9 @@ import { text } from 'node:stream/consumers'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { fetch } from 'undici'
 import { NO_PROXY } from '../../src/http1/egress-proxy.ts'
 import { patience } from '../../src/oauth/patience.ts'
+import { ask } from '../../src/oauth/request.ts'
 import { exchange } from '../../src/oauth/wire.ts'
 import { createLoginAgent } from '../../src/upstream/agent.ts'
 
@@ -95,7 +95,7 @@ t.test('a server that never answers is given up, and why is said in words', asyn
   })
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const answer = await exchange(createLoginAgent(NO_PROXY), 400, (signal, dispatcher) =>
-    fetch(url, { signal, dispatcher }),
+    ask(dispatcher, url, { headers: {}, signal }),
   )
   t.same(answer, { kind: 'unclear', why: 'no answer within 0.4 s' })
 })
