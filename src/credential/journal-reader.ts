@@ -174,14 +174,23 @@ export class JournalReader {
     this.#offsets.set(file, from + end)
     let offset = from
     for (const sealed of text.slice(0, end).split('\n')) {
-      if (sealed !== '') this.#take(sealed, { file, offset, bytes: sealed.length })
+      if (sealed !== '') this.#take(this.#open(sealed), sealed, { file, offset, bytes: sealed.length })
       offset += sealed.length + 1
     }
     return text.length === most && end > 0 ? 'more' : 'whole'
   }
 
-  #take(sealed: string, where: Pick<Place, 'file' | 'offset' | 'bytes'>): void {
-    const line = this.#open(sealed)
+  /**
+   * What this process has just written, and need not read again unless something before it is still to be read.
+   * @param from where the bytes begin that were written, `where` the line in them
+   */
+  wrote(line: Line, sealed: string, from: number, where: Pick<Place, 'file' | 'offset' | 'bytes'>): void {
+    if ((this.#offsets.get(where.file) ?? 0) !== from) return
+    this.#offsets.set(where.file, where.offset + where.bytes + 1)
+    this.#take(line, sealed, where)
+  }
+
+  #take(line: Line | undefined, sealed: string, where: Pick<Place, 'file' | 'offset' | 'bytes'>): void {
     if (!line) this.#unreadable.add(where.file)
     else if (line.kind === 'done') this.#endPending(line.attemptId)
     else if ('tokens' in line) {

@@ -173,11 +173,14 @@ export class Journal {
   #append(line: Line): void {
     try {
       const own = this.#present()
-      const bytes = Buffer.from(`${own.isTorn ? '\n' : ''}${this.#keyRing.seal(JSON.stringify(line))}\n`)
+      const { name: file, bytes: from, isTorn } = own
+      const sealed = this.#keyRing.seal(JSON.stringify(line))
+      const bytes = Buffer.from(`${isTorn ? '\n' : ''}${sealed}\n`)
       const written = writeSync(own.fd, bytes)
       own.bytes += written
       own.isTorn = written < bytes.length && written > 0
       if (written < bytes.length) throw new Error('no room for a whole line')
+      this.#reader.wrote(line, sealed, from, { file, offset: from + Number(isTorn), bytes: sealed.length })
     } catch (cause) {
       throw new BrokerError('storage_unavailable', { cause, detail: 'the journal cannot be written' })
     }
