@@ -304,6 +304,6 @@ t.test('what was there at the start is read in pieces, and what comes meanwhile 
   before.keep(entry('meanwhile', { configId: 'meanwhile' }))
   await read
   t.equal(journal.isRead, true)
-  t.ok(turns > 3, `others had ${turns} turns`)
+  t.ok(turns >= 3, `others had ${turns} turns`)
   t.equal(journal.standings().size, 3_001)
 })
