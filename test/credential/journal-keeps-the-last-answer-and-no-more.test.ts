@@ -287,23 +287,3 @@ t.test(
     t.equal(last(new Journal(dir, ring)), 'elsewhere')
   },
 )
-
-t.test('what was there at the start is read in pieces, and what comes meanwhile with it', async (t) => {
-  const dir = folder(t)
-  const before = new Journal(dir, ring)
-  for (let index = 0; index < 3_000; index += 1) before.keep(entry(`${index}`, { configId: `config-${index}` }))
-  const journal = new Journal(dir, ring)
-  let turns = 0
-  const count = () => {
-    turns += 1
-    if (!journal.isRead) setImmediate(count)
-  }
-  setImmediate(count)
-  const read = journal.whenRead()
-  t.equal(journal.isRead, false)
-  before.keep(entry('meanwhile', { configId: 'meanwhile' }))
-  await read
-  t.equal(journal.isRead, true)
-  t.ok(turns >= 3, `others had ${turns} turns`)
-  t.equal(journal.standings().size, 3_001)
-})
