@@ -131,6 +131,7 @@ const CHINESE = {
   'no limit': '不限',
   'All, also those to come': '全部，包括以后新增的',
   'Only these': '仅以下账号',
+  'Find an account by name': '按名称查找账号',
   'Choose at least one account.': '请至少选择一个账号。',
   '{n} more; narrow the search': '另有 {n} 个，请缩小查找范围',
   'Your new key: {name}': '新密钥：{name}',

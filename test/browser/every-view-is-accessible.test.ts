@@ -171,13 +171,13 @@ withBrowser(t, 'empty, broken and Chinese views are as accessible', async (t) =>
     const english = await page.evaluate<string>(`document.querySelector('main').innerText`)
     t.match(english, /[\u4e00-\u9fff]/, `${hash} speaks Chinese`)
   }
-  await page.route('**/api/keys', (route) =>
+  await page.route('**/api/keys?*', (route) =>
     route.fulfill({ status: 503, json: { message: '数据库暂时不可用', code: 'x' } }),
   )
   await go(here, '#/keys')
   await page.getByRole('alert').filter({ hasText: '数据库暂时不可用' }).waitFor()
   t.same(await violationsOf(page), [], 'an error')
-  await page.unroute('**/api/keys')
+  await page.unroute('**/api/keys?*')
   await page.getByRole('button', { name: '重试' }).click()
   await page.getByText('还没有密钥').waitFor()
   t.same(here.problems, [])

@@ -17,7 +17,7 @@ withBrowser(t, 'a key is shown once, with snippets that work, and never again', 
   await page.getByText('Only these').click()
   await page.locator('key-form button.primary').click()
   await page.getByRole('alert').filter({ hasText: 'Choose at least one account.' }).waitFor()
-  await page.getByLabel('Find by name').fill('rese')
+  await page.getByLabel('Find an account by name').fill('rese')
   await page.locator('.choices-list .choice', { hasText: 'Research' }).click()
   await page.locator('key-form button.primary').click()
 

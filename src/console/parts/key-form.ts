@@ -92,7 +92,7 @@ class KeyForm extends View {
 
   #renderConfigs(): TemplateResult {
     const search = html`<input type="search" @input=${this.#find} autocomplete="off" />`
-    return html`${field(t('Find by name'), search)}
+    return html`${field(t('Find an account by name'), search)}
       ${this.#found.render(({ items, total }) => {
         const others = [...this.#chosen.values()].filter(({ id }) => !items.some((item) => item.id === id))
         const more = total - items.length

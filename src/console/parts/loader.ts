@@ -15,6 +15,7 @@ export class Loader<T> implements ReactiveController {
   #turn = 0
   #isLoading = false
   #isStale = false
+  #done = Promise.resolve()
 
   constructor(host: ReactiveControllerHost, fetch: () => Promise<T>) {
     this.#host = host
@@ -26,8 +27,18 @@ export class Loader<T> implements ReactiveController {
     void this.load()
   }
 
+  /** When what is under way has come, or failed. */
+  get done(): Promise<void> {
+    return this.#done
+  }
+
   /** Of several that are under way the last one counts. */
-  async load(): Promise<void> {
+  load(): Promise<void> {
+    this.#done = this.#load()
+    return this.#done
+  }
+
+  async #load(): Promise<void> {
     this.#turn += 1
     this.#isLoading = true
     this.#isStale = false

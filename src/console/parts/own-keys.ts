@@ -57,7 +57,7 @@ export function temporaryKey(): Promise<OwnKey> {
 async function replaceLast({ id: newest }: OwnKey): Promise<void> {
   const last = read(TEMPORARY_ID)
   write(TEMPORARY_ID, newest)
-  const { items } = await get<ApiKeyList>('/api/keys')
+  const { items } = await get<ApiKeyList>(`/api/keys?page_size=100&q=${encodeURIComponent(TEMPORARY_NAME)}`)
   const old = items.filter(
     ({ id, name, expires_at }) =>
       name === TEMPORARY_NAME && (id === last || (expires_at ?? Infinity) < Date.now()),

@@ -8,49 +8,59 @@ const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 export const DAY = 24 * HOUR
 
-const locale = () => (language() === 'zh' ? 'zh-CN' : 'en')
+/** To make a format takes longer than to use it a hundred times, and a page of the list shows five hundred hours. */
+function inLanguage<T>(make: (locale: string) => T): () => T {
+  const made = new Map<string, T>()
+  return () => {
+    const locale = language() === 'zh' ? 'zh-CN' : 'en'
+    const known = made.get(locale) ?? make(locale)
+    made.set(locale, known)
+    return known
+  }
+}
+
+function dates(options: Intl.DateTimeFormatOptions): (at: number) => string {
+  const format = inLanguage((locale) => new Intl.DateTimeFormat(locale, options))
+  return (at) => format().format(at)
+}
+
+function numbers(options: Intl.NumberFormatOptions): (value: number) => string {
+  const format = inLanguage((locale) => new Intl.NumberFormat(locale, options))
+  return (value) => format().format(value)
+}
+
+const away = inLanguage(
+  (locale) => new Intl.RelativeTimeFormat(locale, { numeric: 'always', style: 'short' }),
+)
+const now = inLanguage((locale) => new Intl.RelativeTimeFormat(locale, { numeric: 'auto' }))
 
 /** “in 42 minutes”, “3 hours ago”. */
 export function relative(at: number): string {
   const ms = at - Date.now()
   const size = Math.abs(ms)
-  const format = new Intl.RelativeTimeFormat(locale(), { numeric: 'always', style: 'short' })
-  if (size < 45 * SECOND)
-    return new Intl.RelativeTimeFormat(locale(), { numeric: 'auto' }).format(0, 'second')
-  if (size < 90 * MINUTE) return format.format(Math.round(ms / MINUTE), 'minute')
-  if (size < 2 * DAY) return format.format(Math.round(ms / HOUR), 'hour')
-  return format.format(Math.round(ms / DAY), 'day')
+  if (size < 45 * SECOND) return now().format(0, 'second')
+  if (size < 90 * MINUTE) return away().format(Math.round(ms / MINUTE), 'minute')
+  if (size < 2 * DAY) return away().format(Math.round(ms / HOUR), 'hour')
+  return away().format(Math.round(ms / DAY), 'day')
 }
 
-export function dateTime(at: number): string {
-  return new Intl.DateTimeFormat(locale(), { dateStyle: 'medium', timeStyle: 'short' }).format(at)
-}
+export const dateTime = dates({ dateStyle: 'medium', timeStyle: 'short' })
 
-export function date(at: number): string {
-  return new Intl.DateTimeFormat(locale(), { dateStyle: 'medium' }).format(at)
-}
+export const date = dates({ dateStyle: 'medium' })
 
 /** Short enough for an axis. */
-export function dayAndMonth(at: number): string {
-  return new Intl.DateTimeFormat(locale(), { month: 'short', day: 'numeric' }).format(at)
-}
+export const dayAndMonth = dates({ month: 'short', day: 'numeric' })
 
-export function hourOfDay(at: number): string {
-  return new Intl.DateTimeFormat(locale(), { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(
-    at,
-  )
-}
+export const hourOfDay = dates({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
+
+const plain = numbers({})
+const compact = numbers({ notation: 'compact', maximumFractionDigits: 1 })
+const share = numbers({ style: 'percent', maximumFractionDigits: 1 })
 
 export function count(value: number): string {
-  const isLong = value >= 100_000
-  return new Intl.NumberFormat(
-    locale(),
-    isLong ? { notation: 'compact', maximumFractionDigits: 1 } : {},
-  ).format(value)
+  return value >= 100_000 ? compact(value) : plain(value)
 }
 
 export function percent(part: number, whole: number): string {
-  return new Intl.NumberFormat(locale(), { style: 'percent', maximumFractionDigits: 1 }).format(
-    whole === 0 ? 0 : part / whole,
-  )
+  return share(whole === 0 ? 0 : part / whole)
 }

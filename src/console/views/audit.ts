@@ -40,8 +40,8 @@ class AuditView extends View {
           ${this.#choice('Who', [option('', t('Anybody'), this.#actor === ''), ...actors], (actor) => (this.#actor = actor))}
         </div></div>
       <section class="card">${this.#events.render(
-        ({ items, total }) => html`${auditList(items, true)}
-          ${paging(this.#page, PAGE_SIZE, total, (page) => {
+        (list) => html`${auditList(list.items, true)}
+          ${paging(list, (page) => {
             this.#page = page
             this.refresh()
           })}`,

@@ -10,14 +10,14 @@ import type { ModelConfigPage } from '../../admin/config-answers.ts'
 import { Confirmation } from '../parts/dialog.ts'
 import { field, option } from '../parts/field.ts'
 import { icon } from '../parts/icons.ts'
-import { Loader } from '../parts/loader.ts'
 import { forgetKey, rotateKey } from '../parts/own-keys.ts'
-import { paging } from '../parts/paging.ts'
+import { PagedList } from '../parts/paged-list.ts'
 import { count, date, relative } from '../parts/time.ts'
 import { View } from '../parts/view.ts'
 import { type Text, t } from '../texts.ts'
 
-const PAGE_SIZE = 25
+/** A key over more accounts says how many they are. */
+const MAX_NAMED = 3
 const DAY_SECONDS = 86_400
 /** For how many seconds. */
 const OVERLAPS: readonly (readonly [number, Text])[] = [
@@ -27,13 +27,19 @@ const OVERLAPS: readonly (readonly [number, Text])[] = [
   [7 * DAY_SECONDS, 'a week'],
 ]
 
+interface KeyPage extends ApiKeyList {
+  readonly page: number
+  readonly page_size: number
+  /** Of the accounts that are named on it, by id. */
+  readonly names: ReadonlyMap<string, string>
+}
+
 class KeysView extends View {
   static override properties = {
     form: { state: true },
     until: { state: true },
     rotated: { state: true },
     made: { state: true },
-    page: { state: true },
     leaving: { state: true },
   }
   /** The key that is changed, or `new`; undefined: no form is open. */
@@ -42,25 +48,14 @@ class KeysView extends View {
   declare protected until: number | undefined
   declare protected rotated: ApiKeyItem | undefined
   declare protected made: (NewApiKey & { readonly model?: string | undefined }) | undefined
-  declare protected page: number
   declare protected leaving: ApiKeyItem | undefined
   readonly #action = new Action(this)
   readonly #revocation = new Confirmation()
   readonly #rotation = new Confirmation()
-  readonly #keys = new Loader(this, async () => (await get<ApiKeyList>('/api/keys')).items.toReversed())
-  readonly #names = new Loader(this, async () => {
-    const { items } = await get<ModelConfigPage>('/api/models/configs?page_size=100')
-    return new Map(items.map(({ id, name }) => [id, name]))
-  })
-
-  constructor() {
-    super()
-    this.page = 1
-  }
+  readonly #keys = new PagedList(this, loadKeys)
 
   protected override refresh(): void {
-    void this.#keys.load()
-    void this.#names.load()
+    this.#keys.reload()
   }
 
   protected override render(): TemplateResult {
@@ -70,7 +65,7 @@ class KeysView extends View {
       ${this.made ? html`<new-key .made=${this.made} .until=${this.until} @done=${() => this.#close()}></new-key>` : nothing}
       ${this.form ? this.#renderForm(this.form) : nothing}
       ${this.#action.renderProblem()}
-      ${this.#keys.render((keys) => (keys.length === 0 ? this.#renderNone() : this.#renderKeys(keys)), 6)}
+      ${this.#keys.render((list) => (list.total > 0 || this.#keys.isSearch ? this.#renderKeys(list) : this.#renderNone()), 6)}
       ${this.#revocation.render(
         t('Revoke {name}?', { name: this.leaving?.name ?? '' }),
         t('Apps that use this key are refused within seconds. This cannot be undone.'),
@@ -98,18 +93,21 @@ class KeysView extends View {
       <p>${t('Every app gets a key of its own, for the accounts and models you choose.')}</p></section>`
   }
 
-  #renderKeys(keys: readonly ApiKeyItem[]): TemplateResult {
-    const shown = keys.slice((this.page - 1) * PAGE_SIZE, this.page * PAGE_SIZE)
-    return html`<section class="card"><ul class="rows keys">${shown.map((key) => this.#renderKey(key))}</ul>
-      ${paging(this.page, PAGE_SIZE, keys.length, (page) => {
-        this.page = page
-      })}</section>`
+  #renderKeys(list: KeyPage): TemplateResult {
+    const { items, names } = list
+    return html`<section class="card"><div class="tools">${this.#keys.renderSearch()}</div>
+      ${
+        items.length === 0
+          ? html`<p class="quiet">${t('Nothing matches.')}</p>`
+          : html`<ul class="rows keys">${items.map((key) => this.#renderKey(key, names))}</ul>`
+      }
+      ${this.#keys.renderPaging(list)}</section>`
   }
 
-  #renderKey(key: ApiKeyItem): TemplateResult {
+  #renderKey(key: ApiKeyItem, names: KeyPage['names']): TemplateResult {
     const isOver = key.expires_at !== null && key.expires_at <= Date.now()
     const limits = [
-      this.#scopeOf(key),
+      scopeOf(key, names),
       ...(key.models ? [key.models.join(', ')] : []),
       ...(key.requests_per_minute === null ? [] : [t('{n} a minute', { n: count(key.requests_per_minute) })]),
     ]
@@ -129,14 +127,6 @@ class KeysView extends View {
     return html`<button class="small" aria-label="${t(text)}: ${name}" @click=${does}>${t(text)}</button>`
   }
 
-  #scopeOf({ model_config_ids: ids }: ApiKeyItem): string {
-    if (ids === null) return t('All accounts')
-    const names = ids.map((id) => this.#names.value?.get(id))
-    return names.length <= 3 && names.every((name) => name !== undefined)
-      ? names.join(', ')
-      : t('{n} accounts', { n: ids.length })
-  }
-
   #open(form: ApiKeyItem | 'new'): void {
     this.made = undefined
     this.form = form
@@ -147,7 +137,7 @@ class KeysView extends View {
     this.form = undefined
     this.made = detail
     this.until = undefined
-    this.refresh()
+    this.#keys.restart() // it is on top
   }
 
   #close(): void {
@@ -180,6 +170,28 @@ class KeysView extends View {
     if (this.made?.id === key.id) this.made = undefined
     this.refresh()
   }
+}
+
+async function loadKeys(query: string): Promise<KeyPage> {
+  const keys = await get<Omit<KeyPage, 'names'>>(`/api/keys?sort=-created_at&${query}`)
+  const named = keys.items.flatMap(({ model_config_ids: ids }) => (isNamed(ids) ? ids : []))
+  return { ...keys, names: await namesOf([...new Set(named)]) }
+}
+
+function isNamed(ids: ApiKeyItem['model_config_ids']): ids is readonly string[] {
+  return ids !== null && ids.length <= MAX_NAMED
+}
+
+async function namesOf(ids: readonly string[]): Promise<KeyPage['names']> {
+  if (ids.length === 0) return new Map()
+  const { items } = await get<ModelConfigPage>(`/api/models/configs?page_size=100&id=${ids.join(',')}`)
+  return new Map(items.map(({ id, name }) => [id, name]))
+}
+
+function scopeOf({ model_config_ids: ids }: ApiKeyItem, known: KeyPage['names']): string {
+  if (ids === null) return t('All accounts')
+  const names = isNamed(ids) ? ids.map((id) => known.get(id)) : [undefined]
+  return names.every((name) => name !== undefined) ? names.join(', ') : t('{n} accounts', { n: ids.length })
 }
 
 customElements.define('view-keys', KeysView)

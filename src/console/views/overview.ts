@@ -6,16 +6,14 @@ import { get, troubleOfBroker } from '../api.ts'
 import { sparkline } from '../parts/chart.ts'
 import { icon } from '../parts/icons.ts'
 import { Loader } from '../parts/loader.ts'
-import { paging } from '../parts/paging.ts'
+import { PagedList } from '../parts/paged-list.ts'
 import { expiryBar, shownState, stateBadge } from '../parts/state.ts'
 import { count, percent, relative } from '../parts/time.ts'
 import { hourlyBars, lastDay, sumOf, type UsageTotals } from '../parts/usage-rows.ts'
 import { View } from '../parts/view.ts'
 import { type Text, t } from '../texts.ts'
 
-const PAGE_SIZE = 20
 const SHOWN_URGENT = 5
-const TYPING_MS = 100
 /** What was used does not move with what happens to accounts, and is summed over all of them. */
 const USAGE_EVERY_MS = 10_000
 
@@ -27,19 +25,15 @@ const FILTERS = {
 } as const satisfies Record<string, readonly [Text, string]>
 
 class Overview extends View {
-  static override properties = { page: { state: true }, filter: { state: true } }
-  declare protected page: number
+  static override properties = { filter: { state: true } }
   declare protected filter: keyof typeof FILTERS
-  #query = ''
-  #typing: ReturnType<typeof setTimeout> | undefined
-  // In the order in which they are asked: what is summed over all accounts comes last.
-  readonly #list = new Loader(this, () => this.#loadList())
+  readonly #list = new PagedList(this, (query) => this.#loadList(query))
   readonly #all = new Loader(this, () => get<ModelConfigPage>('/api/models/configs?page_size=1'))
   readonly #urgent = new Loader(this, () =>
     get<ModelConfigPage>(`/api/models/configs?page_size=${SHOWN_URGENT}${FILTERS.attention[1]}`),
   )
   readonly #trouble = new Loader(this, async () => ({ what: await troubleOfBroker() }))
-  readonly #usage = new Loader(this, () => get<UsageAnswer>(`/api/usage?group_by=hour&from=${lastDay()}`))
+  readonly #usage = new Loader(this, () => this.#loadUsage())
   readonly #bars = new Loader(this, () => this.#loadBars())
   /** The accounts that bars were last loaded for. */
   #barsOf = ''
@@ -47,7 +41,6 @@ class Overview extends View {
 
   constructor() {
     super()
-    this.page = 1
     this.filter = 'all'
   }
 
@@ -79,8 +72,7 @@ class Overview extends View {
       <section class="card" aria-labelledby="configs-title">
         <div class="heading"><h2 id="configs-title">${t('Accounts')} <span class="quiet">${count(total)}</span></h2>
           <div class="tools">
-            <label class="search">${icon('search')}<span class="visually-hidden">${t('Find by name')}</span>
-              <input type="search" placeholder=${t('Find by name')} @input=${this.#type} /></label>
+            ${this.#list.renderSearch()}
             <label><span class="visually-hidden">${t('Show')}</span>
               <select @change=${(event: Event) => this.#show((event.target as HTMLSelectElement).value as keyof typeof FILTERS)}>
                 ${Object.entries(FILTERS).map(([name, [text]]) => html`<option value=${name} ?selected=${name === this.filter}>${t(text)}</option>`)}
@@ -119,10 +111,11 @@ class Overview extends View {
     </dl>`
   }
 
-  #renderList({ items, total }: ModelConfigPage): TemplateResult {
+  #renderList(list: ModelConfigPage): TemplateResult {
+    const { items } = list
     if (items.length === 0) return html`<p class="quiet">${t('Nothing matches.')}</p>`
     return html`<ul class="rows configs">${items.map((config) => this.#renderRow(config, this.#bars.value?.get(config.id) ?? []))}</ul>
-      ${paging(this.page, PAGE_SIZE, total, (page) => this.#go(page))}`
+      ${this.#list.renderPaging(list)}`
   }
 
   #renderRow(config: ModelConfigItem, rows: readonly UsageRow[]): TemplateResult {
@@ -136,10 +129,9 @@ class Overview extends View {
       ${icon('chevron')}</a></li>`
   }
 
-  async #loadList(): Promise<ModelConfigPage> {
-    const query = this.#query === '' ? '' : `&q=${encodeURIComponent(this.#query)}`
+  async #loadList(query: string): Promise<ModelConfigPage> {
     const configs = await get<ModelConfigPage>(
-      `/api/models/configs?sort=-created_at&page=${this.page}&page_size=${PAGE_SIZE}${query}${FILTERS[this.filter][1]}`,
+      `/api/models/configs?sort=-created_at&${query}${FILTERS[this.filter][1]}`,
     )
     const shown = configs.items.map(({ id }) => id).join(',')
     if (shown !== this.#barsOf) {
@@ -147,6 +139,12 @@ class Overview extends View {
       void this.#bars.load()
     }
     return configs
+  }
+
+  /** It is summed over all accounts, and may hold up a small broker: everything else comes first. */
+  async #loadUsage(): Promise<UsageAnswer> {
+    await Promise.all([this.#list, this.#all, this.#urgent, this.#trouble].map(({ done }) => done))
+    return get<UsageAnswer>(`/api/usage?group_by=hour&from=${lastDay()}`)
   }
 
   async #loadBars(): Promise<ReadonlyMap<string, readonly UsageRow[]>> {
@@ -159,22 +157,9 @@ class Overview extends View {
     return usage
   }
 
-  #go(page: number): void {
-    this.page = page
-    void this.#list.load()
-  }
-
   #show(filter: keyof typeof FILTERS): void {
     this.filter = filter
-    this.#go(1)
-  }
-
-  readonly #type = (event: Event) => {
-    clearTimeout(this.#typing)
-    this.#typing = setTimeout(() => {
-      this.#query = (event.target as HTMLInputElement).value.trim()
-      this.#go(1)
-    }, TYPING_MS)
+    this.#list.restart()
   }
 }
 
