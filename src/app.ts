@@ -83,7 +83,7 @@ async function routesForPeople(
   { parts, adminToken, counters }: Surroundings,
   metrics: () => Promise<string>,
 ): Promise<void> {
-  const { config, log, database, deviceSessions, loginLinks: links, adminConfigs, dispatcher } = parts
+  const { config, log, database, deviceSessions, loginLinks: links, adminConfigs, agents } = parts
   const { clock } = parts.changes
   logAnswers(scope, log)
   await scope.register((inner) =>
@@ -98,7 +98,7 @@ async function routesForPeople(
     managementRoutes(inner, guard, parts, () => refusedCalls.flush(), {
       adminConfigs,
       metrics,
-      testConnection: (body, language) => testConnection(body, dispatcher, config, language),
+      testConnection: (body, language) => testConnection(body, agents, config, language),
     }),
   )
 }

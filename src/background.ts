@@ -112,14 +112,14 @@ export async function readAhead({
 }
 
 function startWebhook(parts: Parts, address: string): Webhook | undefined {
-  const { config, log, database, changes, dispatcher, loginLinks } = parts
+  const { config, log, database, changes, agents, loginLinks } = parts
   const { webhookUrl: url, webhookSecret: secret } = config
   if (!url || !secret) return undefined
   const webhook = new Webhook({
     database,
     clock: changes.clock,
     log,
-    dispatcher,
+    dispatcher: agents.of(),
     url,
     secret,
     loginLinks,
@@ -141,8 +141,8 @@ export async function closeParts({
   refresher,
   own,
   journal,
-  dispatcher,
-  loginDispatcher,
+  agents,
+  loginAgents,
   upstreams,
   database,
 }: Parts): Promise<void> {
@@ -153,6 +153,6 @@ export async function closeParts({
   await own.answered()
   journal.close()
   upstreams.destroy()
-  await dispatcher.destroy()
-  await loginDispatcher.destroy()
+  await agents.destroy()
+  await loginAgents.destroy()
 }

@@ -41,7 +41,7 @@ import { DeviceSessions } from './onboarding/device-sessions.ts'
 import type { Config } from './settings/config.ts'
 import { ChangeWatcher } from './storage/changes.ts'
 import { openDatabase } from './storage/database.ts'
-import { createAgent, createLoginAgent } from './upstream/agent.ts'
+import { Agents, createAgent, createLoginAgent } from './upstream/agent.ts'
 import { TIMEOUTS, UpstreamPool } from './upstream/pool.ts'
 import { WebSocketOpener } from './upstream/web-socket.ts'
 import { Usage } from './usage/usage.ts'
@@ -74,7 +74,8 @@ function layGround(config: Config, log: Logger) {
   const database = openDatabase(config)
   const keyRing = new KeyRing(config.encryptionKeys)
   const proxyFor = chooseProxy(config.proxies)
-  const loginDispatcher = createLoginAgent(proxyFor)
+  const agents = new Agents(createAgent, proxyFor)
+  const loginAgents = new Agents(createLoginAgent, proxyFor)
   return {
     config,
     log,
@@ -83,11 +84,11 @@ function layGround(config: Config, log: Logger) {
     seals: new RowSeals(keyRing),
     changes: new ChangeWatcher(database, log),
     metrics: new Metrics(),
-    dispatcher: createAgent(proxyFor),
-    loginDispatcher,
+    agents,
+    loginAgents,
     upstreams: new UpstreamPool(TIMEOUTS, proxyFor),
     webSockets: new WebSocketOpener(proxyFor),
-    servers: authorizationServers(config.providers, loginDispatcher),
+    servers: authorizationServers(config.providers, ({ egress }) => loginAgents.of(egress)),
   }
 }
 
@@ -95,8 +96,7 @@ type Ground = ReturnType<typeof layGround>
 
 /** What holds tokens, and what renews them. */
 function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Refreshing) {
-  const { config, log, database, keyRing, seals, changes, metrics, servers, loginDispatcher, dispatcher } =
-    ground
+  const { config, log, database, keyRing, seals, changes, metrics, servers, loginAgents, agents } = ground
   const { clock } = changes
   const credentialStore = openTokenPersistence(database, keyRing, seals, config.providers)
   const cache = new CredentialCache(changes)
@@ -115,12 +115,12 @@ function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Re
     owner: randomUUID(),
     refusedSources: new RefusedSources(contentOfFiles),
     providers: config.providers,
-    renew: createRenew(servers, clock, loginDispatcher),
+    renew: createRenew(servers, clock, ({ egress }) => loginAgents.of(egress)),
     ...hooks,
     settled: (outcome) => metrics.refreshed(outcome),
   })
   const refresher = elsewhere ? elsewhere(hooks) : own
-  const local = new LocalKeys(new AwsKeySources(dispatcher, clock), clock)
+  const local = new LocalKeys(new AwsKeySources((egress) => agents.of(egress), clock), clock)
   const credentials = new Credentials(cache, credentialStore, refresher, local, clock)
   const acceptances = new Acceptances(credentialStore, clock, log)
   return { credentialStore, journal, own, refresher, credentials, acceptances }
@@ -129,7 +129,7 @@ function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Re
 /** What people make and ask for: configs, keys, logins, and what was used of them. */
 function joinConfigs(ground: Ground, held: ReturnType<typeof joinCredentials>) {
   const { credentialStore, credentials, acceptances } = held
-  const { config, log, database, keyRing, seals, changes, dispatcher, servers } = ground
+  const { config, log, database, keyRing, seals, changes, agents, servers } = ground
   const { clock } = changes
   const logins = new NewLogins(database, seals, credentialStore)
   const deviceSessionStore = new DeviceSessionStore(database, keyRing, seals)
@@ -146,7 +146,7 @@ function joinConfigs(ground: Ground, held: ReturnType<typeof joinCredentials>) {
     keyRing,
     providers: config.providers,
     clock,
-    dispatcher,
+    agents,
     revoke: createRevoke(servers, log),
     tokensOf: (sessionId) => deviceSessions.tokensOf(sessionId),
   })

@@ -3,6 +3,7 @@
  */
 import { type Dispatcher, request } from 'undici'
 import type { UpstreamAccess } from '../upstream/access.ts'
+import type { Agents } from '../upstream/agent.ts'
 
 export interface Question {
   readonly method: 'GET' | 'POST'
@@ -16,7 +17,7 @@ export interface Question {
 export function askUpstream(
   access: UpstreamAccess,
   { method, target, body }: Question,
-  dispatcher: Dispatcher,
+  agents: Pick<Agents, 'of'>,
   timeoutMs: number,
 ): Promise<Dispatcher.ResponseData> {
   const json = 'application/json'
@@ -29,7 +30,7 @@ export function askUpstream(
   const signal = AbortSignal.timeout(timeoutMs)
   return request(sent.origin + sent.path, {
     method,
-    dispatcher,
+    dispatcher: agents.of(access.egress),
     signal,
     headers: sent.headers,
     body: sent.body,

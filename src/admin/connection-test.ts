@@ -1,7 +1,6 @@
 /**
  * `POST /api/models/configs/test-connection`: one completion of one token, with a base URL and a key not stored yet.
  */
-import type { Dispatcher } from 'undici'
 import { SECOND } from '../base/clock.ts'
 import { reasonOf } from '../base/failure.ts'
 import type { Language } from '../base/language.ts'
@@ -10,6 +9,7 @@ import { addressProblem } from '../provider/upstream-address.ts'
 import { PLAIN_UPSTREAM } from '../provider/upstream-config.ts'
 import type { Config } from '../settings/config.ts'
 import { accessTo, UpstreamAccess } from '../upstream/access.ts'
+import type { Agents } from '../upstream/agent.ts'
 import { toTarget } from '../upstream/resource-url.ts'
 import { beginningOf } from './answer-beginning.ts'
 import { askUpstream, completionOf } from './ask-upstream.ts'
@@ -23,7 +23,7 @@ const MAX_SHOWN = 2_000
 /** Never throws: whatever goes wrong is the answer. The key never shows in it. */
 export async function testConnection(
   body: ConnectionTestBody,
-  dispatcher: Dispatcher,
+  agents: Pick<Agents, 'of'>,
   { allowInsecureLoopback, providers }: Pick<Config, 'allowInsecureLoopback' | 'providers'>,
   language: Language,
 ): Promise<ConnectionTestAnswer> {
@@ -39,14 +39,14 @@ export async function testConnection(
   const access = provider
     ? accessTo(provider, grounds)
     : UpstreamAccess.withToken(toTarget(body.base_url), PLAIN_UPSTREAM, body.api_key)
-  const listed = body.model_id === undefined ? await modelsAt(access, dispatcher) : undefined
+  const listed = body.model_id === undefined ? await modelsAt(access, agents) : undefined
   const model = body.model_id ?? listed?.models[0]
   if (model === undefined) {
     const { english = '', chinese = '' } = listed?.reason ?? {}
     return { success: false, message: say(`Name a model_id: ${english}`, `请填写 model_id：${chinese}`) }
   }
   try {
-    const answer = await askUpstream(access, completionOf(model), dispatcher, TIMEOUT_MS)
+    const answer = await askUpstream(access, completionOf(model), agents, TIMEOUT_MS)
     const text = withoutQuoted((await beginningOf(answer.body)).slice(0, MAX_SHOWN), [body.api_key])
     const { statusCode: status } = answer
     if (status === 200) return { success: true, message: say('The endpoint answered', '连接成功') }

@@ -4,7 +4,6 @@
  * A refused token is refreshed before it is judged, as a call would do; a refused key is tried where else its vendor
  * may know it. `GET /v1/models` is no health check: some endpoints have no such route.
  */
-import type { Dispatcher } from 'undici'
 import type { Clock } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import { withoutQuoted } from '../base/quoted.ts'
@@ -15,6 +14,7 @@ import type { Credentials } from '../credential/credentials.ts'
 import type { Model } from '../model-config/model-configs.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { UpstreamAccess } from '../upstream/access.ts'
+import type { Agents } from '../upstream/agent.ts'
 import { CAUSES, type Cause } from './causes.ts'
 import type { Check, Diagnosis } from './config-answers.ts'
 import { factsOf } from './credential-facts.ts'
@@ -29,7 +29,7 @@ export interface DiagnosisParts {
   readonly credentialStore: CredentialStore
   readonly acceptances: Acceptances
   readonly providers: ReadonlyMap<string, Provider>
-  readonly dispatcher: Dispatcher
+  readonly agents: Pick<Agents, 'of'>
   readonly clock: Clock
 }
 
@@ -118,7 +118,7 @@ async function tryListed(
 async function tryCompletion(subject: Subject, parts: DiagnosisParts, checks: Check[]): Promise<Diagnosis> {
   const { credential, model } = subject
   const { provider } = credential
-  const ask = (one: Credential) => complete(accessOf(one), model, parts.dispatcher)
+  const ask = (one: Credential) => complete(accessOf(one), model, parts.agents)
   let answer = await ask(credential)
   let fresh: Credential | undefined
   if (judged(answer, provider) === 'token_refused') {
@@ -155,8 +155,8 @@ async function whoseKey(
   cause: Cause,
   { parts, status, checks }: { parts: DiagnosisParts; status: number | null; checks: readonly Check[] },
 ): Promise<Diagnosis> {
-  const { providers, dispatcher } = parts
-  const sisters = await askSisters({ access, key: tokens.accessToken, model, providers, dispatcher })
+  const { providers, agents } = parts
+  const sisters = await askSisters({ access, key: tokens.accessToken, model, providers, agents })
   if (sisters.length === 0) return verdict(cause, provider, status, checks)
   const owner = sisters.find(({ takesIt }) => takesIt)?.provider
   const all = [...checks, { name: 'sisters' as const, ok: owner !== undefined, ...told(sisters) }]

@@ -1,7 +1,6 @@
 /**
  * What the management API does with model configs, between its routes and its rows.
  */
-import type { Dispatcher } from 'undici'
 import type { Clock } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { Acceptances } from '../credential/acceptances.ts'
@@ -22,6 +21,7 @@ import { daysRemaining } from '../oauth/jwt.ts'
 import { UNMOVED } from '../oauth/web-session-renewal.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { Actor } from '../storage/audit-log.ts'
+import type { Agents } from '../upstream/agent.ts'
 import type {
   CredentialState,
   Diagnosis,
@@ -45,7 +45,7 @@ export interface ModelConfigAdminParts extends ConfigFormParts {
   readonly acceptances: Acceptances
   readonly providers: ReadonlyMap<string, Provider>
   readonly clock: Clock
-  readonly dispatcher: Dispatcher
+  readonly agents: Pick<Agents, 'of'>
   /** Tells the authorization server that a grant is over; never rejects. */
   readonly revoke: Revoke
 }

@@ -3,10 +3,10 @@
  * the same words as a wrong key, so the provider's sisters are asked. Only an address that a provider file itself
  * names is believed to be the vendor's: a key for a server of one's own goes nowhere else.
  */
-import type { Dispatcher } from 'undici'
 import { SECOND } from '../base/clock.ts'
 import { looksLikeKeyOf, type Provider } from '../provider/provider.ts'
 import { accessTo, type UpstreamAccess } from '../upstream/access.ts'
+import type { Agents } from '../upstream/agent.ts'
 import type { Check } from './config-answers.ts'
 import { judged, type Verdict } from './judge-answer.ts'
 import { complete } from './trial.ts'
@@ -25,16 +25,16 @@ interface Question {
   readonly key: string
   readonly model: string
   readonly providers: ReadonlyMap<string, Provider>
-  readonly dispatcher: Dispatcher
+  readonly agents: Pick<Agents, 'of'>
 }
 
 /** All of them at once; each may answer within its own time. */
 export function askSisters(question: Question): Promise<Sister[]> {
-  const { key, model, dispatcher } = question
+  const { key, model, agents } = question
   return Promise.all(
     sistersOf(question).map(async (provider) => {
       const there = accessTo(provider, { token: key, resourceUrl: undefined, baseUrl: '' })
-      const answer = await complete(there, model, dispatcher, TIMEOUT_MS)
+      const answer = await complete(there, model, agents, TIMEOUT_MS)
       const verdict = judged(answer, provider)
       return { provider, takesIt: TAKEN.has(verdict) || (REFUSED.has(verdict) ? false : undefined) }
     }),

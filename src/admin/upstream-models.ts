@@ -2,13 +2,13 @@
  * What a config's endpoint says that it serves (`GET …/models`), for a form to fill in. Many say it in OpenAI's words,
  * some in others, and some not at all.
  */
-import type { Dispatcher } from 'undici'
 import { SECOND } from '../base/clock.ts'
 import { reasonOf } from '../base/failure.ts'
 import type { Said } from '../base/language.ts'
 import { accessOf } from '../credential/credential.ts'
 import type { Credentials } from '../credential/credentials.ts'
 import type { UpstreamAccess } from '../upstream/access.ts'
+import type { Agents } from '../upstream/agent.ts'
 import { beginningOf } from './answer-beginning.ts'
 import { askUpstream } from './ask-upstream.ts'
 
@@ -21,7 +21,7 @@ export interface UpstreamModels {
 
 export interface UpstreamModelsParts {
   readonly credentials: Pick<Credentials, 'usable'>
-  readonly dispatcher: Dispatcher
+  readonly agents: Pick<Agents, 'of'>
 }
 
 const TIMEOUT_MS = 20 * SECOND
@@ -34,14 +34,14 @@ const FOLDER = /^models\//
 
 /** @throws BrokerError as {@link Credentials.usable} | upstream_not_allowed | upstream_not_configured */
 export async function upstreamModels(configId: string, parts: UpstreamModelsParts): Promise<UpstreamModels> {
-  return modelsAt(accessOf(await parts.credentials.usable(configId)), parts.dispatcher)
+  return modelsAt(accessOf(await parts.credentials.usable(configId)), parts.agents)
 }
 
 /** Never throws. */
-export async function modelsAt(access: UpstreamAccess, dispatcher: Dispatcher): Promise<UpstreamModels> {
+export async function modelsAt(access: UpstreamAccess, agents: Pick<Agents, 'of'>): Promise<UpstreamModels> {
   try {
     const question = { method: 'GET', target: '/v1/models' } as const
-    const answer = await askUpstream(access, question, dispatcher, TIMEOUT_MS)
+    const answer = await askUpstream(access, question, agents, TIMEOUT_MS)
     const text = await beginningOf(answer.body, MAX_BYTES)
     const { statusCode } = answer
     if (statusCode !== 200)

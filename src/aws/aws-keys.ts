@@ -11,6 +11,7 @@ import { type AwsKeys, AwsSigner } from '../base/aws-signature.ts'
 import { type Clock, SECOND } from '../base/clock.ts'
 import { LOOPBACK } from '../base/network.ts'
 import type { AwsSigV4Config, AwsSource } from '../provider/aws-sigv4.ts'
+import type { Egress } from '../provider/egress.ts'
 import { type AwsQuestion, askAws, type FetchedKeys, keysInJson, keysInXml, NoKeys } from './aws-question.ts'
 
 const STS_MS = 8 * SECOND
@@ -26,29 +27,34 @@ const FORM = ['content-type', 'application/x-www-form-urlencoded']
 const ROLE_SECONDS = 3_600
 
 export class AwsKeySources {
-  readonly #dispatcher: Dispatcher
+  readonly #dispatcherFor: (egress: Egress | undefined) => Dispatcher
   readonly #metadata: Dispatcher
   readonly #clock: Clock
 
   /**
-   * @param dispatcher to STS
+   * @param dispatcherFor by which way STS is asked
    * @param metadata to the machine's own services: never through a proxy
    */
-  constructor(dispatcher: Dispatcher, clock: Clock, metadata: Dispatcher = new Agent({ pipelining: 0 })) {
-    this.#dispatcher = dispatcher
+  constructor(
+    dispatcherFor: (egress: Egress | undefined) => Dispatcher,
+    clock: Clock,
+    metadata: Dispatcher = new Agent({ pipelining: 0 }),
+  ) {
+    this.#dispatcherFor = dispatcherFor
     this.#clock = clock
     this.#metadata = metadata
   }
 
   /** @throws NoKeys */
-  async fetch(config: AwsSigV4Config): Promise<FetchedKeys> {
+  async fetch(config: AwsSigV4Config, egress?: Egress): Promise<FetchedKeys> {
+    const sts = this.#dispatcherFor(egress)
     const source = config.sources.find((one) => isConfigured(one, config))
     if (!source) throw new NoKeys(`none of ${config.sources.join(', ')} is configured`, true)
-    const keys = await this.#from(source, config)
-    return config.roleArn === undefined ? keys : this.#assumeRole(config.roleArn, keys, config)
+    const keys = await this.#from(source, config, sts)
+    return config.roleArn === undefined ? keys : this.#assumeRole(config.roleArn, keys, config, sts)
   }
 
-  async #from(source: AwsSource, config: AwsSigV4Config): Promise<FetchedKeys> {
+  async #from(source: AwsSource, config: AwsSigV4Config, sts: Dispatcher): Promise<FetchedKeys> {
     const { keys, environment } = config
     switch (source) {
       case 'inputs':
@@ -61,7 +67,7 @@ export class AwsKeySources {
           expiresAt: undefined,
         }
       case 'web_identity':
-        return this.#webIdentity(config)
+        return this.#webIdentity(config, sts)
       case 'container':
         return this.#container(environment)
       case 'file':
@@ -71,7 +77,7 @@ export class AwsKeySources {
     }
   }
 
-  async #webIdentity({ region, environment }: AwsSigV4Config): Promise<FetchedKeys> {
+  async #webIdentity({ region, environment }: AwsSigV4Config, sts: Dispatcher): Promise<FetchedKeys> {
     const token = await readText(environment.get('AWS_WEB_IDENTITY_TOKEN_FILE') ?? '')
     // It is being written.
     if (token === '') throw new NoKeys('AWS_WEB_IDENTITY_TOKEN_FILE is empty', false)
@@ -81,10 +87,15 @@ export class AwsKeySources {
       RoleSessionName: environment.get('AWS_ROLE_SESSION_NAME') ?? SESSION_NAME,
       WebIdentityToken: token,
     }
-    return this.#askSts(region, form, (question) => question)
+    return askSts(region, form, sts, (question) => question)
   }
 
-  #assumeRole(role: string, keys: AwsKeys, { region, externalId }: AwsSigV4Config): Promise<FetchedKeys> {
+  #assumeRole(
+    role: string,
+    keys: AwsKeys,
+    { region, externalId }: AwsSigV4Config,
+    sts: Dispatcher,
+  ): Promise<FetchedKeys> {
     const form = {
       Action: 'AssumeRole',
       RoleArn: role,
@@ -93,21 +104,10 @@ export class AwsKeySources {
       ...(externalId !== undefined && { ExternalId: externalId }),
     }
     const signer = new AwsSigner(keys, { region, service: 'sts' })
-    return this.#askSts(region, form, ({ url, method, headers, body }) => {
+    return askSts(region, form, sts, ({ url, method, headers, body }) => {
       const { host, pathname: path } = new URL(url)
       return { url, method, body, headers: signer.sign({ method, host, path, headers, body }, this.#clock()) }
     })
-  }
-
-  async #askSts(
-    region: string,
-    form: Readonly<Record<string, string>>,
-    authorize: (question: AwsQuestion) => AwsQuestion,
-  ): Promise<FetchedKeys> {
-    const url = `https://sts.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}/`
-    const body = Buffer.from(new URLSearchParams({ ...form, Version: '2011-06-15' }).toString())
-    const question = authorize({ url, method: 'POST', headers: [...FORM], body })
-    return keysInXml('STS', await askAws('STS', question, this.#dispatcher, STS_MS))
   }
 
   /** Of ECS and of EKS's pod identities. */
@@ -209,4 +209,16 @@ async function readText(file: string): Promise<string> {
   } catch (error) {
     throw new NoKeys(`${file} cannot be read (${(error as NodeJS.ErrnoException).code})`, false)
   }
+}
+
+async function askSts(
+  region: string,
+  form: Readonly<Record<string, string>>,
+  dispatcher: Dispatcher,
+  authorize: (question: AwsQuestion) => AwsQuestion,
+): Promise<FetchedKeys> {
+  const url = `https://sts.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}/`
+  const body = Buffer.from(new URLSearchParams({ ...form, Version: '2011-06-15' }).toString())
+  const question = authorize({ url, method: 'POST', headers: [...FORM], body })
+  return keysInXml('STS', await askAws('STS', question, dispatcher, STS_MS))
 }

@@ -43,7 +43,7 @@ export function parseProxyAddress(text: string): { url: URL; user: string; passw
   return { url, user: decodeURIComponent(url.username), password: decodeURIComponent(url.password) }
 }
 
-function isProxyAddress(text: string): boolean {
+export function isProxyAddress(text: string): boolean {
   try {
     const { url, user } = parseProxyAddress(text)
     const isPlain = url.pathname === '/' && url.search === '' && url.hash === ''

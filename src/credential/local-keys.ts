@@ -127,10 +127,10 @@ export class LocalKeys {
 
   /** Never throws. */
   async #attempt(kept: Kept): Promise<void> {
-    const { awsSigV4 } = kept.row.provider
+    const { awsSigV4, egress } = kept.row.provider
     try {
       if (!awsSigV4) throw new NoKeys('the file names none', true)
-      const keys = await this.#sources.fetch(awsSigV4)
+      const keys = await this.#sources.fetch(awsSigV4, egress)
       kept.trouble = undefined
       kept.generation += 1
       this.#put(kept, withKeys(kept.row, keys, this.#clock()))

@@ -12,7 +12,7 @@ import { type Renewal, refreshToken } from '../oauth/refresh-token-grant.ts'
 import { followedBy, type TokenSet } from '../oauth/token-response.ts'
 import { renewWebSession } from '../oauth/web-session-renewal.ts'
 import type { Provider } from '../provider/provider.ts'
-import { createLoginAgent } from '../upstream/agent.ts'
+import { Agents, createLoginAgent } from '../upstream/agent.ts'
 import { isDue } from './credential.ts'
 import { defaultFile, TokenPersistence } from './persistence/token-persistence.ts'
 
@@ -20,7 +20,7 @@ export class QwenTokenManager {
   static readonly #instances = new Map<string, QwenTokenManager>()
   readonly provider: Provider
   readonly persistence: TokenPersistence
-  readonly dispatcher: Dispatcher = createLoginAgent(chooseProxy(readProxies(process.env)))
+  readonly dispatcher: Dispatcher
   readonly #clock: Clock
 
   /** The one manager of this process for a provider's file. */
@@ -34,6 +34,8 @@ export class QwenTokenManager {
 
   private constructor(provider: Provider, persistence: TokenPersistence, clock: Clock) {
     this.provider = provider
+    const agents = new Agents(createLoginAgent, chooseProxy(readProxies(process.env)))
+    this.dispatcher = agents.of(provider.egress)
     this.persistence = persistence
     this.#clock = clock
   }

@@ -7,12 +7,13 @@ import type { AuthorizationServer } from '../oauth/authorization-server.ts'
 import { isClientGrant, requestForClient } from '../oauth/client-grants.ts'
 import { type Renewal, refreshToken } from '../oauth/refresh-token-grant.ts'
 import { renewWebSession } from '../oauth/web-session-renewal.ts'
+import type { Provider } from '../provider/provider.ts'
 import type { Credential } from './credential.ts'
 
 export function createRenew(
   servers: (provider: string) => AuthorizationServer,
   clock: Clock,
-  dispatcher: Dispatcher,
+  dispatcherFor: (provider: Provider) => Dispatcher,
 ): (credential: Credential) => Promise<Renewal> {
   return async ({ provider, tokens }) => {
     if (provider.kind === 'device_code' && tokens.refreshToken !== undefined) {
@@ -20,7 +21,7 @@ export function createRenew(
     }
     if (isClientGrant(provider.kind)) return requestForClient(provider.kind, servers(provider.name), clock)
     if (provider.kind === 'session')
-      return renewWebSession(provider, tokens.accessToken, tokens.expiresAt, clock, dispatcher)
+      return renewWebSession(provider, tokens.accessToken, tokens.expiresAt, clock, dispatcherFor(provider))
     return { kind: 'invalid_grant', why: 'there is nothing to renew it with' }
   }
 }

@@ -14,6 +14,7 @@ import type { HeaderList } from './header-list.ts'
 import { type Opener, type Opening, openSocket } from './open-socket.ts'
 import { EXPECTS_BODY, type HttpRequest, requestHead } from './request-head.ts'
 import { ResponseParser, type ResponseSink } from './response-parser.ts'
+import type { TlsIdentity } from './tls-identity.ts'
 import { Upload } from './upload.ts'
 
 /** Who gets the answer. */
@@ -36,6 +37,7 @@ export interface Patience {
 export interface Owner {
   readonly url: URL
   readonly proxy: EgressProxy | undefined
+  readonly tls: TlsIdentity | undefined
   /** The last TLS session, to take up again. */
   tlsSession: Buffer | undefined
   /** It can carry another request. */
@@ -77,7 +79,7 @@ export class Connection implements ResponseSink, Opener {
     this.#opening = openSocket(
       owner.url,
       owner.proxy,
-      { onread, tlsSession: owner.tlsSession, onTlsSession },
+      { onread, tlsSession: owner.tlsSession, onTlsSession, tls: owner.tls },
       this,
     )
   }

@@ -18,7 +18,7 @@ export const NO_PROXY: ProxyFor = () => undefined
 
 /** Loopback never goes through a proxy, whose loopback is another one. */
 export function chooseProxy({ forHttps, forHttp, noProxy }: ProxySettings): ProxyFor {
-  const [https, http] = [toProxy(forHttps), toProxy(forHttp)]
+  const [https, http] = [forHttps && toProxy(forHttps), forHttp && toProxy(forHttp)]
   if (!https && !http) return NO_PROXY
   const exceptions = [LOOPBACK, ...noProxy.map(toException)]
   return (target) => {
@@ -30,8 +30,8 @@ export function chooseProxy({ forHttps, forHttp, noProxy }: ProxySettings): Prox
   }
 }
 
-function toProxy(setting: Secret | undefined): EgressProxy | undefined {
-  if (!setting) return undefined
+/** @param setting an address that `isProxyAddress` takes */
+export function toProxy(setting: Secret): EgressProxy {
   const { url, user, password } = parseProxyAddress(setting.reveal())
   const credentials = Buffer.from(`${user}:${password}`).toString('base64')
   return { url: new URL(url.origin), authorization: user || password ? `Basic ${credentials}` : undefined }

@@ -6,9 +6,10 @@
  * proxy once, in a request of its own.
  */
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
 import { bareHost, type EgressProxy } from './egress-proxy.ts'
 import { NeverConnected } from './never-connected.ts'
+import type { TlsIdentity } from './tls-identity.ts'
 
 export interface OpenOptions {
   /** As `net.connect` has it. Only a socket without a proxy reads this way; one with it emits `data`. */
@@ -16,6 +17,8 @@ export interface OpenOptions {
   /** Of the last TLS connection to the target, to take up again. */
   readonly tlsSession?: Buffer | undefined
   readonly onTlsSession?: (session: Buffer) => void
+  /** Whom to trust and what to show; its sessions are never taken up again, for they are as old as its files were. */
+  readonly tls?: TlsIdentity | undefined
 }
 
 /** Who gets the connection. One of the two is called, once, and never before `openSocket` returns. */
@@ -113,14 +116,17 @@ class Attempt implements Opening {
     socket.write(`CONNECT ${authority} HTTP/1.1\r\nhost: ${authority}\r\n${credentials}\r\n`, 'latin1')
   }
 
-  #secure(to: object, { tlsSession, onTlsSession }: OpenOptions): void {
-    const socket: TLSSocket = connectTls({
-      ...to,
-      ...TLS,
-      ...serverNameOf(this.#target),
-      session: tlsSession,
-    })
-    if (onTlsSession) socket.on('session', onTlsSession)
+  #secure(to: object, { tlsSession, onTlsSession, tls }: OpenOptions): void {
+    const common = { ...to, ...TLS, ...serverNameOf(this.#target) }
+    const secureContext = tls && contextOf(tls)
+    if (secureContext instanceof Error) {
+      process.nextTick(() => this.#fail(new NeverConnected('TLS_FILES_UNREADABLE', secureContext)))
+      return
+    }
+    const socket: TLSSocket = connectTls(
+      secureContext ? { ...common, secureContext } : { ...common, session: tlsSession },
+    )
+    if (onTlsSession && !tls) socket.on('session', onTlsSession)
     this.#await(socket, 'secureConnect', ({ code, name }) => code ?? name, this.#succeed)
   }
 
@@ -156,6 +162,14 @@ class Attempt implements Opening {
     if (this.#isOver) return
     this.#isOver = true
     this.#opener.onFailure(error)
+  }
+}
+
+function contextOf(tls: TlsIdentity): SecureContext | Error {
+  try {
+    return tls.context()
+  } catch (error) {
+    return error as Error
   }
 }
 

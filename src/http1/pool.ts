@@ -10,6 +10,7 @@ import { atEndOfTurn } from '../base/turn.ts'
 import { Connection, type Owner, type Patience } from './connection.ts'
 import { type EgressProxy, NO_PROXY, type ProxyFor } from './egress-proxy.ts'
 import type { HttpRequest } from './request-head.ts'
+import type { TlsIdentity } from './tls-identity.ts'
 
 /** Milliseconds; all but the last may take up to a second longer. */
 export interface Timeouts {
@@ -35,10 +36,12 @@ export class ConnectionPool {
   readonly #origins = new Map<string, Origin>()
   readonly #patience: Patience
   readonly #proxyFor: ProxyFor
+  readonly #tls: TlsIdentity | undefined
   readonly #stopTicking: () => void
 
-  constructor(timeouts: Timeouts, proxyFor: ProxyFor = NO_PROXY) {
+  constructor(timeouts: Timeouts, proxyFor: ProxyFor = NO_PROXY, tls?: TlsIdentity) {
     this.#proxyFor = proxyFor
+    this.#tls = tls
     const { connect, head, body, idle } = timeouts
     const tickMs = Math.min(SECOND, connect, head, body)
     const ticks = (ms: number) => Math.ceil(ms / tickMs)
@@ -74,7 +77,7 @@ export class ConnectionPool {
     let origin = this.#origins.get(url)
     if (!origin) {
       const parsed = new URL(url)
-      origin = new Origin(parsed, this.#proxyFor(parsed))
+      origin = new Origin(parsed, this.#proxyFor(parsed), this.#tls)
       this.#origins.set(url, origin)
     }
     return origin
@@ -85,14 +88,16 @@ export class ConnectionPool {
 class Origin implements Owner {
   readonly url: URL
   readonly proxy: EgressProxy | undefined
+  readonly tls: TlsIdentity | undefined
   tlsSession: Buffer | undefined = undefined
   readonly open = new Set<Connection>()
   /** The one used last is last. */
   readonly #idle: Connection[] = []
 
-  constructor(url: URL, proxy: EgressProxy | undefined) {
+  constructor(url: URL, proxy: EgressProxy | undefined, tls: TlsIdentity | undefined) {
     this.url = url
     this.proxy = proxy
+    this.tls = tls
   }
 
   take(patience: Patience): Connection {

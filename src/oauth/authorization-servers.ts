@@ -12,7 +12,7 @@ export type AuthorizationServers = (provider: string) => AuthorizationServer
 /** Each is made when it is first asked for. */
 export function authorizationServers(
   providers: ReadonlyMap<string, Provider>,
-  dispatcher: Dispatcher,
+  dispatcherFor: (provider: Provider) => Dispatcher,
 ): AuthorizationServers {
   const servers = new Map<string, AuthorizationServer>()
   return (name) => {
@@ -20,7 +20,7 @@ export function authorizationServers(
     if (known) return known
     const provider = providers.get(name)
     if (!provider) throw new BrokerError('provider_not_found')
-    const server = new AuthorizationServer(provider, dispatcher)
+    const server = new AuthorizationServer(provider, dispatcherFor(provider))
     servers.set(name, server)
     return server
   }

@@ -5,6 +5,7 @@
 import Type from 'typebox'
 import { AUTHORIZATION_SERVER_FILE } from './authorization-server-file.ts'
 import { AWS_SIGV4_FILE } from './aws-sigv4.ts'
+import { PROXY_FILE, TLS_FILE } from './egress.ts'
 import { EXPIRED_RULES } from './expired-rules.ts'
 import { INPUTS, WORDS } from './input-schema.ts'
 import { SOURCE } from './source-schema.ts'
@@ -46,6 +47,9 @@ export const PROVIDER_FILE = Type.Object(
     ),
     aws_sigv4: Type.Optional(AWS_SIGV4_FILE),
     upstream: UPSTREAM_FILE,
+    /** Of token calls and of upstream. */
+    proxy: Type.Optional(PROXY_FILE),
+    tls: Type.Optional(TLS_FILE),
     refresh: Type.Optional(
       Type.Object(
         {

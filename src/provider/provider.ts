@@ -8,6 +8,7 @@ import type { Environment } from '../base/environment.ts'
 import type { Said } from '../base/language.ts'
 import { type AuthorizationServerConfig, toAuthorizationServer } from './authorization-server-config.ts'
 import { type AwsSigV4Config, toAwsSigV4 } from './aws-sigv4.ts'
+import { type Egress, toEgress } from './egress.ts'
 import { type ExpiredRule, toExpiredRules } from './expired-rules.ts'
 import { Fields } from './fields.ts'
 import { checkNothingKept, type Given, readAll, Unprinted } from './given.ts'
@@ -65,6 +66,8 @@ export interface Provider {
   readonly subject: { readonly token: Source; readonly type: string } | undefined
   readonly webSession: WebSessionConfig | undefined
   readonly awsSigV4: AwsSigV4Config | undefined
+  /** The way out of token calls and of upstream's; undefined: as everything else leaves. */
+  readonly egress: Egress | undefined
   readonly upstream: UpstreamConfig
   /** What its keys look like, so that a key of another plan is refused with a hint instead of a 401 later. */
   readonly apiKey: {
@@ -168,9 +171,10 @@ function toPlaces(
   allowsInsecureLoopback: boolean,
 ): Pick<
   Provider,
-  'authorizationServer' | 'subject' | 'webSession' | 'awsSigV4' | 'upstream' | 'hasOpenHost'
+  'authorizationServer' | 'subject' | 'webSession' | 'awsSigV4' | 'egress' | 'upstream' | 'hasOpenHost'
 > {
   const httpHosts = toHttpHosts(file.upstream.allow_http_hosts)
+  const egress = toEgress(file, around.env)
   const address: Address = (text, ...path) => {
     const absolute = text?.replace(/^sandbox:\//, `${around.sandboxOrigin}/`)
     const allowed = path[0] === 'upstream' ? httpHosts : undefined
@@ -185,7 +189,8 @@ function toPlaces(
       refreshBeforeMs: (file.session.refresh_before_days ?? 3) * DAY,
       checkEveryMs: (file.session.check_every_hours ?? 24) * HOUR,
     },
-    upstream: toUpstream(file.upstream, address, httpHosts, fields),
+    egress,
+    upstream: toUpstream(file.upstream, address, httpHosts, fields, egress),
   }
   return { ...places, hasOpenHost: fields.hasOpenHost }
 }

@@ -2,6 +2,7 @@
  * The `upstream` block of a provider file: where calls go, and what they carry there beside the client's own.
  */
 import { SECOND } from '../base/clock.ts'
+import type { Egress } from './egress.ts'
 import { Fields } from './fields.ts'
 import type { PassHeaders } from './pass-headers.ts'
 import { assertFree, toHeaders, toPassHeaders } from './provider-headers.ts'
@@ -65,6 +66,7 @@ export function toUpstream(
   address: Address,
   httpHosts: ReadonlySet<string>,
   fields: Fields,
+  egress?: Egress,
 ): UpstreamConfig {
   const appendHeaders = toHeaders(file.append_headers, fields, [...UPSTREAM, 'append_headers'])
   return {
@@ -75,7 +77,7 @@ export function toUpstream(
     appendHeaders,
     routes: toRoutes(file, appendHeaders, address, fields),
     passHeaders: toPassHeaders(file.pass_headers),
-    way: toWay(file.timeouts),
+    way: toWay(file.timeouts, egress),
     models: file.models ?? [],
     keepAliveMs: file.keep_alive_seconds && file.keep_alive_seconds * SECOND,
     stickyBy: toStickyBy(file.sticky_by),

@@ -3,6 +3,7 @@
  */
 import Type from 'typebox'
 import { SECOND } from '../base/clock.ts'
+import type { Egress } from './egress.ts'
 
 /** Undefined: as for all others. */
 export interface Way {
@@ -12,6 +13,7 @@ export interface Way {
   readonly headMs: number | undefined
   /** Between two pieces of an answer. */
   readonly idleMs: number | undefined
+  readonly egress: Egress | undefined
 }
 
 const seconds = Type.Optional(Type.Number({ minimum: 0.1, maximum: 3_600 }))
@@ -21,9 +23,13 @@ export const TIMEOUTS_FILE = Type.Object(
   { additionalProperties: false },
 )
 
-export function toWay(timeouts: Type.Static<typeof TIMEOUTS_FILE> | undefined): Way | undefined {
-  if (!timeouts) return undefined
+export function toWay(
+  timeouts: Type.Static<typeof TIMEOUTS_FILE> = {},
+  egress: Egress | undefined,
+): Way | undefined {
+  if (Object.keys(timeouts).length === 0 && !egress) return undefined
   const { connect_seconds: connect, head_seconds: head, idle_seconds: idle } = timeouts
   const [connectMs, headMs, idleMs] = [connect, head, idle].map((wait) => wait && wait * SECOND)
-  return { key: JSON.stringify([connectMs, headMs, idleMs]), connectMs, headMs, idleMs }
+  const key = JSON.stringify([connectMs, headMs, idleMs, egress?.key])
+  return { key, connectMs, headMs, idleMs, egress }
 }

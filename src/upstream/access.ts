@@ -5,6 +5,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AwsKeys } from '../base/aws-signature.ts'
 import type { HttpRequest } from '../http1/request-head.ts'
+import type { Egress } from '../provider/egress.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { Auth, Carried, UpstreamConfig } from '../provider/upstream-config.ts'
 import type { Way } from '../provider/way.ts'
@@ -43,6 +44,8 @@ export function accessTo(provider: Provider, grounds: Grounds): UpstreamAccess {
 }
 
 export class UpstreamAccess {
+  /** The way out, where its provider has one of its own. */
+  readonly egress: Egress | undefined
   readonly #place: Place
   readonly #routes: readonly Route[]
 
@@ -53,6 +56,7 @@ export class UpstreamAccess {
   constructor(target: UpstreamTarget, upstream: UpstreamConfig, authorizing: (auth: Auth) => Authorize) {
     const placeAt = (at: UpstreamTarget, carried: Carried) =>
       new Place(at, upstream.way, rulesOf(upstream, carried), authorizing(carried.auth))
+    this.egress = upstream.way?.egress
     this.#place = placeAt(target, upstream)
     this.#routes = routesFrom(target, upstream).map(({ route, at }) => ({
       prefix: `/v1${route.prefix}`,

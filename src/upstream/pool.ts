@@ -1,9 +1,10 @@
 import { MINUTE, SECOND } from '../base/clock.ts'
-import type { ProxyFor } from '../http1/egress-proxy.ts'
+import { NO_PROXY, type ProxyFor } from '../http1/egress-proxy.ts'
 import { ConnectionPool, type Timeouts } from '../http1/pool.ts'
 import type { HttpRequest } from '../http1/request-head.ts'
 import type { Way } from '../provider/way.ts'
 import { UpstreamCall } from './call.ts'
+import { WaysOut } from './ways-out.ts'
 
 export const TIMEOUTS: Timeouts = {
   connect: 10 * SECOND,
@@ -20,14 +21,14 @@ export interface UpstreamRequest extends HttpRequest {
 /** Calls to model endpoints, over connections that are kept alive. */
 export class UpstreamPool {
   readonly #timeouts: Timeouts
-  readonly #proxyFor: ProxyFor | undefined
+  readonly #waysOut: WaysOut
   readonly #connections: ConnectionPool
   /** Those of other ways, by their keys. */
   readonly #others = new Map<string, ConnectionPool>()
 
-  constructor(timeouts: Timeouts = TIMEOUTS, proxyFor?: ProxyFor) {
+  constructor(timeouts: Timeouts = TIMEOUTS, proxyFor: ProxyFor = NO_PROXY) {
     this.#timeouts = timeouts
-    this.#proxyFor = proxyFor
+    this.#waysOut = new WaysOut(proxyFor)
     this.#connections = new ConnectionPool(timeouts, proxyFor)
   }
 
@@ -44,12 +45,13 @@ export class UpstreamPool {
     for (const connections of [this.#connections, ...this.#others.values()]) connections.destroy()
   }
 
-  #ofWay({ key, connectMs, headMs, idleMs }: Way): ConnectionPool {
+  #ofWay({ key, connectMs, headMs, idleMs, egress }: Way): ConnectionPool {
     let connections = this.#others.get(key)
     if (!connections) {
       const { connect, head, body, idle } = this.#timeouts
       const timeouts = { connect: connectMs ?? connect, head: headMs ?? head, body: idleMs ?? body, idle }
-      connections = new ConnectionPool(timeouts, this.#proxyFor)
+      const { proxyFor, tls } = this.#waysOut.of(egress)
+      connections = new ConnectionPool(timeouts, proxyFor, tls)
       this.#others.set(key, connections)
     }
     return connections

@@ -12,7 +12,9 @@ import { type HeaderList, headerValue } from '../http1/header-list.ts'
 import { type Opener, openSocket } from '../http1/open-socket.ts'
 import { requestHead } from '../http1/request-head.ts'
 import { ResponseParser, type ResponseSink } from '../http1/response-parser.ts'
+import type { Way } from '../provider/way.ts'
 import { judge } from './call.ts'
+import { WaysOut } from './ways-out.ts'
 
 export interface WebSocketRequest {
   /** scheme://host[:port], http or https */
@@ -21,6 +23,8 @@ export interface WebSocketRequest {
   readonly headers: HeaderList
   /** Subprotocols to choose from, in order of preference. */
   readonly protocols: readonly string[]
+  /** Without it as all others. */
+  readonly way?: Way | undefined
 }
 
 /** Frames from now on. The socket is paused and without listeners but for its errors. */
@@ -45,11 +49,11 @@ const HANDSHAKE_MS = 30 * SECOND
 const MAX_BODY_BYTES = 64 * 1024
 
 export class WebSocketOpener {
-  readonly #proxyFor: ProxyFor
+  readonly #waysOut: WaysOut
   readonly #handshakeMs: number
 
   constructor(proxyFor: ProxyFor, handshakeMs = HANDSHAKE_MS) {
-    this.#proxyFor = proxyFor
+    this.#waysOut = new WaysOut(proxyFor)
     this.#handshakeMs = handshakeMs
   }
 
@@ -57,7 +61,8 @@ export class WebSocketOpener {
   open(request: WebSocketRequest, signal: AbortSignal): Promise<Accepted | Refused> {
     const url = new URL(request.origin)
     const handshake = new Handshake(request, url.host)
-    const opening = openSocket(url, this.#proxyFor(url), {}, handshake)
+    const { proxyFor, tls } = this.#waysOut.of(request.way?.egress)
+    const opening = openSocket(url, proxyFor(url), { tls }, handshake)
     const timer = setTimeout(() => handshake.fail(new WaitedTooLong('head')), this.#handshakeMs)
     const giveUp = () => handshake.fail(new Error('given up'))
     signal.addEventListener('abort', giveUp, { once: true })

@@ -110,7 +110,7 @@ async function standIn(t: Test) {
     await agent.close()
     server.close()
   })
-  const sources = new AwsKeySources(dispatcher, Date.now, dispatcher)
+  const sources = new AwsKeySources(() => dispatcher, Date.now, dispatcher)
   const failWith = (how: typeof fail) => {
     fail = how
   }

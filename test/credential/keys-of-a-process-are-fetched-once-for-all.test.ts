@@ -141,6 +141,8 @@ t.test('a refusal by upstream fetches once a minute, and is repeated with other 
   )
   t.equal(asked.length, 2)
   clock.now += MINUTE
+  t.equal(nameOf(await local.afterRefusal(row, refused, PATIENCE_MS)), 'B', 'newer than those are there')
+  t.equal(asked.length, 2)
   const same = local.afterRefusal(row, B, PATIENCE_MS)
   give('B')
   t.equal(await same, undefined, 'the same keys are no others')
@@ -156,6 +158,7 @@ t.test('a row of another version begins anew; one that was only read again does 
   const same = await local.usable(again, PATIENCE_MS)
   t.match(same, { baseUrl: 'https://elsewhere.example/v1', awsKeys: { accessKeyId: 'A' } })
   t.equal(asked.length, 1)
+  t.equal(local.peek(rowOf(2)), undefined, 'nor is what it had handed out')
   const changed = local.usable(rowOf(2), PATIENCE_MS)
   t.equal(asked.length, 2)
   give('B')

@@ -203,6 +203,26 @@ t.test('a mistake in CONFIG_FILE is one line with file, line, field and what to 
       line,
       message,
     ]),
+    ...['ftp://proxy.lan', 'http://proxy.lan/path', 'http://'].map(
+      (text): [string, string, number, RegExp] => [
+        `no proxy: ${text}`,
+        provider(`${KEY}upstream: {}\nproxy: "${text}"`),
+        5,
+        /^proxy must be none, or an address like/,
+      ],
+    ),
+    [
+      'a proxy nobody set',
+      provider(`${KEY}upstream: {}\nproxy: env:NOBODY`),
+      5,
+      /^proxy reads NOBODY, which is not/,
+    ],
+    [
+      'half of a certificate',
+      provider(`${KEY}upstream: {}\ntls: { certificate_file: a }`),
+      5,
+      /^tls needs certificate_file and key_file together$/,
+    ],
     ['no URL', provider(`${KEY}upstream:\n  base_url: a.example/v1`), 5, /^upstream\.base_url is not a URL/],
     ['ftp', provider(`${KEY}upstream:\n  base_url: ftp://a.example`), 5, /base_url must be https$/],
     [
