@@ -1,22 +1,14 @@
 /**
  * The answers of `/chat/completions` and `/completions`, whole and as stream events.
  */
-import {
-  type ChatRequest,
-  type CompletionRequest,
-  echo,
-  nextTurn,
-  piecesOf,
-  promptOf,
-  type Turn,
-  usageOf,
-} from './completion.ts'
+import { type ChatRequest, type CompletionRequest, chatTurn, promptOf, usageOf } from './completion.ts'
 import { randomText } from './digest.ts'
+import { echo, piecesOf, type Turn, wordsOf } from './turn.ts'
 
 type Usage = ReturnType<typeof usageOf>
 
 export function chatCompletion(request: ChatRequest, created: number) {
-  const turn = nextTurn(request)
+  const turn = chatTurn(request)
   const message =
     turn.kind === 'text'
       ? { role: 'assistant', content: turn.text, refusal: null }
@@ -33,7 +25,7 @@ export function chatCompletion(request: ChatRequest, created: number) {
 
 /** The role, the content in pieces, the reason to stop, and the usage where it was asked for. */
 export function chatCompletionEvents(request: ChatRequest, created: number): object[] {
-  const turn = nextTurn(request)
+  const turn = chatTurn(request)
   const deltas: object[] =
     turn.kind === 'text'
       ? [{ role: 'assistant', content: '' }, ...piecesOf(turn.text).map((content) => ({ content }))]
@@ -98,7 +90,7 @@ function textHead(request: CompletionRequest, created: number) {
 }
 
 function toolCall(turn: Turn & { kind: 'tool_call' }, args: string) {
-  return { id: turn.id, type: 'function', function: { name: turn.name, arguments: args } }
+  return { id: `call_${randomText(12)}`, type: 'function', function: { name: turn.name, arguments: args } }
 }
 
 function finishReason(turn: Turn): string {
@@ -106,5 +98,5 @@ function finishReason(turn: Turn): string {
 }
 
 function chatUsage(request: ChatRequest, turn: Turn): Usage {
-  return usageOf(promptOf(request.messages), turn.kind === 'text' ? turn.text : turn.arguments)
+  return usageOf(promptOf(request.messages), wordsOf(turn))
 }

@@ -1,18 +1,14 @@
 /**
- * What the sandbox model says: an echo, or a call of the first tool it is offered.
- *
- * Knows nothing of HTTP or streaming.
+ * What `/chat/completions` and `/completions` take, and what the model makes of it.
  */
 import Type from 'typebox'
-import { Compile } from 'typebox/compile'
-import { randomText } from './digest.ts'
+import { type Conversation, chosenTool, countWords, nextTurn, type Turn, textOf } from './turn.ts'
 
 const MESSAGE = Type.Object({ role: Type.String(), content: Type.Optional(Type.Unknown()) })
-type Message = Type.Static<typeof MESSAGE>
 
 const TOOL = Type.Object({
-  type: Type.Literal('function'),
-  function: Type.Object({ name: Type.String(), parameters: Type.Optional(Type.Unknown()) }),
+  type: Type.String(),
+  function: Type.Optional(Type.Object({ name: Type.String(), parameters: Type.Optional(Type.Unknown()) })),
 })
 
 const STREAMING = {
@@ -38,53 +34,28 @@ export const COMPLETION_REQUEST = Type.Object({
 })
 export type CompletionRequest = Type.Static<typeof COMPLETION_REQUEST>
 
-export type Turn =
-  | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'tool_call'; readonly id: string; readonly name: string; readonly arguments: string }
+export function chatTurn(request: ChatRequest): Turn {
+  return nextTurn(conversationOf(request))
+}
 
-export function nextTurn({ messages, tools, tool_choice }: ChatRequest): Turn {
-  const last = messages.at(-1)
-  if (last?.role === 'tool') return { kind: 'text', text: `The tool answered: ${quote(textOf(last))}` }
-  const tool = tools?.[0]?.function
-  if (tool && last?.role === 'user' && tool_choice !== 'none') {
-    const id = `call_${randomText(12)}`
-    return {
-      kind: 'tool_call',
-      id,
-      name: tool.name,
-      arguments: JSON.stringify(argumentsFor(tool.parameters)),
-    }
+function conversationOf({ messages, tools = [], tool_choice }: ChatRequest): Conversation {
+  const userAt = messages.findLastIndex(({ role }) => role === 'user')
+  const answer = messages.slice(userAt + 1).findLast(({ role }) => role === 'tool')
+  const functions = tools.flatMap(({ function: offered }) =>
+    offered ? [{ name: offered.name, parameters: offered.parameters }] : [],
+  )
+  return {
+    prompt: promptOf(messages),
+    question: textOf(messages[userAt]?.content),
+    toolAnswer: answer && textOf(answer.content),
+    tool: chosenTool(functions, tool_choice),
   }
-  const question = messages.findLast((message) => message.role === 'user')
-  return { kind: 'text', text: echo(question ? textOf(question) : '') }
 }
 
-export function echo(text: string): string {
-  return `Hello from the sandbox! You said: ${quote(text)}`
+export function promptOf(messages: ChatRequest['messages']): string {
+  return messages.map(({ content }) => textOf(content)).join(' ')
 }
 
-const PARAMETERS = Compile(
-  Type.Object({
-    properties: Type.Record(Type.String(), Type.Unknown()),
-    required: Type.Array(Type.String()),
-  }),
-)
-const TEXT_PROPERTY = Compile(
-  Type.Object({ type: Type.Literal('string'), enum: Type.Optional(Type.Array(Type.String())) }),
-)
-
-/** A value for every required string of the tool's JSON schema: its first enum value, or its name. */
-function argumentsFor(schema: unknown): Record<string, string> {
-  if (!PARAMETERS.Check(schema)) return {}
-  const chosen = new Map<string, string>()
-  for (const name of schema.required) {
-    const property = schema.properties[name]
-    if (TEXT_PROPERTY.Check(property)) chosen.set(name, property.enum?.[0] ?? `sandbox ${name}`)
-  }
-  return Object.fromEntries(chosen)
-}
-
-/** Words stand for tokens. */
 export function usageOf(prompt: string, answer: string) {
   const promptTokens = countWords(prompt)
   const completionTokens = countWords(answer)
@@ -93,37 +64,4 @@ export function usageOf(prompt: string, answer: string) {
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
   }
-}
-
-export function promptOf(messages: readonly Message[]): string {
-  return messages.map(textOf).join(' ')
-}
-
-/** Small enough that streaming shows, and never half a character. */
-export function piecesOf(text: string): string[] {
-  return text.match(/.{1,12}/gsu) ?? []
-}
-
-function countWords(text: string): number {
-  return text.match(/\S+/g)?.length ?? 0
-}
-
-const QUOTED_CHARACTERS = 200
-
-function quote(text: string): string {
-  const characters = [...text]
-  const shown = characters.slice(0, QUOTED_CHARACTERS).join('')
-  return characters.length > QUOTED_CHARACTERS ? `“${shown}…”` : `“${shown}”`
-}
-
-const TEXT_PART = Compile(Type.Object({ type: Type.Literal('text'), text: Type.String() }))
-
-/** Content is a text or a list of parts, of which the text parts count. */
-function textOf({ content }: Message): string {
-  if (typeof content === 'string') return content
-  if (!Array.isArray(content)) return ''
-  return content
-    .map((part: unknown) => (TEXT_PART.Check(part) ? part.text : ''))
-    .filter((text) => text !== '')
-    .join(' ')
 }

@@ -2,19 +2,31 @@
  * Server-sent events at the pace of a model that thinks.
  */
 import { Readable } from 'node:stream'
+import type { FastifyReply } from 'fastify'
 import { sleep } from '../base/clock.ts'
 import { serverSentEvent } from '../base/server-sent-events.ts'
 
 const PAUSE_MS = 20
+/** What ends a stream of chat and text completions. */
+export const DONE = 'data: [DONE]\n\n'
 
-/** One event per object, then the `[DONE]` that ends a stream in OpenAI's dialect. */
-export function eventStream(events: readonly object[]): Readable {
+/** Of the APIs whose events have types, which are also their names. */
+export interface TypedEvent {
+  readonly type: string
+  readonly [member: string]: unknown
+}
+
+/** One event per object. */
+export function sendEvents(reply: FastifyReply, events: readonly object[], end = ''): FastifyReply {
   async function* lines() {
     for (const [index, event] of events.entries()) {
       if (index > 0) await sleep(PAUSE_MS)
-      yield serverSentEvent(event)
+      yield serverSentEvent(event, 'type' in event ? String(event.type) : undefined)
     }
-    yield 'data: [DONE]\n\n'
+    if (end !== '') yield end
   }
-  return Readable.from(lines())
+  return reply
+    .type('text/event-stream; charset=utf-8')
+    .header('cache-control', 'no-cache')
+    .send(Readable.from(lines()))
 }

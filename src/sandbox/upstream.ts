@@ -1,20 +1,23 @@
 /**
- * A model endpoint in OpenAI's shape. Every call needs a live access token of the authorization server.
+ * A model endpoint that speaks OpenAI's API and Anthropic's Messages. Every call needs a live access token of the
+ * authorization server.
  */
-import { createHash } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Compile } from 'typebox/compile'
+import { BoundedMap } from '../base/bounded-map.ts'
 import { type Clock, SECOND } from '../base/clock.ts'
+import { ApiError, answerApiErrors, isOfAnthropic } from './api-error.ts'
+import { acceptBodies, readCall, type Upload } from './body.ts'
 import { chatCompletion, chatCompletionEvents, textCompletion, textCompletionEvents } from './chat-answer.ts'
 import { CHAT_REQUEST, COMPLETION_REQUEST } from './completion.ts'
 import type { Counts } from './counts.ts'
-import { randomText } from './digest.ts'
 import { EMBEDDING_REQUEST, embeddings } from './embedding.ts'
-import { eventStream } from './event-stream.ts'
+import { DONE, sendEvents } from './event-stream.ts'
 import type { Families } from './families.ts'
 import { type Faults, injectFaults, wasCut } from './faults.ts'
-import { answerOpenAIErrors, OpenAIError } from './openai-error.ts'
+import { addFiles } from './files.ts'
+import { COUNT_REQUEST, countTokens, MESSAGES_REQUEST, message, messageEvents } from './messages.ts'
+import { type Exchange, exchange, RESPONSE_REQUEST, responseEvents } from './responses.ts'
 
 export interface UpstreamParts {
   readonly families: Families
@@ -25,92 +28,111 @@ export interface UpstreamParts {
 
 const CHAT_MODEL = 'sandbox-model'
 const EMBEDDING_MODEL = 'sandbox-embedding'
+const MODELS = [CHAT_MODEL, EMBEDDING_MODEL]
 
 const CHAT = Compile(CHAT_REQUEST)
 const COMPLETION = Compile(COMPLETION_REQUEST)
 const EMBEDDING = Compile(EMBEDDING_REQUEST)
+const RESPONSE = Compile(RESPONSE_REQUEST)
+const MESSAGES = Compile(MESSAGES_REQUEST)
+const COUNT = Compile(COUNT_REQUEST)
 
 export function addUpstream(scope: FastifyInstance, parts: UpstreamParts): void {
   const created = () => Math.floor(parts.clock() / SECOND)
   acceptBodies(scope)
-  answerOpenAIErrors(scope)
+  answerApiErrors(scope)
   scope.addHook('preHandler', async (request, reply) => record(request, reply, parts.counts))
   injectFaults(scope, parts.faults, () => 'upstream')
   scope.addHook('preHandler', async (request) => checkAccessToken(request, parts))
 
-  scope.get('/models', async () => ({
-    object: 'list',
-    data: [CHAT_MODEL, EMBEDDING_MODEL].map((id) => ({
-      id,
-      object: 'model',
-      created: 0,
-      owned_by: 'sandbox',
-    })),
-  }))
+  addModels(scope)
+  addCompletions(scope, created)
+  addResponses(scope, created)
+  addMessages(scope)
+  addFiles(scope, created)
+  // A route and not a not-found handler, so that the hooks above hold for it.
+  scope.all('/*', async () => {
+    throw new ApiError('unknown_url')
+  })
+}
+
+function addModels(scope: FastifyInstance): void {
+  const shown = (id: string, request: FastifyRequest) =>
+    isOfAnthropic(request)
+      ? { type: 'model', id, display_name: id, created_at: new Date(0).toISOString() }
+      : { id, object: 'model', created: 0, owned_by: 'sandbox' }
+
+  scope.get('/models', async (request) => {
+    const data = MODELS.map((id) => shown(id, request))
+    return isOfAnthropic(request)
+      ? { data, has_more: false, first_id: MODELS[0], last_id: MODELS.at(-1) }
+      : { object: 'list', data }
+  })
+  scope.get<{ Params: { id: string } }>('/models/:id', async (request) => {
+    const { id } = request.params
+    if (!MODELS.includes(id)) throw new ApiError('model_not_found', 'model')
+    return shown(id, request)
+  })
+}
+
+function addCompletions(scope: FastifyInstance, created: () => number): void {
   scope.post('/chat/completions', async (request, reply) => {
     const call = readCall(request.body, CHAT, CHAT_MODEL)
     checkStreamOptions(call)
     return call.stream
-      ? sendEvents(reply, chatCompletionEvents(call, created()))
+      ? sendEvents(reply, chatCompletionEvents(call, created()), DONE)
       : chatCompletion(call, created())
   })
   scope.post('/completions', async (request, reply) => {
     const call = readCall(request.body, COMPLETION, CHAT_MODEL)
     checkStreamOptions(call)
     return call.stream
-      ? sendEvents(reply, textCompletionEvents(call, created()))
+      ? sendEvents(reply, textCompletionEvents(call, created()), DONE)
       : textCompletion(call, created())
   })
   scope.post('/embeddings', async (request) => embeddings(readCall(request.body, EMBEDDING, EMBEDDING_MODEL)))
-  scope.post('/audio/transcriptions', async ({ body }) => {
-    const upload = uploadOf(body)
-    return { text: `The sandbox heard ${upload.bytes} bytes.`, ...upload }
+}
+
+/** Each holds all that was said before it. */
+const MAX_RESPONSES = 200
+
+function addResponses(scope: FastifyInstance, created: () => number): void {
+  const kept = new BoundedMap<Exchange>(MAX_RESPONSES)
+  const known = (id: string): Exchange => {
+    const found = kept.get(id)
+    if (!found) throw new ApiError('not_found', 'id')
+    return found
+  }
+
+  scope.post('/responses', async ({ body }, reply) => {
+    const call = readCall(body, RESPONSE, CHAT_MODEL)
+    const previousId = call.previous_response_id ?? undefined
+    const previous = previousId === undefined ? undefined : kept.get(previousId)
+    if (previousId !== undefined && !previous)
+      throw new ApiError('previous_response_not_found', 'previous_response_id')
+    const made = exchange(call, created(), previous)
+    if (call.store ?? true) kept.set(made.response.id, made)
+    return call.stream ? sendEvents(reply, responseEvents(made.response)) : made.response
   })
-  scope.post('/files', async ({ body }) => ({
-    id: `file-${randomText(12)}`,
-    object: 'file',
-    created_at: created(),
-    filename: 'upload',
-    purpose: 'user_data',
-    status: 'processed',
-    ...uploadOf(body),
+  scope.get<{ Params: { id: string } }>('/responses/:id', async ({ params }) => known(params.id).response)
+  scope.get<{ Params: { id: string } }>('/responses/:id/input_items', async ({ params }) => ({
+    object: 'list',
+    data: known(params.id).items.toReversed(),
+    has_more: false,
   }))
-  // A route and not a not-found handler, so that the hooks above hold for it.
-  scope.all('/*', async () => {
-    throw new OpenAIError('unknown_url')
+  scope.delete<{ Params: { id: string } }>('/responses/:id', async ({ params }) => {
+    const { id } = known(params.id).response
+    kept.delete(id)
+    return { id, object: 'response', deleted: true }
   })
 }
 
-/** What is kept of a body that is not JSON. */
-interface Upload {
-  readonly bytes: number
-  readonly sha256: string
-}
-
-/** JSON as it came, for the handlers to read; anything else is weighed while it streams by. */
-function acceptBodies(scope: FastifyInstance): void {
-  scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
-    done(null, body),
-  )
-  scope.addContentTypeParser('*', (_request: FastifyRequest, payload: IncomingMessage) => weigh(payload))
-}
-
-async function weigh(chunks: AsyncIterable<Buffer>): Promise<Upload> {
-  const hash = createHash('sha256')
-  let bytes = 0
-  for await (const chunk of chunks) {
-    hash.update(chunk)
-    bytes += chunk.length
-  }
-  return { bytes, sha256: hash.digest('hex') }
-}
-
-function uploadOf(body: unknown): Upload {
-  if (body === undefined || Buffer.isBuffer(body)) {
-    throw new OpenAIError('invalid_body', null, 'send a file as multipart/form-data')
-  }
-  return body as Upload
+function addMessages(scope: FastifyInstance): void {
+  scope.post('/messages', async ({ body }, reply) => {
+    const call = readCall(body, MESSAGES, CHAT_MODEL)
+    return call.stream ? sendEvents(reply, messageEvents(call)) : message(call)
+  })
+  scope.post('/messages/count_tokens', async ({ body }) => countTokens(readCall(body, COUNT, CHAT_MODEL)))
 }
 
 function record(request: FastifyRequest, reply: FastifyReply, counts: Counts): void {
@@ -132,44 +154,11 @@ function checkAccessToken(request: FastifyRequest, { families, counts }: Upstrea
   const accessToken = /^Bearer ([\x21-\x7e]+)$/i.exec(request.headers.authorization ?? '')?.[1]
   if (accessToken !== undefined && families.isLive(accessToken)) return
   counts.unauthorized += 1
-  throw new OpenAIError('invalid_api_key')
-}
-
-/** What we use of a compiled schema. */
-interface Schema<T> {
-  Check(value: unknown): value is T
-  Errors(value: unknown): { readonly instancePath: string; readonly message: string }[]
-}
-
-/** @throws OpenAIError invalid_body | model_not_found */
-function readCall<T extends { model: string }>(body: unknown, schema: Schema<T>, model: string): T {
-  const call = Buffer.isBuffer(body) ? parse(body) : undefined
-  if (call === undefined) throw new OpenAIError('invalid_body', null, 'it is not JSON')
-  if (!schema.Check(call)) {
-    const [problem] = schema.Errors(call)
-    throw new OpenAIError('invalid_body', problem?.instancePath.split('/')[1] ?? null, problem?.message)
-  }
-  if (call.model !== model) throw new OpenAIError('model_not_found', 'model')
-  return call
-}
-
-function parse(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString())
-  } catch {
-    return undefined
-  }
+  throw new ApiError('invalid_api_key')
 }
 
 function checkStreamOptions(call: { stream?: boolean | null; stream_options?: object | null }): void {
   if (call.stream_options && !call.stream) {
-    throw new OpenAIError('invalid_body', 'stream_options', 'stream_options needs stream: true')
+    throw new ApiError('invalid_body', 'stream_options', 'stream_options needs stream: true')
   }
-}
-
-function sendEvents(reply: FastifyReply, events: readonly object[]): FastifyReply {
-  return reply
-    .type('text/event-stream; charset=utf-8')
-    .header('cache-control', 'no-cache')
-    .send(eventStream(events))
 }

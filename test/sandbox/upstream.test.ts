@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import OpenAI from 'openai'
 import t from 'tap'
 import type { Sandbox } from '../../src/sandbox/sandbox.ts'
@@ -53,6 +53,8 @@ t.test('models are listed, others are not found', async (t) => {
     models.data.map(({ id }) => id),
     ['sandbox-model', 'sandbox-embedding'],
   )
+  t.same(await openai.models.retrieve('sandbox-model'), models.data[0])
+  await t.rejects(openai.models.retrieve('gpt-x'), { status: 404, code: 'model_not_found' })
   const messages = [{ role: 'user' as const, content: 'hi' }]
   const wrong = openai.chat.completions.create({ model: 'gpt-x', messages })
   await t.rejects(wrong, { status: 404, code: 'model_not_found', param: 'model' })
@@ -125,7 +127,7 @@ t.test('a tool is called, and its answer quoted', async (t) => {
   const call = answer.choices[0]?.message.tool_calls?.[0]
   if (call?.type !== 'function') throw new Error('no function is called')
   t.equal(call.function.name, 'weather')
-  t.same(JSON.parse(call.function.arguments), { city: 'sandbox city', unit: 'C' })
+  t.same(JSON.parse(call.function.arguments), { city: 'sandbox city', unit: 'C', days: 1 })
 
   const stream = openai.chat.completions.stream(request)
   let argumentDeltas = 0
@@ -179,27 +181,60 @@ t.test('embeddings are the same for the same input, in both encodings', async (t
   t.equal(bytes.readFloatLE(4), one?.[1])
 })
 
-t.test('uploads are weighed, not parsed', async (t) => {
+t.test('files are kept and found again, of any kind but not of any length', async (t) => {
   const sandbox = await start(t)
+  const openai = await connect(sandbox)
+  const made = await openai.files.create({
+    file: new File(['hello \u4f60'], 'a \u4f60.txt', { type: 'text/plain' }),
+    purpose: 'batch',
+  })
+  t.match(made, { object: 'file', id: /^file-/, bytes: 9, filename: 'a \u4f60.txt', purpose: 'batch' })
+  t.same(await openai.files.retrieve(made.id), made)
+  t.equal(await (await openai.files.content(made.id)).text(), 'hello \u4f60')
+
   const { accessToken } = await logIn(sandbox)
-  const content = randomBytes(3_000_000)
-  for (const [path, proof] of [
-    ['/v1/files', { object: 'file', id: /^file-/ }],
-    ['/v1/audio/transcriptions', { text: /3000000 bytes/ }],
-  ] as const) {
-    const response = await fetch(sandbox.origin + path, {
+  const upload = async (content: Buffer, type: string) => {
+    const response = await fetch(`${sandbox.origin}/v1/files`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${accessToken}`, 'content-type': 'multipart/form-data; boundary=x' },
-      body: content,
+      headers: { authorization: `Bearer ${accessToken}`, 'content-type': type },
+      body: new Uint8Array(content),
     })
-    t.equal(response.status, 200)
-    const sha256 = createHash('sha256').update(content).digest('hex')
-    t.match(await response.json(), { bytes: content.length, sha256, ...proof })
     t.equal(sandbox.counts.lastUpstreamRequest?.bodyBytes, content.length)
+    return (await response.json()) as OpenAI.FileObject
   }
-  const openai = new OpenAI({ baseURL: `${sandbox.origin}/v1`, apiKey: accessToken })
-  const file = await openai.files.create({ file: new File(['hello'], 'a.txt'), purpose: 'user_data' })
-  t.equal(file.object, 'file')
+  const bytes = randomBytes(1_000)
+  const plain = await upload(bytes, 'application/octet-stream')
+  const content = await (await openai.files.content(plain.id)).arrayBuffer()
+  t.ok(Buffer.from(content).equals(bytes))
+  const large = await upload(randomBytes(3_000_000), 'multipart/form-data; boundary=x')
+  t.equal(large.bytes, 3_000_000)
+  await t.rejects(openai.files.content(large.id), { status: 400, code: 'not_kept' })
+
+  const list = await openai.files.list()
+  t.same(
+    list.data.map(({ id }) => id),
+    [made.id, plain.id, large.id],
+  )
+  t.same(await openai.files.delete(made.id), { id: made.id, object: 'file', deleted: true })
+  await t.rejects(openai.files.retrieve(made.id), { status: 404, code: 'not_found' })
+})
+
+t.test('whatever is heard is transcribed to the same', async (t) => {
+  const openai = await connect(await start(t))
+  const file = new File(['noise'], 'a.wav')
+  const heard = await openai.audio.transcriptions.create({ file, model: 'whisper-1' })
+  t.match(heard.text, /^Hello from the sandbox/)
+  const text = await openai.audio.transcriptions.create({
+    file: new File([randomBytes(2_000_000)], 'b.wav'),
+    model: 'whisper-1',
+  })
+  t.equal(text.text, heard.text)
+  const plain = await openai.audio.transcriptions.create({
+    file,
+    model: 'whisper-1',
+    response_format: 'text',
+  })
+  t.equal(plain as unknown, heard.text)
 })
 
 t.test('bodies that make no sense', async (t) => {
@@ -217,6 +252,10 @@ t.test('bodies that make no sense', async (t) => {
     ['chat/completions', JSON.stringify({ model, messages, stream_options: {} }), 'stream_options'],
     ['embeddings', JSON.stringify({ model: 'sandbox-embedding', input: 1 }), 'input'],
     ['files', '{}', null],
+    ['responses', JSON.stringify({ model }), null],
+    ['responses', JSON.stringify({ model, input: [] }), 'input'],
+    ['messages', JSON.stringify({ model, messages, max_tokens: 0 }), 'max_tokens'],
+    ['messages/count_tokens', JSON.stringify({ model, messages: 'x' }), 'messages'],
   ]
   for (const [path, body, param] of cases) {
     const response = await fetch(`${sandbox.origin}/v1/${path}`, {
@@ -225,7 +264,9 @@ t.test('bodies that make no sense', async (t) => {
       body,
     })
     t.equal(response.status, 400, body)
-    t.match(await response.json(), { error: { type: 'invalid_request_error', code: 'invalid_body', param } })
+    const isMessages = path.startsWith('messages')
+    const error = { type: 'invalid_request_error', ...(!isMessages && { code: 'invalid_body', param }) }
+    t.match(await response.json(), isMessages ? { type: 'error', error, request_id: /./ } : { error })
   }
 })
 
