@@ -138,12 +138,12 @@ async function managementRoutes(
   flush: () => Promise<void>,
   admin: Omit<AdminParts, 'guard'>,
 ): Promise<void> {
-  const { config, database, changes, log, usage, usageStore } = parts
+  const { config, database, changes, log, usage, usageSums } = parts
   await adminRoutes(app, { guard, ...admin }) // its hook guards what follows, too
   await tokenRoutes(app, parts)
   await keyRoutes(app, parts)
   await providerRoutes(app, config)
-  await usageRoutes(app, { usage, usageStore, clock: changes.clock })
+  await usageRoutes(app, { usage, usageSums, clock: changes.clock })
   await auditRoutes(app, { database, flush })
   await liveRoutes(app, { database, changes, log, guard })
 }

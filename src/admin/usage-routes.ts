@@ -13,7 +13,7 @@ import { INSTANT, instantOf } from './instant.ts'
 
 export interface UsageParts {
   readonly usage: Pick<Usage, 'flush'>
-  readonly usageStore: Pick<UsageStore, 'sum'>
+  readonly usageSums: Pick<UsageStore, 'sum'>
   readonly clock: Clock
 }
 
@@ -36,7 +36,7 @@ type UsageQuery = Type.Static<typeof USAGE_QUERY>
 
 export async function usageRoutes(
   fastify: FastifyInstance,
-  { usage, usageStore, clock }: UsageParts,
+  { usage, usageSums, clock }: UsageParts,
 ): Promise<void> {
   const app = fastify.withTypeProvider<BySchema>()
   app.get(
@@ -51,7 +51,7 @@ export async function usageRoutes(
     async (request) => {
       const question = questionOf(request.query, clock())
       await usage.flush() // what this process counted is in the answer; others follow within seconds
-      const sums = await usageStore.sum(question)
+      const sums = await usageSums.sum(question)
       return {
         from: question.from,
         to: question.to,
