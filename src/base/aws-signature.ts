@@ -4,7 +4,7 @@
  *
  * Synchronous, for it stands in the way of every call; the key that is derived for a day is kept.
  */
-import { createHash, createHmac } from 'node:crypto'
+import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto'
 
 export interface AwsKeys {
   readonly accessKeyId: string
@@ -36,7 +36,7 @@ export class AwsSigner {
   readonly #scope: string
   readonly #deriving: readonly string[]
   #day = ''
-  #key: Buffer | undefined
+  #key: KeyObject | undefined
 
   constructor(keys: AwsKeys, { region, service }: { readonly region: string; readonly service: string }) {
     this.#keys = keys
@@ -74,17 +74,19 @@ export class AwsSigner {
     return all
   }
 
-  #keyOf(day: string): Buffer {
+  /** As an object: bytes would be made one for each signature, which takes half of its time. */
+  #keyOf(day: string): KeyObject {
     if (this.#key && this.#day === day) return this.#key
     const derive = (key: Buffer, part: string) => createHmac('sha256', key).update(part).digest()
     this.#day = day
-    this.#key = [day, ...this.#deriving].reduce(derive, Buffer.from(`AWS4${this.#keys.secretAccessKey}`))
+    const first = Buffer.from(`AWS4${this.#keys.secretAccessKey}`)
+    this.#key = createSecretKey([day, ...this.#deriving].reduce(derive, first))
     return this.#key
   }
 }
 
 function hashOf(data: string | Buffer): string {
-  return createHash('sha256').update(data).digest('hex')
+  return hash('sha256', data, 'hex')
 }
 
 const OWN: ReadonlySet<string> = new Set([

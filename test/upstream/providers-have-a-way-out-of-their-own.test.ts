@@ -5,6 +5,10 @@ import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
+import { readProxies } from '../../src/base/proxy-settings.ts'
+import { chooseProxy } from '../../src/http1/egress-proxy.ts'
+import { toEgress } from '../../src/provider/egress.ts'
+import { WaysOut } from '../../src/upstream/ways-out.ts'
 import { ask } from '../gateway/fixtures/client.ts'
 import { answerTo, connect } from '../gateway/fixtures/realtime.ts'
 import { addKey } from '../gateway/fixtures/upstream.ts'
@@ -122,6 +126,13 @@ t.test('a proxy of its own, none, or that of all others: for everything that is 
     for (const proxy of [own, general]) t.equal(proxy.asked.length, proxy === through ? 4 : 0, provider)
   }
   t.notMatch(general.heard.join(), /canary-client-secret|at-1/)
+})
+
+t.test('none is none, also where all others have one', async (t) => {
+  const { proxyFor } = new WaysOut(chooseProxy(readProxies({ HTTPS_PROXY: 'http://proxy.example' }))).of(
+    toEgress({ proxy: 'none' }, {}),
+  )
+  t.equal(proxyFor(new URL('https://model.example')), undefined)
 })
 
 t.test('whom a file trusts, it alone trusts', async (t) => {
