@@ -39,10 +39,11 @@ export function startStorage(parts: Parts): Promise<void> {
   })
 }
 
-function startCounting({ usage, acceptances, keyUses }: Parts): void {
+function startCounting({ usage, acceptances, keyUses, homes }: Parts): void {
   usage.start()
   acceptances.start()
   keyUses.start()
+  homes.start()
 }
 
 /**
@@ -50,17 +51,19 @@ function startCounting({ usage, acceptances, keyUses }: Parts): void {
  * @param address how people reach this broker where PUBLIC_URL does not say
  */
 export function startBackground(parts: Parts, address: string): Background {
-  const { log, database, changes, deviceSessions } = parts
+  const { log, database, changes, deviceSessions, homes } = parts
   const stopTendingLogins = tendLogins(parts)
   deviceSessions.startSweeping()
   const trim = new AuditTrim(database, changes.clock, log)
   trim.start()
+  const stopClearing = homes.startClearing()
   const webhook = startWebhook(parts, address)
   return {
     stop() {
       stopTendingLogins()
       deviceSessions.stopSweeping()
       trim.stop()
+      stopClearing()
       webhook?.stop()
     },
   }
@@ -138,6 +141,7 @@ export async function closeParts({
   usage,
   acceptances,
   keyUses,
+  homes,
   refresher,
   own,
   journal,
@@ -147,7 +151,14 @@ export async function closeParts({
   database,
 }: Parts): Promise<void> {
   changes.stop()
-  const lastWords = [usage.stop(), acceptances.stop(), keyUses.stop(), refresher.idle(), own.idle()]
+  const lastWords = [
+    usage.stop(),
+    acceptances.stop(),
+    keyUses.stop(),
+    homes.stop(),
+    refresher.idle(),
+    own.idle(),
+  ]
   await within(LAST_WORDS_MS, Promise.all(lastWords))
   await database.close() // what still waits for it fails
   await own.answered()

@@ -30,6 +30,8 @@ import { RowSeals } from './credential/row-seals.ts'
 import { LoginLinks } from './event/login-links.ts'
 import { Cooldowns } from './gateway/cooldowns.ts'
 import { HeldBodies } from './gateway/held-bodies.ts'
+import { HomeStore } from './gateway/home-store.ts'
+import { Homes } from './gateway/homes.ts'
 import { chooseProxy } from './http1/egress-proxy.ts'
 import { ModelConfigReader } from './model-config/model-config-reader.ts'
 import { ModelConfigStore } from './model-config/model-config-store.ts'
@@ -163,6 +165,7 @@ function joinConfigs(ground: Ground, held: ReturnType<typeof joinCredentials>) {
     keyUses: new KeyUses(apiKeyStore, clock, log),
     limits: new KeyLimits(),
     cooldowns: new Cooldowns(),
+    homes: new Homes({ store: new HomeStore(database), database, clock, log, config }),
     heldBodies: new HeldBodies(memoryLimit() / SHARE_OF_BODIES / config.workers),
     deviceSessions,
     deviceSessionStore,

@@ -156,6 +156,11 @@ export const ERRORS = {
       'A server refuses what this account was given (client, secret, key): correct it, and the call goes through',
     chinese: '服务器拒绝了该账号所用的客户端、密钥或凭据，请修正后重试',
   },
+  config_unavailable: {
+    status: 503,
+    english: 'The call names what one account made, and that account cannot answer right now',
+    chinese: '该请求引用了某个账号创建的资源，而该账号暂时不可用',
+  },
   refresh_unavailable: {
     status: 503,
     english: 'The access token has expired and cannot be refreshed right now; try again shortly',

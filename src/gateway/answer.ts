@@ -13,6 +13,8 @@ import { responseHeaders, upstreamRequestId } from '../upstream/headers.ts'
 import { tokenReaderFor } from '../usage/token-reader.ts'
 import type { Usage } from '../usage/usage.ts'
 import { type Answer, type ClientCall, corsHeaders, traceOf, useOf } from './client-call.ts'
+import type { Homes } from './homes.ts'
+import { gateFor } from './made-ids.ts'
 import { baseOf } from './named-config.ts'
 import { locationOf } from './redirect.ts'
 import { isEventStream, relay, relayHead } from './relay.ts'
@@ -24,6 +26,7 @@ export interface AnswerParts {
   readonly usage: Pick<Usage, 'count'>
   readonly metrics: Metrics
   readonly logCall: (call: CallLine) => void
+  readonly homes: Pick<Homes, 'note'>
 }
 
 /** @returns at once; the rest follows as it comes */
@@ -66,7 +69,8 @@ export function relayAnswer(client: ClientCall, answer: Answer, parts: AnswerPar
       outcome: failure?.detail,
     })
   }
-  relay(call, head, reply.raw, { asked: request, reader, keepAliveMs, done })
+  const gate = gateFor(client, answer, parts.homes)
+  relay(call, head, reply.raw, { asked: request, reader, keepAliveMs, gate, done })
 }
 
 /** A page, such as of a form to sign in with, says nothing for the credential. */

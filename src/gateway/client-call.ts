@@ -14,6 +14,7 @@ import type { TokenCounts } from '../usage/token-counts.ts'
 import { OTHER_MODELS, type Use } from '../usage/usage.ts'
 import type { Hold } from './held-bodies.ts'
 import { replaceModel } from './model-scan.ts'
+import type { Named } from './named-ids.ts'
 import { Patience } from './patience.ts'
 import { type ClientBody, hasUnreadBody, NO_BODY } from './request-body.ts'
 import type { Route } from './routing.ts'
@@ -38,6 +39,8 @@ export class ClientCall {
   readonly target: string
   /** From `performance.now()`. */
   readonly startedAt: number
+  /** What it names; undefined if nobody needs to know: its key is over one config. */
+  named: Named | undefined = undefined
   /** What of its body is held in memory. */
   hold: Hold | undefined = undefined
   /** The last call made upstream; cancelled when the client leaves. */

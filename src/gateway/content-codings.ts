@@ -1,9 +1,21 @@
 /**
- * `Content-Encoding` of requests (RFC 9110 §8.4): undone only to look at what is inside.
+ * `Content-Encoding` (RFC 9110 §8.4): undone only to look at what is inside.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { promisify } from 'node:util'
-import { brotliDecompress, gunzip, inflate, inflateRaw, zstdDecompress } from 'node:zlib'
+import {
+  brotliDecompress,
+  brotliDecompressSync,
+  constants,
+  gunzip,
+  gunzipSync,
+  inflate,
+  inflateRaw,
+  inflateRawSync,
+  inflateSync,
+  zstdDecompress,
+  zstdDecompressSync,
+} from 'node:zlib'
 import { BrokerError } from '../base/errors.ts'
 
 type Decoder = (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>
@@ -69,6 +81,29 @@ async function unpack(
     }
   }
   return plain
+}
+
+/** Of a beginning that is undone at once; more is nothing to hold everybody up for. */
+const MAX_BEGINNING_BYTES = 1024 * 1024
+const { Z_SYNC_FLUSH, BROTLI_OPERATION_FLUSH, ZSTD_e_flush } = constants
+const zlib = { finishFlush: Z_SYNC_FLUSH, maxOutputLength: MAX_BEGINNING_BYTES }
+
+const OF_BEGINNING: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
+  gzip: (bytes) => gunzipSync(bytes, zlib),
+  'x-gzip': (bytes) => gunzipSync(bytes, zlib),
+  deflate: (bytes) => (isZlib(bytes) ? inflateSync(bytes, zlib) : inflateRawSync(bytes, zlib)),
+  br: (bytes) => brotliDecompressSync(bytes, { ...zlib, finishFlush: BROTLI_OPERATION_FLUSH }),
+  zstd: (bytes) => zstdDecompressSync(bytes, { ...zlib, finishFlush: ZSTD_e_flush }),
+}
+
+/** What there is so far of an answer in one coding; undefined where it is not known, or not what it should be. */
+export function beginningWithout(coding: string, bytes: Buffer): Buffer | undefined {
+  const name = coding.trim().toLowerCase()
+  try {
+    return Object.hasOwn(OF_BEGINNING, name) ? OF_BEGINNING[name]?.(bytes) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** In lower case, in the order in which they were applied. */

@@ -178,7 +178,7 @@ const OF_CONFIG: ReadonlySet<string> = new Set([
 const AFTER_CONNECTING = new Set(['CONNECTION_CLOSED', 'MALFORMED_RESPONSE', 'ECONNRESET', 'EPIPE'])
 
 /** Undefined if the client's call is at fault, which no other config would take either, or if we are. */
-function restAfterFailure(error: unknown): Rest | undefined {
+export function restAfterFailure(error: unknown): Rest | undefined {
   if (!(error instanceof BrokerError)) return undefined
   const { code: why, detail, status } = error
   if (why === 'credential_reauth_required') return { ms: NO_LOGIN_MS, isForAll: true, why }

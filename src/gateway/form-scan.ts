@@ -45,6 +45,18 @@ function beginsWith(body: Buffer, text: string): boolean {
   return text.startsWith(body.toString('latin1', 0, text.length))
 }
 
+/** Of a form that is whole, or its beginning. */
+export function* formFields(body: Buffer, contentType: string): Generator<Field> {
+  const isMultipart = /^multipart\//i.test(contentType)
+  const fields = isMultipart ? multipartFields(body, boundaryOf(contentType)) : urlencodedFields(body, true)
+  let count = 0
+  for (const field of fields) {
+    count += 1
+    if (field === 'broken' || count > MAX_FORM_FIELDS) return
+    yield field
+  }
+}
+
 interface Field extends Pick<FoundText, 'start' | 'end' | 'as'> {
   readonly name: string
   readonly isFile: boolean

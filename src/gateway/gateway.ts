@@ -1,8 +1,8 @@
 /**
  * `/v1/*`: a request's whole way, top to bottom.
  *
- *   key → limit → body → configs → credential → send → (401: renew once, send again) → relay
- *                            └── the next one, if this one cannot answer ──┘
+ *   key → limit → body → home of its ids, configs → credential → send → (401: renew once, send again) → relay
+ *                                            └── the next one, if this one cannot answer ──┘
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ApiKeys } from '../api-key/api-keys.ts'
@@ -21,9 +21,12 @@ import { type AnswerParts, relayAnswer } from './answer.ts'
 import { type Answer, ClientCall, modelAsked, outgoing, presentedKey } from './client-call.ts'
 import { type FailoverParts, firstGoodAnswer } from './failover.ts'
 import { type HeldBodies, Hold } from './held-bodies.ts'
+import { hasSeveral, homeOf, onlyAt } from './home-of-call.ts'
+import type { Homes } from './homes.ts'
 import { assertWithinModels } from './limited-keys.ts'
 import { ownAnswer, sendOwn } from './models-list.ts'
-import { namesAsked, ofNames } from './named-config.ts'
+import { alone, namesAsked, ofNames } from './named-config.ts'
+import { namedIn } from './named-ids.ts'
 import { type ClientBody, hasBody, readBody } from './request-body.ts'
 import { assertCertain, chooseRoutes, type Route, worthTrying } from './routing.ts'
 import { inStickyOrder } from './sticky.ts'
@@ -34,6 +37,7 @@ export interface GatewayParts extends AnswerParts, FailoverParts {
   readonly keyUses: Pick<KeyUses, 'note'>
   readonly configs: ModelConfigs
   readonly credentials: Credentials
+  readonly homes: Homes
   readonly heldBodies: HeldBodies
   readonly upstreams: Pick<UpstreamPool, 'send'>
   readonly log: Logger
@@ -69,13 +73,21 @@ export class Gateway {
     reply.raw.on('close', () => call.closed())
     if (hasBody(request.raw.headers)) call.body = await this.#read(call)
     const all = configs.peek(key.modelConfigIds) ?? (await configs.ofScope(key.modelConfigIds))
-    const scope = ofNames(all, namesAsked(request.raw))
+    const names = namesAsked(request.raw)
+    const scope = ofNames(all, names)
     const own = ownAnswer(request, key, scope, providers)
     if (own) return sendOwn(own, request, reply)
 
-    const routes = this.#choose(call, scope)
-    const answer = await firstGoodAnswer(call, routes, this.#parts, (route) => this.#attempt(call, route))
-    relayAnswer(call, answer, this.#parts)
+    if (hasSeveral(all)) call.named = namedIn(call)
+    const ids = names ? [] : (call.named?.ids ?? [])
+    const home = ids.length > 0 ? await homeOf(call, ids, all, this.#parts.homes) : undefined
+    const routes = this.#choose(call, home ? alone(home) : scope)
+    try {
+      const answer = await firstGoodAnswer(call, routes, this.#parts, (route) => this.#attempt(call, route))
+      relayAnswer(call, answer, this.#parts)
+    } catch (error) {
+      throw onlyAt(home, error)
+    }
   }
 
   /** What of the body is held counts until the call is over. */

@@ -10,9 +10,10 @@ import { BrokerError } from '../base/errors.ts'
 import { atEndOfTurn } from '../base/turn.ts'
 import { chunkHead, LAST_CHUNK } from '../http1/chunk.ts'
 import { type HeaderList, headerValue } from '../http1/header-list.ts'
-import type { Head, UpstreamCall } from '../upstream/call.ts'
+import type { Head, Sink, UpstreamCall } from '../upstream/call.ts'
 import type { TokenReader } from '../usage/token-reader.ts'
 import { type Asked, errorEvent } from './api-error.ts'
+import { type Gate, HeldSink } from './held-sink.ts'
 import { KeepAlive } from './keep-alive.ts'
 
 /** Before {@link relay}. @throws BrokerError upstream_broken if Node would not send such a head on */
@@ -37,6 +38,8 @@ export interface Companions {
   readonly reader: TokenReader | undefined
   /** After so much silence an event stream gets a comment. */
   readonly keepAliveMs: number | undefined
+  /** What an answer has to pass before it goes on. */
+  readonly gate: Gate | undefined
   /** Called once, when the last byte is handed to the socket or upstream broke off. */
   done(failure: BrokerError | undefined, hasLeft: boolean): void
 }
@@ -45,9 +48,9 @@ export function relay(
   call: UpstreamCall,
   head: Head,
   client: ServerResponse,
-  { asked, reader, keepAliveMs, done }: Companions,
+  { asked, reader, keepAliveMs, gate, done }: Companions,
 ): void {
-  const whole = call.takeWhole()
+  const whole = gate ? undefined : call.takeWhole()
   if (whole) return void relayWhole(whole, client, reader, done)
   // One listener for all pauses: of the chunks that had arrived before, each may be one too many.
   client.on('drain', () => call.resume())
@@ -59,7 +62,7 @@ export function relay(
         })
       : undefined
   let isHeadOut = false
-  call.pipeTo({
+  const sink: Sink = {
     chunk(bytes) {
       isHeadOut = true
       keepAlive?.saw(bytes)
@@ -79,7 +82,8 @@ export function relay(
       cut(client, endsByClosing)
       done(error, hasLeft)
     },
-  })
+  }
+  call.pipeTo(gate ? new HeldSink(sink, gate, () => call.resume()) : sink)
   // The head goes out at once even if the first chunk takes its time; `headersSent` is true from writeHead on.
   if (!call.isEnded && !isHeadOut) client.flushHeaders()
 }

@@ -40,6 +40,8 @@ export interface Settings extends EncryptionKeys {
   readonly proxies: ProxySettings
   readonly logLevel: LogLevel
   readonly shutdownGraceSeconds: number
+  /** How long it is known which account made an id. */
+  readonly resourceHomeDays: number
   readonly workers: number
   readonly isProduction: boolean
   /** Where events are sent, signed with `webhookSecret`. */
@@ -91,6 +93,7 @@ function readAll(env: Environment): Omit<Settings, 'warnings'> {
     proxies: readProxies(env),
     logLevel: logLevelOf(env),
     shutdownGraceSeconds: integerOf(env, 'SHUTDOWN_GRACE_SECONDS', 600, 0, 86_400),
+    resourceHomeDays: integerOf(env, 'RESOURCE_HOME_DAYS', 30, 1, 3_650),
     workers: integerOf(env, 'WORKERS', 1, 1, 256),
     isProduction,
     ...webhookOf(env),

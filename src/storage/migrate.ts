@@ -22,6 +22,7 @@ import * as sealedRights from '../../migrations/016-sealed-rights.ts'
 import * as changeLog from '../../migrations/017-change-log.ts'
 import * as dueIndex from '../../migrations/018-due-index.ts'
 import * as listingIndexes from '../../migrations/019-listing-indexes.ts'
+import * as resourceHomes from '../../migrations/020-resource-homes.ts'
 import { SECOND, sleep } from '../base/clock.ts'
 import { ConfigError } from '../base/environment.ts'
 import { BrokerError } from '../base/errors.ts'
@@ -53,6 +54,7 @@ export const MIGRATIONS = {
   '017-change-log': changeLog,
   '018-due-index': dueIndex,
   '019-listing-indexes': listingIndexes,
+  '020-resource-homes': resourceHomes,
 }
 
 /**

@@ -179,6 +179,14 @@ export interface AuditLogRow {
   last_at: number
 }
 
+/** The config that made what a client knows by an id; see `src/gateway/homes.ts`. */
+export interface ResourceHomeRow {
+  /** SHA-256 over the id of the key and the id, in base64url. */
+  id_hash: string
+  config_id: string
+  expires_at: number
+}
+
 /** Console sessions that were signed out before their time. */
 export interface EndedSessionRow {
   /** SHA-256 of what the cookie signs. */
@@ -237,5 +245,6 @@ export interface Tables {
   ended_sessions: EndedSessionRow
   audit_log: AuditLogRow
   usage_hourly: UsageHourlyRow
+  resource_homes: ResourceHomeRow
   encryption_canary: EncryptionCanaryRow
 }

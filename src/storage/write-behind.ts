@@ -25,6 +25,11 @@ export class WriteBehind<Note> extends RepeatedWrite {
     this.#writes = writes
   }
 
+  /** How many are noted, and not being written. */
+  get size(): number {
+    return this.#noted.size
+  }
+
   note(id: string, note: Note): void {
     this.#noted.set(id, note)
   }

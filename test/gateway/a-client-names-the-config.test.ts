@@ -16,7 +16,8 @@ async function setUpTwo(t: Parameters<typeof setUp>[0], options: Parameters<type
   const setup = await setUp(t, options)
   const { broker, upstream, configId } = setup
   const of = (path: string) => ({ base_url: `${upstream.origin}/${path}/v1` })
-  const second = await addConfig(broker, { name: NAME, models: ['model-a', 'org/b'], ...of('second') })
+  const listed = { models: ['model-a', 'org/b'], aliases: { nick: 'org/b' } }
+  const second = await addConfig(broker, { name: NAME, ...listed, ...of('second') })
   const off = await addConfig(broker, { name: 'off', models: ['model-off'], is_active: false })
   await addConfig(broker, { name: 'elsewhere', models: ['model-e'], ...of('elsewhere') })
   const key = await addKey(broker, { model_config_ids: [configId, second, off] })
@@ -130,7 +131,9 @@ t.test('models are those of the config that is named, and each is found alone', 
       : (error?.code ?? [id, object, created, owned_by])
   }
   const cases: [path: string, key: string, expected: unknown][] = [
-    ['/v1/models', key, ['model-a', 'org/b']],
+    ['/v1/models', key, ['model-a', 'nick', 'org/b']],
+    ['/v1/models/nick', key, ['nick', 'model', 0, NAME]],
+    ['/v1/models/nick', limited, 'model_not_found'],
     ['/c/main/v1/models/model-a', key, undefined],
     ['/v1/models/model-a', key, ['model-a', 'model', 0, 'main']],
     ['/v1/models/model-a?x=1', key, ['model-a', 'model', 0, 'main']],
