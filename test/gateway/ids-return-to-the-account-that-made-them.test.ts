@@ -4,12 +4,13 @@
  */
 import t from 'tap'
 import { TcpProxy } from '../chaos/tcp-proxy.ts'
+import { must } from '../support/broker.ts'
 import { onEachDatabase, onMysql } from '../support/databases.ts'
 import { openTables } from '../support/tables.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { ask, type CallOptions, finish, open } from './fixtures/client.ts'
 import { ACCOUNTS, accountOf, answeredBy, setStage } from './fixtures/three-accounts.ts'
-import { addKey, json, readAll } from './fixtures/upstream.ts'
+import { addKey, json, readAll, UPSTREAM_KEY } from './fixtures/upstream.ts'
 
 const COUNT = Number(process.env['HOME_IDS'] ?? 300)
 const AT_ONCE = 16
@@ -164,7 +165,8 @@ onEachDatabase(
 
     const others = await addKey(here)
     t.equal(await answeredBy(there, others, '/files/made-by-b'), 'a', "another key's ids are none of its own")
-    await here.admin('PUT', `/api/models/configs/${ids['c']}`, { base_url: 'http://127.0.0.1:1/v1' })
+    const elsewhere = { base_url: 'http://127.0.0.1:1/v1', api_key: UPSTREAM_KEY }
+    await must(here.admin('PUT', `/api/models/configs/${ids['c']}`, elsewhere))
     await here.admin('PATCH', `/api/models/configs/${ids['b']}/status?is_active=false`)
     for (const [id, name, why] of [
       ['made-by-b', '"b"', 'it is switched off'],
@@ -238,6 +240,8 @@ onMysql(
       })
     })
     const make = () => answeredBy(here, key, '/responses', { body: { model: 'model-c' } })
+    for (const name of ACCOUNTS)
+      t.equal(await answeredBy(here, key, '/embeddings', { body: { model: `model-${name}` } }), name)
     t.equal(await answeredBy(here, key, '/responses/resp_meanwhile'), 'a')
     proxy.drop()
     t.equal(await make(), 'c')

@@ -111,16 +111,13 @@ t.test('a reader is waited for once a pause, however many chunks had arrived bef
   const client = answerThatWaits()
   const head = await call.head
   relayHead(call, head, ['content-type', 'text/event-stream'], client)
-<<<<<<< HEAD
   relay(call, head, client, {
     reader: undefined,
     keepAliveMs: undefined,
+    gate: undefined,
     asked: { id: '', url: '/', headers: {} },
     done() {},
   })
-=======
-  relay(call, head, client, { reader: undefined, keepAliveMs: undefined, gate: undefined, done() {} })
->>>>>>> 222082e (feat(gateway): an id that an account made returns to that account, on every replica)
   t.ok(isPaused)
   t.equal(client.listenerCount('drain'), 1)
   for (let drains = 1; drains <= 3; drains += 1) {
