@@ -14,11 +14,7 @@ interface ErrorEntry {
 
 export const ERRORS = {
   // what the caller sent
-  malformed_request: {
-    status: 400,
-    english: 'The request could not be read',
-    chinese: '请求格式错误',
-  },
+  malformed_request: { status: 400, english: 'The request could not be read', chinese: '请求格式错误' },
   invalid_path: {
     status: 400,
     english: 'The path is not one this server forwards',
@@ -32,11 +28,7 @@ export const ERRORS = {
     chinese: '不支持的内容类型，请使用 application/json',
   },
   not_found: { status: 404, english: 'There is nothing at this address', chinese: '地址不存在' },
-  request_timeout: {
-    status: 408,
-    english: 'The request did not arrive in time',
-    chinese: '请求超时',
-  },
+  request_timeout: { status: 408, english: 'The request did not arrive in time', chinese: '请求超时' },
 
   // who the caller is
   invalid_api_key: {
@@ -66,11 +58,7 @@ export const ERRORS = {
   },
 
   // device flow (docs/api.md, Onboarding)
-  provider_not_found: {
-    status: 404,
-    english: 'There is no such provider',
-    chinese: '提供方不存在',
-  },
+  provider_not_found: { status: 404, english: 'There is no such provider', chinese: '提供方不存在' },
   device_flow_unsupported: {
     status: 404,
     english: 'This provider has no device flow',

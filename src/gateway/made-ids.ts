@@ -22,7 +22,7 @@ const PATHS = new MemberPaths('id', 'response.id')
 
 /** Paths below `/v1` whose answers have ids that no call ever names, or none. */
 const FLEETING =
-  /^\/v1\/(?:completions|embeddings|messages|messages\/count_tokens|responses\/input_tokens|moderations|rerank|audio\/\w+|images\/\w+)\/?(?:\?|$)/
+  /^\/v1\/(?:completions|embeddings|messages|messages\/count_tokens|responses\/input_tokens|moderations|rerank|audio\/(?:speech|transcriptions|translations)|images\/\w+)\/?(?:\?|$)/
 /** Whose ids are named only if `store` is asked for. */
 const STORED_IF_ASKED = /^\/v1\/chat\/completions\/?(?:\?|$)/
 
@@ -71,7 +71,16 @@ export class MadeId {
       if (typeof value === 'string' && value.length <= MAX_LENGTH) this.#id ??= value
     })
     // The first event alone counts.
-    const first = { push: (piece: string) => this.#members.push(piece), reset: () => this.#end() }
+    let hasBegun = false
+    const first = {
+      push: (piece: string) => {
+        hasBegun = true
+        this.#members.push(piece)
+      },
+      reset: () => {
+        if (hasBegun) this.#end() // else it was a comment
+      },
+    }
     this.#texts = isEvents ? new EventTexts(first) : this.#members
   }
 

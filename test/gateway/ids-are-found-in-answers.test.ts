@@ -1,0 +1,150 @@
+/** Of JSON and of a stream's first event, compressed or not, wherever the pieces are cut; and no byte overtakes another. */
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import fc from 'fast-check'
+import t from 'tap'
+import type { Answer, ClientCall } from '../../src/gateway/client-call.ts'
+import { HeldSink } from '../../src/gateway/held-sink.ts'
+import { gateFor } from '../../src/gateway/made-ids.ts'
+
+const CODINGS: Record<string, (bytes: Buffer) => Buffer> = {
+  identity: (bytes) => bytes,
+  gzip: (bytes) => gzipSync(bytes),
+  br: (bytes) => brotliCompressSync(bytes),
+  zstd: (bytes) => zstdCompressSync(bytes),
+  deflate: (bytes) => deflateSync(bytes),
+  bare: (bytes) => deflateRawSync(bytes),
+}
+
+interface Asked {
+  readonly type?: string
+  readonly coding?: string
+  readonly status?: number
+  readonly method?: string
+  readonly target?: string
+  readonly store?: boolean | undefined
+}
+
+/** The id that is noted, and with which piece. */
+function found(pieces: readonly Buffer[], asked: Asked = {}): string | undefined {
+  const { type = 'application/json', coding = 'identity', status = 200, store } = asked
+  const { method = 'POST', target = '/v1/responses' } = asked
+  const encoding = coding === 'identity' ? [] : ['content-encoding', coding === 'bare' ? 'deflate' : coding]
+  const noted: string[] = []
+  const call = { request: { method }, target, named: { ids: [], store }, key: { id: 'k' } }
+  const answer = {
+    head: { status, headers: ['content-type', type, ...encoding] },
+    route: { config: { id: 'c' } },
+  }
+  const gate = gateFor(call as unknown as ClientCall, answer as unknown as Answer, {
+    note: async (keyId, id, configId) => void noted.push(`${keyId} ${configId} ${id}`),
+  })
+  for (const piece of pieces) void gate?.(piece)
+  if (noted.length > 1) throw new Error(`noted ${noted.join()}`)
+  return noted[0]
+}
+
+const cutAt = (bytes: Buffer, places: readonly number[]) => {
+  const cuts = [...new Set(places.map((place) => place % (bytes.length + 1)))].sort((a, b) => a - b)
+  return [0, ...cuts].map((from, n) => bytes.subarray(from, cuts[n] ?? bytes.length))
+}
+
+const EVENTS = 'text/event-stream; charset=utf-8'
+const OBJECT = {
+  object: 'response',
+  output: [{ id: 'msg_no', content: '{"id":"no"}' }],
+  id: 'resp_1',
+  metadata: { id: 'no' },
+}
+const STREAM = `: ping\n\nevent: response.created\ndata: {"type":"response.created","response":${JSON.stringify(OBJECT)}}\n\ndata: {"id":"no"}\n\n`
+
+t.test('in every coding, wherever it is cut', async (t) => {
+  const cuts = fc.array(fc.nat(4_000), { maxLength: 5 })
+  fc.assert(
+    fc.property(fc.constantFrom(...Object.keys(CODINGS)), fc.boolean(), cuts, (coding, isStream, places) => {
+      const bytes =
+        CODINGS[coding]?.(Buffer.from(isStream ? STREAM : JSON.stringify(OBJECT))) ?? Buffer.alloc(0)
+      const id = found(cutAt(bytes, places), { coding, ...(isStream && { type: EVENTS }) })
+      t.equal(id, 'k c resp_1', `${coding} ${isStream} ${places}`)
+      return t.passing()
+    }),
+    { numRuns: 400 },
+  )
+})
+
+t.test('and not where there is none that is named later', async (t) => {
+  const body = (value: unknown) => [Buffer.from(JSON.stringify(value))]
+  const id = 'x_1'
+  const cases: [why: string, expected: boolean, value: unknown, asked?: Asked][] = [
+    ['a chat', false, { id }, { target: '/v1/chat/completions' }],
+    ['a chat that is stored', true, { id }, { target: '/v1/chat/completions?x=1', store: true }],
+    ['a response that is not stored', false, { id }, { store: false }],
+    ['a message', false, { id }, { target: '/v1/messages' }],
+    ['a batch of messages', true, { id }, { target: '/v1/messages/batches' }],
+    ['speech', false, { id }, { target: '/v1/audio/transcriptions' }],
+    ['a voice', true, { id }, { target: '/v1/audio/voices' }],
+    ['what is only read', false, { id }, { method: 'GET' }],
+    ['an error', false, { id }, { status: 400 }],
+    ['a page', false, { id }, { type: 'text/html' }],
+    ['a number', false, { id: 1 }],
+    ['deeper', false, { data: [{ id }], usage: { id } }],
+    ['too long', false, { id: 'x'.repeat(201) }],
+    ['within 64 KiB', true, { x: 'y'.repeat(65_000), id }],
+    ['behind 64 KiB', false, { x: 'y'.repeat(66_000), id }],
+    ['an unknown coding', false, { id }, { coding: 'snappy' }],
+    ['not in its coding', false, { id }, { coding: 'gzip' }],
+  ]
+  for (const [why, expected, value, asked] of cases)
+    t.equal(found(body(value), asked), expected ? 'k c x_1' : undefined, why)
+  const bomb = { x: 'y'.repeat(2_000_000), id }
+  t.equal(
+    found([gzipSync(JSON.stringify(bomb))], { coding: 'gzip' }),
+    undefined,
+    'no more is unpacked than that',
+  )
+  const second = Buffer.from('data: {"type":"ping"}\n\ndata: {"id":"x_1"}\n\n')
+  t.equal(found([second], { type: EVENTS }), undefined, 'a second event')
+})
+
+t.test('what waits keeps its order, and what ends it comes last', async (t) => {
+  const way = fc.array(fc.constantFrom('open', 'wait', 'turn', 'full'), { minLength: 1, maxLength: 12 })
+  await fc.assert(
+    fc.asyncProperty(way, fc.boolean(), async (steps, breaks) => {
+      const [heard, sent]: [string[], string[]] = [[], []]
+      let isFull = false
+      let resumed = 0
+      const sink = {
+        chunk: (bytes: Buffer) => heard.push(bytes.toString()) > 0 && !isFull,
+        end: () => void heard.push('end'),
+        fail: () => void heard.push('fail'),
+      }
+      let waits = false
+      const opening: (() => void)[] = []
+      const gate = () => (waits ? new Promise<void>((resolve) => opening.push(resolve)) : undefined)
+      const held = new HeldSink(sink, gate, () => {
+        resumed += 1
+      })
+      const lent = Buffer.alloc(1)
+      for (const [n, step] of steps.entries()) {
+        if (step === 'turn') {
+          for (const open of opening.splice(0)) open()
+          await new Promise(setImmediate)
+          continue
+        }
+        isFull = step === 'full'
+        waits = step === 'wait'
+        lent.write(String.fromCharCode(97 + n))
+        sent.push(lent.toString())
+        const before = heard.length
+        const takesMore = held.chunk(lent)
+        if (heard.length === before) t.equal(takesMore, false, 'no more while something waits')
+      }
+      if (breaks) held.fail(new Error('x') as never)
+      else held.end()
+      for (const open of opening) open()
+      await new Promise(setImmediate)
+      t.same(heard, [...sent, breaks ? 'fail' : 'end'])
+      return t.passing() && resumed <= sent.length
+    }),
+    { numRuns: 300 },
+  )
+})
