@@ -38,6 +38,7 @@ t.test('an empty environment is a complete one', async (t) => {
     proxies: { forHttps: undefined, forHttp: undefined, noProxy: [] },
     logLevel: 'info',
     shutdownGraceSeconds: 600,
+    resourceHomeDays: 30,
     workers: 1,
     isProduction: false,
     basePath: '',
@@ -64,6 +65,7 @@ t.test('each setting is read', async (t) => {
     TRUSTED_PROXIES: '10.0.0.0/8, 192.168.1.1,2001:db8::/32,',
     LOG_LEVEL: 'silent',
     SHUTDOWN_GRACE_SECONDS: '0',
+    RESOURCE_HOME_DAYS: '7',
     WORKERS: '4',
     NODE_ENV: 'production',
   })
@@ -78,6 +80,7 @@ t.test('each setting is read', async (t) => {
     trustedProxies: ['10.0.0.0/8', '192.168.1.1', '2001:db8::/32'],
     logLevel: 'silent',
     shutdownGraceSeconds: 0,
+    resourceHomeDays: 7,
     workers: 4,
     isProduction: true,
   })
@@ -167,6 +170,7 @@ t.test('a bad value is refused with the name of its setting, never with the valu
     ],
     LOG_LEVEL: ['', 'INFO', 'verbose'],
     SHUTDOWN_GRACE_SECONDS: ['', '-1', 'ten', '86401'],
+    RESOURCE_HOME_DAYS: ['', '0', '1.5', '3651'],
     WORKERS: ['', '0', '257', 'auto'],
   }
   for (const [name, values] of Object.entries(bad)) {
