@@ -97,7 +97,7 @@ const AUDIT_EVENT = Type.Object(
 export type AuditEvent = Answer<typeof AUDIT_EVENT>
 
 export const AUDIT_PAGE = Type.Object(
-  { ...pageFields, items: Type.Array(AUDIT_EVENT) },
+  { ...pageFields, next_cursor: nextCursor, items: Type.Array(AUDIT_EVENT) },
   { title: 'AuditPage' },
 )
 export type AuditPage = Answer<typeof AUDIT_PAGE>

@@ -5,11 +5,13 @@ import type { FastifyInstance } from 'fastify'
 import Type from 'typebox'
 import { storedObject } from '../base/stored-json.ts'
 import type { BySchema } from '../base/typed-routes.ts'
-import { type AuditFilter, readAudit } from '../storage/audit-log.ts'
+import { type AuditFilter, countAudit, listAudit, placeInAudit } from '../storage/audit-log.ts'
 import type { Database } from '../storage/database.ts'
 import { AUDIT_PAGE, type AuditEvent } from './answers.ts'
 import { guarded } from './guard.ts'
 import { INSTANT, instantOf } from './instant.ts'
+import { readPage } from './pages.ts'
+import { pageQuery } from './schemas.ts'
 
 export interface AuditParts {
   readonly database: Database
@@ -17,10 +19,12 @@ export interface AuditParts {
   readonly flush: () => Promise<void>
 }
 
+const DEFAULT_PAGE_SIZE = 50
+
 const list = Type.String({ minLength: 1, maxLength: 500 })
 const AUDIT_QUERY = Type.Object({
-  page: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000 })),
-  page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+  ...pageQuery,
+  page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: DEFAULT_PAGE_SIZE })),
   config_id: Type.Optional(Type.String({ minLength: 1, maxLength: 36 })),
   /** Comma-separated: `config.updated`, or `config` for all of its kind. */
   type: Type.Optional(list),
@@ -32,8 +36,6 @@ const AUDIT_QUERY = Type.Object({
   to: Type.Optional(INSTANT),
 })
 type AuditQuery = Type.Static<typeof AUDIT_QUERY>
-
-const DEFAULT_PAGE_SIZE = 50
 
 export async function auditRoutes(fastify: FastifyInstance, { database, flush }: AuditParts): Promise<void> {
   const app = fastify.withTypeProvider<BySchema>()
@@ -47,12 +49,21 @@ export async function auditRoutes(fastify: FastifyInstance, { database, flush }:
       },
     },
     async ({ query }) => {
-      const { page = 1, page_size = DEFAULT_PAGE_SIZE } = query
       const filter = filterOf(query)
       await flush()
-      const { total, rows } = await readAudit(database, { ...filter, page, pageSize: page_size })
-      const items = rows.map(({ details, ...row }) => ({ ...row, details: detailsOf(details) }))
-      return { total, page, page_size, items }
+      const page = await readPage(
+        { page_size: DEFAULT_PAGE_SIZE, ...query },
+        {
+          question: filter,
+          count: () => countAudit(database, filter),
+          read: (start, limit) => listAudit(database, filter, start, limit),
+          positionOf: placeInAudit,
+        },
+      )
+      return {
+        ...page,
+        items: page.items.map(({ details, ...row }) => ({ ...row, details: detailsOf(details) })),
+      }
     },
   )
 }
@@ -63,7 +74,7 @@ function detailsOf(stored: string | null): AuditEvent['details'] {
 }
 
 /** @throws BrokerError invalid_request */
-function filterOf({ config_id, type, actor, from, to }: AuditQuery): Omit<AuditFilter, 'page' | 'pageSize'> {
+function filterOf({ config_id, type, actor, from, to }: AuditQuery): AuditFilter {
   return {
     configId: config_id,
     types: type?.split(','),

@@ -77,18 +77,19 @@ export const CONFIG_CHANGE = Type.Object(
 )
 export type ConfigChangeBody = Type.Static<typeof CONFIG_CHANGE>
 
-const pageQuery = {
+export const pageQuery = {
   page: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, default: 1 })),
   page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20 })),
   /** In the place of `page`: empty, then each answer's `next_cursor`. */
   cursor: Type.Optional(Type.String({ maxLength: 4_000 })),
-  /** Part of a name. */
-  q: Type.Optional(Type.String({ maxLength: 255 })),
 }
+/** Part of a name. */
+const namePart = Type.Optional(Type.String({ maxLength: 255 }))
 export type PageQuery = Type.Static<Type.TObject<typeof pageQuery>>
 
 export const CONFIG_QUERY = Type.Object({
   ...pageQuery,
+  q: namePart,
   /** Comma-separated. */
   id: Type.Optional(Type.String({ maxLength: 4_000 })),
   provider: Type.Optional(Type.String({ maxLength: 50 })),
@@ -133,6 +134,7 @@ export const NEW_KEY = Type.Object({ name, ...keyFields }, closed)
 
 export const KEY_QUERY = Type.Object({
   ...pageQuery,
+  q: namePart,
   sort: Type.Optional(Type.Enum(['created_at', '-created_at'])),
 })
 export type KeyQuery = Type.Static<typeof KEY_QUERY>

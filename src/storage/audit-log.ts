@@ -14,6 +14,7 @@ import {
 } from 'kysely'
 import { DAY } from '../base/clock.ts'
 import type { Database } from './database.ts'
+import { inKeyOrder, type PageStart, type Position } from './keyset.ts'
 import { nameAndProviderOf } from './look-ups.ts'
 import type { AuditLogRow, Tables } from './tables.ts'
 
@@ -172,30 +173,46 @@ export interface AuditFilter {
   readonly from: number | undefined
   /** Exclusive. */
   readonly to: number | undefined
-  readonly page: number
-  readonly pageSize: number
 }
 
-/** A page of it, newest first, and how many entries there are. */
-export function readAudit(
+export type AuditEntryRow = Selectable<AuditLogRow>
+
+export async function countAudit(database: Database, filter: AuditFilter): Promise<number> {
+  const { total } = await database.run((db) =>
+    matching(db, filter)
+      .select(({ fn }) => fn.countAll<number>().as('total'))
+      .executeTakeFirstOrThrow(),
+  )
+  return Number(total)
+}
+
+/** So many at most, newest first. */
+export function listAudit(
   database: Database,
   filter: AuditFilter,
-): Promise<{ total: number; rows: Selectable<AuditLogRow>[] }> {
-  const { page, pageSize } = filter
-  return database.run(async (db) => {
-    const entries = db.selectFrom('audit_log').where((row) => row.and(conditionsOf(row, filter)))
-    const counted = await entries
-      .select(({ fn }) => fn.countAll<number>().as('total'))
-      .executeTakeFirstOrThrow()
-    const rows = await entries
-      .selectAll()
-      .orderBy('last_at', 'desc')
-      .orderBy('id')
-      .limit(pageSize)
-      .offset((page - 1) * pageSize)
+  start: PageStart,
+  limit: number,
+): Promise<AuditEntryRow[]> {
+  return database.run((db) => {
+    const order = { columns: ['last_at', 'id'], direction: 'desc', start, limit } as const
+    return db
+      .selectFrom(inKeyOrder(matching(db, filter).select('id'), order).as('page'))
+      .crossJoin('audit_log') // SQLite keeps to this order
+      .whereRef('audit_log.id', '=', 'page.id')
+      .selectAll('audit_log')
+      .orderBy('audit_log.last_at', 'desc')
+      .orderBy('audit_log.id', 'desc')
       .execute()
-    return { total: Number(counted.total), rows }
   })
+}
+
+/** Where an entry stands in the list. */
+export function placeInAudit({ last_at, id }: AuditEntryRow): Position {
+  return [last_at, id]
+}
+
+function matching(db: Kysely<Tables>, filter: AuditFilter) {
+  return db.selectFrom('audit_log').where((row) => row.and(conditionsOf(row, filter)))
 }
 
 type Row = ExpressionBuilder<Tables, 'audit_log'>

@@ -45,6 +45,24 @@ onEachDatabase(t, 'from first to last, in any order', async (t, database) => {
   })
 })
 
+onEachDatabase(t, 'what was done, newest first, while more is done', async (t, database) => {
+  const broker = await start(t, database)
+  for (let n = 0; n < 7; n += 1) await broker.admin('POST', KEYS, { name: `${n}` })
+  const idsOf = (items: readonly { readonly id: string }[]) => items.map(({ id }) => id)
+  const all = idsOf((await broker.admin('GET', '/api/audit?type=key')).body.items)
+  t.equal(all.length, 7)
+  const seen: string[] = []
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const path: string = `/api/audit?type=key&page_size=3&cursor=${cursor}`
+    const { total, items, next_cursor } = (await broker.admin('GET', path)).body
+    t.equal(total, 7)
+    seen.push(...idsOf(items))
+    cursor = next_cursor
+    await broker.admin('POST', KEYS, { name: 'meanwhile' })
+  }
+  t.same(seen, all)
+})
+
 onEachDatabase(t, 'keys are all there unless something is asked for', async (t, database) => {
   const broker = await start(t, database)
   for (const name of ['App 1', 'app 2', 'other']) await broker.admin('POST', KEYS, { name })

@@ -12,6 +12,7 @@ import {
   ModelConfigReader,
   positionIn,
 } from '../../src/model-config/model-config-reader.ts'
+import { type AuditFilter, listAudit, placeInAudit } from '../../src/storage/audit-log.ts'
 import { type Database, openDatabase } from '../../src/storage/database.ts'
 import type { Position } from '../../src/storage/keyset.ts'
 import { migrate } from '../../src/storage/migrate.ts'
@@ -41,7 +42,12 @@ async function fill(database: Database, count: number): Promise<void> {
       ...{ id, name, key_hash: id, key_prefix: '', may_read_tokens: 0, created_at },
     }))
     await database.run((db) => db.insertInto('model_configs').values(configs).execute())
+    const entries = configs.map(({ id, created_at }) => ({
+      ...{ id, config_id: id, type: 'config.created', actor: 'console', count: 1 },
+      ...{ created_at, last_at: created_at },
+    }))
     await database.run((db) => db.insertInto('api_keys').values(keys).execute())
+    await database.run((db) => db.insertInto('audit_log').values(entries).execute())
   }
 }
 
@@ -52,6 +58,11 @@ const ALL: Omit<ConfigFilter, 'sort'> = {
   externalId: undefined,
   namePart: undefined,
   states: undefined,
+}
+
+const EVERYTHING: AuditFilter = {
+  ...{ configId: undefined, types: undefined, actors: undefined },
+  ...{ from: undefined, to: undefined },
 }
 
 interface Page {
@@ -92,6 +103,13 @@ function pagesOf(database: Database): Page[] {
     keyPage('created_at'),
     keyPage('-created_at'),
     keyPage('-created_at', 'account'),
+    {
+      what: 'what was done',
+      async read(after) {
+        const entries = await listAudit(database, EVERYTHING, start(after), SHOWN)
+        return entries.map((entry) => ({ position: placeInAudit(entry) }))
+      },
+    },
   ]
 }
 
@@ -162,11 +180,15 @@ t.test('as SQLite plans it', async (t) => {
 
 /** The ids come from an index alone that is in their order, and the rows by their ids. */
 const INDEXED =
-  /^CO-ROUTINE page\n(?:SEARCH|SCAN) \w+ USING (?:COVERING )?INDEX (?:model_configs_pages|model_configs_states|sqlite_autoindex_model_configs_2|api_keys_pages)[^\n]*\nSCAN page\nSEARCH \w+ USING INDEX \w+ \(id=\?\)\nUSE TEMP B-TREE FOR ORDER BY$/
+  /^CO-ROUTINE page\n(?:SEARCH|SCAN) \w+ USING (?:COVERING )?INDEX (?:model_configs_pages|model_configs_states|sqlite_autoindex_model_configs_2|api_keys_pages|audit_log_time)[^\n]*\nSCAN page\nSEARCH \w+ USING INDEX \w+ \(id=\?\)\nUSE TEMP B-TREE FOR ORDER BY$/
 
 function assertPlaced(t: Test, what: string, plan: string): void {
   t.match(plan, INDEXED, what)
-  t.match(plan, /\(created_at,id\)[<>]\(\?,\?\)|\(active_name>\?\)/, `${what} begins where it is to begin`)
+  t.match(
+    plan,
+    /\((?:created_at|last_at),id\)[<>]\(\?,\?\)|\(active_name>\?\)/,
+    `${what} begins where it is to begin`,
+  )
 }
 
 /** The database, and how it carries out the last statement that it was given. */

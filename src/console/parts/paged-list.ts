@@ -16,16 +16,18 @@ export class PagedList<T extends ListPage> extends Loader<T> {
   /** Of the pages up to the one that is shown, or will be. */
   #cursors = ['']
   #namePart = ''
+  readonly #pageSize: number
   #typing: ReturnType<typeof setTimeout> | undefined
 
   /** @param fetch is told the page's part of the query */
-  constructor(host: ReactiveControllerHost, fetch: (query: string) => Promise<T>) {
+  constructor(host: ReactiveControllerHost, fetch: (query: string) => Promise<T>, pageSize = PAGE_SIZE) {
     super(host, async () => {
       const list = await fetch(this.#query)
       if (list.items.length > 0 || list.page === 1) return list
       this.#cursors = [''] // all of them are gone
       return fetch(this.#query)
     })
+    this.#pageSize = pageSize
   }
 
   /** Whether those are shown alone whose names hold a part. */
@@ -35,7 +37,7 @@ export class PagedList<T extends ListPage> extends Loader<T> {
 
   get #query(): string {
     const part = this.isSearch ? `&q=${encodeURIComponent(this.#namePart)}` : ''
-    return `page_size=${PAGE_SIZE}&cursor=${this.#cursors.at(-1)}${part}`
+    return `page_size=${this.#pageSize}&cursor=${this.#cursors.at(-1)}${part}`
   }
 
   /** Another list is asked for than before. */

@@ -4,8 +4,7 @@ import type { AuditPage } from '../../admin/answers.ts'
 import { get } from '../api.ts'
 import { ACTORS, auditList } from '../parts/audit-list.ts'
 import { option } from '../parts/field.ts'
-import { Loader } from '../parts/loader.ts'
-import { paging } from '../parts/paging.ts'
+import { PagedList } from '../parts/paged-list.ts'
 import { View } from '../parts/view.ts'
 import { type Text, t } from '../texts.ts'
 
@@ -20,13 +19,16 @@ const KINDS = {
 } as const satisfies Record<string, Text>
 
 class AuditView extends View {
-  #page = 1
   #kind = ''
   #actor = ''
-  readonly #events = new Loader(this, () => get<AuditPage>(`/api/audit?${this.#query()}`))
+  readonly #events = new PagedList(
+    this,
+    (query) => get<AuditPage>(`/api/audit?${query}&${this.#filter()}`),
+    PAGE_SIZE,
+  )
 
   protected override refresh(): void {
-    void this.#events.load()
+    this.#events.reload()
   }
 
   protected override render(): TemplateResult {
@@ -40,11 +42,7 @@ class AuditView extends View {
           ${this.#choice('Who', [option('', t('Anybody'), this.#actor === ''), ...actors], (actor) => (this.#actor = actor))}
         </div></div>
       <section class="card">${this.#events.render(
-        (list) => html`${auditList(list.items, true)}
-          ${paging(list, (page) => {
-            this.#page = page
-            this.refresh()
-          })}`,
+        (list) => html`${auditList(list.items, true)}${this.#events.renderPaging(list)}`,
         8,
       )}</section>`
   }
@@ -52,17 +50,16 @@ class AuditView extends View {
   #choice(label: Text, options: readonly TemplateResult[], take: (value: string) => void): TemplateResult {
     const change = (event: Event) => {
       take((event.target as HTMLSelectElement).value)
-      this.#page = 1
-      this.refresh()
+      this.#events.restart()
     }
     return html`<label><span class="visually-hidden">${t(label)}</span><select @change=${change}>${options}</select></label>`
   }
 
-  #query(): URLSearchParams {
-    const query = new URLSearchParams({ page: String(this.#page), page_size: String(PAGE_SIZE) })
-    if (this.#kind) query.set('type', this.#kind)
-    if (this.#actor) query.set('actor', this.#actor)
-    return query
+  #filter(): URLSearchParams {
+    const filter = new URLSearchParams()
+    if (this.#kind) filter.set('type', this.#kind)
+    if (this.#actor) filter.set('actor', this.#actor)
+    return filter
   }
 }
 
