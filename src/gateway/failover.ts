@@ -9,7 +9,8 @@ import { headerValue } from '../http1/header-list.ts'
 import { parseRetryAfter } from '../oauth/wire.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { Head, UpstreamCall } from '../upstream/call.ts'
-import { isInArrears, isOutOfQuota, readableText } from '../upstream/error-answer.ts'
+import { readableText } from '../upstream/error-answer.ts'
+import { MAY_BE_OUT, outlookOf } from '../upstream/outlook.ts'
 import { isRefusal } from '../upstream/refusal.ts'
 import type { Usage } from '../usage/usage.ts'
 import { type ClientCall, useOf } from './client-call.ts'
@@ -17,12 +18,11 @@ import type { Cooldowns } from './cooldowns.ts'
 import { assertNotElsewhere } from './redirect.ts'
 import type { Route } from './routing.ts'
 
-const RATE_LIMITED_MS = 30 * SECOND
-const NO_QUOTA_MS = 5 * MINUTE
 const BROKEN_MS = 10 * SECOND
 const NO_LOGIN_MS = MINUTE
-/** An error body; more of it than this tells nothing more. */
+/** An error body; more of it than this tells nothing more, and so long it may take. */
 const MAX_ERROR_BYTES = 16 * 1024
+const ERROR_BODY_MS = 2 * SECOND
 
 /** How long a config is not asked. */
 interface Rest {
@@ -129,33 +129,40 @@ function passOver(
  * Undefined if the answer is to be passed on. Reads the body where quota or money may be why.
  * @param target what the client asked for
  */
-async function restAfterAnswer(
-  { head, call, route }: Answered,
+export async function restAfterAnswer(
+  { head, call, route }: Pick<Answered, 'head' | 'route'> & { readonly call: Pick<UpstreamCall, 'peek'> },
   provider: Provider | undefined,
   target: string,
 ): Promise<Rest | undefined> {
   const isOrdinary = isOrdinaryCall(target, route)
   const why = String(head.status)
-  if (head.status === 429) return { ms: retryAfterMs(head) ?? RATE_LIMITED_MS, isForAll: isOrdinary, why }
   // Some paths refuse every token there is. A login that is really over is told by its refresh.
   if (await isRefusalOf({ head, call }, provider))
     return { ms: NO_LOGIN_MS, isForAll: false, why, isRefusal: true }
-  if (head.status >= 500) return { ms: BROKEN_MS, isForAll: false, why }
-  if (!provider || !MAY_BE_QUOTA.has(head.status)) return undefined
-  const body = readableText(await call.peek(MAX_ERROR_BYTES), head.headers, MAX_ERROR_BYTES)
-  const isOut = head.status === 402 || isOutOfQuota(body, provider) || isInArrears(body)
-  return isOut ? { ms: NO_QUOTA_MS, isForAll: isOrdinary, why } : undefined
+  const outlook = MAY_BE_OUT.has(head.status)
+    ? outlookOf(head.status, await errorText(head, call), provider)
+    : undefined
+  const asked = retryAfterMs(head)
+  if (outlook?.next === 'stops') return { ms: Math.max(outlook.ms, asked ?? 0), isForAll: isOrdinary, why }
+  if (outlook) return { ms: asked ?? outlook.ms, isForAll: isOrdinary, why }
+  return head.status >= 500 ? { ms: asked ?? BROKEN_MS, isForAll: false, why } : undefined
+}
+
+/** '' if it does not come: its status has to do then. */
+async function errorText({ headers }: Head, call: Pick<UpstreamCall, 'peek'>): Promise<string> {
+  const none = Promise.withResolvers<Buffer>()
+  const timer = setTimeout(() => none.resolve(Buffer.alloc(0)), ERROR_BODY_MS)
+  const bytes = await Promise.race([call.peek(MAX_ERROR_BYTES), none.promise])
+  clearTimeout(timer)
+  return readableText(bytes, headers, MAX_ERROR_BYTES)
 }
 
 function isRefusalOf(
-  answer: Pick<Answered, 'head' | 'call'>,
+  answer: { readonly head: Head; readonly call: Pick<UpstreamCall, 'peek'> },
   provider: Provider | undefined,
 ): boolean | Promise<boolean> {
   return isRefusal(answer, provider?.errors.expired ?? [])
 }
-
-/** Model Studio says 403 of a free quota and 400 of arrears; 402 is Payment Required. */
-const MAY_BE_QUOTA: ReadonlySet<number> = new Set([400, 402, 403])
 
 /** At a path and with a model as everybody's calls have, so that limits it meets are everybody's. */
 function isOrdinaryCall(target: string, { config, model }: Route): boolean {
@@ -193,8 +200,10 @@ function tellsMore(isRefusal: boolean, error: unknown): boolean {
   return error instanceof BrokerError && !(error.code === 'refresh_unavailable' && isRefusal)
 }
 
-/** `Retry-After`, or OpenAI's `x-ratelimit-reset-*` ("1s", "6m0s", "250ms"). */
+/** `retry-after-ms`, `Retry-After`, or OpenAI's `x-ratelimit-reset-*` ("1s", "6m0s", "250ms"). */
 function retryAfterMs({ headers }: Head): number | undefined {
+  const afterMs = headerValue(headers, 'retry-after-ms')
+  if (afterMs !== undefined && /^\d{1,12}(?:\.\d+)?$/.test(afterMs)) return Number(afterMs)
   const after = headerValue(headers, 'retry-after')
   if (after !== undefined) return parseRetryAfter(after)
   const resets = ['x-ratelimit-reset-requests', 'x-ratelimit-reset-tokens']

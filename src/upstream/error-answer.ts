@@ -7,7 +7,7 @@ import { brotliDecompressSync, constants, gunzipSync, inflateSync } from 'node:z
 import { type HeaderList, headerValue } from '../http1/header-list.ts'
 import type { Provider } from '../provider/provider.ts'
 
-const CODES = /"(?:code|type|error|status|reason)"\s*:\s*"?([\w.-]{1,100})/g
+const CODES = /"(?:code|type|error|error_code|status|reason)"\s*:\s*"?([\w.-]{1,100})/g
 
 /** Every code in the body, as it is written. */
 export function errorCodes(body: string): ReadonlySet<string> {
