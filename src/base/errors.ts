@@ -133,6 +133,11 @@ export const ERRORS = {
     english: 'No model config of this key serves the model',
     chinese: '没有可用的模型配置',
   },
+  websocket_not_served: {
+    status: 426,
+    english: 'The model endpoint takes no WebSocket here; make the call over HTTP',
+    chinese: '上游服务在此处不支持 WebSocket，请使用 HTTP',
+  },
   credential_reauth_required: {
     status: 401,
     english: 'The credential behind this model is no longer valid. Log in again',

@@ -80,6 +80,8 @@ export function errorHeaders(error: BrokerError, asked: Asked): Record<string, s
   if (isOfAnthropic(asked)) headers['request-id'] = asked.id
   if (error.retryAfterSeconds !== undefined)
     headers['retry-after'] = String(Math.ceil(error.retryAfterSeconds))
+  // RFC 9110 §15.5.22: what it is to be made over instead.
+  if (error.status === 426) Object.assign(headers, { upgrade: 'HTTP/1.1', connection: 'upgrade, close' })
   // Some clients try for minutes, as if a key or a login would mend itself.
   if (error.status === 401) headers['x-should-retry'] = 'false'
   if (error.limit !== undefined) {

@@ -44,8 +44,8 @@ interface Try {
 
 const NOT_SIGNED = {
   reason: {
-    english: 'this model takes signed requests, which a WebSocket is not; use HTTP',
-    chinese: '该模型只接受签名请求，不支持 WebSocket，请使用 HTTP',
+    english: 'this model takes signed requests, which a WebSocket is not',
+    chinese: '该模型只接受签名请求，WebSocket 无法签名',
   },
 }
 
@@ -75,7 +75,8 @@ export class AskingHandshake implements Asking<HandshakeAnswer> {
   /** One config, with a renewed token once more if the first is refused. @throws BrokerError */
   async ask({ route, handshake, asked }: Try, parts: HandshakeParts): Promise<HandshakeAnswer> {
     const { credentials, metrics, providers } = parts
-    if (providers.get(route.config.provider)?.awsSigV4) throw new BrokerError('invalid_path', NOT_SIGNED)
+    if (providers.get(route.config.provider)?.awsSigV4)
+      throw new BrokerError('websocket_not_served', NOT_SIGNED)
     const renamed = route.model === asked ? this.target : withModelInQuery(this.target, route.model ?? '')
     const open = (credential: Credential) => this.#open(credential, renamed, handshake, parts)
     const answered = ({ said, request }: Opened): HandshakeAnswer => {

@@ -48,7 +48,7 @@ export class Realtime {
     this.#sockets = new OpenCounts(parts.socketsAKey)
   }
 
-  /** Answers a handshake: with the two sockets joined, or as any call. @throws BrokerError */
+  /** Answers a handshake: with the two sockets joined, or as any call. @throws BrokerError any of docs/api.md, Calls */
   async handle(request: FastifyRequest, reply: FastifyReply, client: ClientSocket): Promise<void> {
     const { apiKeys, limits, keyUses, usage } = this.#parts
     const startedAt = performance.now()
@@ -91,9 +91,10 @@ export class Realtime {
     this.#open.closeAll()
   }
 
-  /** @throws BrokerError model_not_found */
+  /** @throws BrokerError model_not_found | websocket_not_served */
   async #choose({ key, names, asked, target }: Wanted): Promise<readonly Route[]> {
     const { configs, cooldowns } = this.#parts
+    if (key.models && asked === undefined && isAlsoCall(target)) throw new BrokerError('websocket_not_served')
     assertTargetWithinModels(key, target, asked)
     const routes = chooseRoutes(key, ofNames(await configs.ofScope(key.modelConfigIds), names), asked)
     return worthTrying(routes, ({ config: { id } }) => cooldowns.isAvailable(id, key.id))
@@ -182,8 +183,22 @@ function countCall(count: () => void): void {
   }
 }
 
-/** An answer of HTTP to a handshake. @throws BrokerError upstream_redirected */
+/** What is asked there by frames can be asked by a call as well: a client that hears so (426) does, and else tries on. */
+function isAlsoCall(target: string): boolean {
+  return /^\/v1\/responses(?:\?|$)/.test(target)
+}
+
+/** Says that there are no WebSockets at this path, if in other words. */
+function isNoPlace(status: number): boolean {
+  return status < 300 || status === 501 || (status >= 400 && status < 500 && !OF_THE_ACCOUNT.has(status))
+}
+
+const OF_THE_ACCOUNT: ReadonlySet<number> = new Set([401, 402, 429])
+
+/** An answer of HTTP to a handshake. @throws BrokerError upstream_redirected | websocket_not_served */
 function passOn({ status, headers, body }: Refused, request: FastifyRequest, reply: FastifyReply): void {
+  if (isAlsoCall(request.raw.url ?? '') && isNoPlace(status))
+    throw new BrokerError('websocket_not_served', { detail: `status ${status}` })
   if (status > 599) throw new BrokerError('upstream_broken', { detail: `status ${status}` })
   if (status > 300 && status < 400)
     throw new BrokerError('upstream_redirected', { detail: `status ${status}` })

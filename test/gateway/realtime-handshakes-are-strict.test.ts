@@ -36,6 +36,49 @@ t.test('a handshake is refused like any call, and upstream never hears of it', a
   t.equal(upstream.calls.length, 0)
 })
 
+t.test(
+  'where Responses are served over HTTP alone, an upgrade is told so at once, whatever upstream’s words',
+  async (t) => {
+    const setup = await setUpRealtime(t)
+    const { upstream, key, broker, configId } = setup
+    const path = '/responses'
+    const accepted = connect(setup, path)
+    await once(accepted, 'open')
+    accepted.terminate()
+
+    upstream.server.removeAllListeners('upgrade')
+    let status = 404
+    upstream.server.on('upgrade', (_, socket) =>
+      socket.end(`HTTP/1.1 ${status} Words\r\nRetry-After: 9\r\nContent-Length: 2\r\n\r\n{}`),
+    )
+    for (status of [200, 400, 403, 404, 405, 426, 501]) {
+      const answer = await answerTo(connect(setup, path))
+      t.equal(answer.status, 426, String(status))
+      t.equal(JSON.parse(answer.body).error.code, 'websocket_not_served')
+      t.match(answer.headers, { upgrade: 'HTTP/1.1', connection: /upgrade/ })
+    }
+    for (status of [401, 402, 429, 500, 503]) {
+      const answer = await answerTo(connect(setup, path))
+      t.equal(answer.status, status, 'that is no matter of sockets')
+      t.equal(answer.headers['retry-after'], '9')
+    }
+    status = 404
+    t.equal(
+      (await answerTo(connect(setup, '/realtime?model=model-a'))).status,
+      404,
+      'there is no other way there',
+    )
+
+    const limited = await addKey(broker, { model_config_ids: [configId], models: ['model-a'] })
+    t.equal((await answerTo(connect({ ...setup, key: limited }, path))).status, 426)
+    t.equal(
+      (await ask(`${setup.v1}${path}`, { key, body: { model: 'model-a' } })).status,
+      200,
+      'over HTTP it is served',
+    )
+  },
+)
+
 t.test('a client that left before upstream accepted leaves nothing behind', async (t) => {
   const setup = await setUpRealtime(t)
   setup.acceptsAfterMs = 60_000

@@ -224,7 +224,7 @@ t.test(
     const refused = await ask(`${v1}/files`, { key, headers, body: 'abc' })
     t.equal(refused.status, 413)
     t.match(refused.body.toString(), /signed bodies only.*request_too_large/)
-    t.match(await answerTo(connect({ v1, key })), { status: 400, body: /invalid_path/ })
+    t.match(await answerTo(connect({ v1, key })), { status: 426, body: /websocket_not_served/ })
     t.equal(calls.length, 0)
     const { key: streams } = await keyOf('streams')
     t.equal((await ask(`${v1}/files`, { key: streams, headers, body: 'abc' })).status, 200)
