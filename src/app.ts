@@ -96,7 +96,9 @@ async function routesForPeople(
   await scope.register((inner) => brokerTokenRoute(inner, parts))
   await scope.register((inner) =>
     managementRoutes(inner, guard, parts, () => refusedCalls.flush(), {
-      adminConfigs,
+      ...{ adminConfigs, deviceSessions },
+      credentialStore: parts.credentialStore,
+      configStore: parts.configStore,
       metrics,
       testConnection: (body, language) => testConnection(body, agents, config, language),
     }),

@@ -91,7 +91,7 @@ function layGround(config: Config, log: Logger) {
     loginAgents,
     upstreams: new UpstreamPool(TIMEOUTS, proxyFor),
     webSockets: new WebSocketOpener(proxyFor),
-    servers: authorizationServers(config.providers, ({ egress }) => loginAgents.of(egress)),
+    servers: authorizationServers(({ egress }) => loginAgents.of(egress)),
   }
 }
 
@@ -136,7 +136,12 @@ function joinConfigs(ground: Ground, held: ReturnType<typeof joinCredentials>) {
   const { clock } = changes
   const logins = new NewLogins(database, seals, credentialStore)
   const deviceSessionStore = new DeviceSessionStore(database, keyRing, seals)
-  const deviceSessions = new DeviceSessions({ store: deviceSessionStore, logins, servers, changes, log })
+  const { providers } = config
+  const providerOf = (configId: string) => credentialStore.providerOf(configId)
+  const deviceSessions = new DeviceSessions({
+    store: deviceSessionStore,
+    ...{ logins, servers, providers, providerOf, changes, log },
+  })
   const configReader = new ModelConfigReader(database)
   const configStore = new ModelConfigStore(database, seals, changes)
   const adminConfigs = new ModelConfigAdmin({
@@ -147,13 +152,12 @@ function joinConfigs(ground: Ground, held: ReturnType<typeof joinCredentials>) {
     credentials,
     acceptances,
     keyRing,
-    providers: config.providers,
+    providers,
     clock,
     agents,
     revoke: createRevoke(servers, log),
     tokensOf: (sessionId) => deviceSessions.tokensOf(sessionId),
   })
-  const { providers } = config
   const configs = new ModelConfigs(configReader, changes, providers)
   const usageStore = new UsageStore(database)
   const apiKeyReader = new ApiKeyReader(database)

@@ -70,6 +70,24 @@ export const MODEL_CONFIG = Type.Object(
     ),
     is_active: Type.Boolean(),
     external_id: nullable(Type.String()),
+    inputs: Type.Optional(
+      Type.Record(
+        Type.String(),
+        Type.Union([
+          Type.String(),
+          Type.Object(
+            {
+              set: Type.Literal(true),
+              fingerprint: text(
+                'Of 8 hex digits, under the encryption key: tells two values apart, and no more.',
+              ),
+            },
+            { title: 'SecretInput' },
+          ),
+        ]),
+        { description: "What it says for its provider's inputs; of one that is secret only that it is set." },
+      ),
+    ),
     created_at: instant('When it was made.'),
     updated_at: instant('Of its last change; sent back with the next one, it is the lock.'),
     credential: CREDENTIAL,
@@ -83,6 +101,28 @@ export const MODEL_CONFIG_PAGE = Type.Object(
   { title: 'ModelConfigPage' },
 )
 export type ModelConfigPage = Answer<typeof MODEL_CONFIG_PAGE>
+
+export const LOGIN_BEGUN = Type.Object(
+  {
+    session_id: Type.String(),
+    user_code: text('For the page of `verification_uri`.'),
+    verification_uri: Type.String(),
+    verification_uri_complete: text('The same page with the code filled in.'),
+    expires_in: Type.Integer({ description: 'Seconds.' }),
+    interval: Type.Integer({ description: 'Seconds between two looks.' }),
+  },
+  { title: 'AccountLogin' },
+)
+export type LoginBegun = Answer<typeof LOGIN_BEGUN>
+
+export const LOGIN_STANDING = Type.Object(
+  {
+    status: Type.Enum(['pending', 'success']),
+    retry_after: Type.Optional(Type.Integer({ description: 'Milliseconds until the next look.' })),
+  },
+  { title: 'AccountLoginStatus' },
+)
+export type LoginStanding = Answer<typeof LOGIN_STANDING>
 
 export const LISTED_MODELS = Type.Object(
   {
@@ -141,16 +181,49 @@ export const DIAGNOSIS = Type.Object(
 )
 export type Diagnosis = Answer<typeof DIAGNOSIS>
 
+const INPUT = Type.Object(
+  {
+    name: Type.String(),
+    label: text('For people.'),
+    label_zh: text('In Chinese, where the file has that.'),
+    help: nullable(Type.String()),
+    help_zh: nullable(Type.String()),
+    help_url: nullable(text('Where a person finds the value.')),
+    example: nullable(Type.String()),
+    type: Type.Enum(['text', 'json', 'pem', 'host']),
+    secret: Type.Boolean({ description: 'It is never shown again.' }),
+    required: Type.Boolean(),
+    has_default: Type.Boolean({ description: 'It may be left out.' }),
+    default: nullable(text('What counts where it is left out; of one that is secret never told.')),
+    pattern: nullable(text('A regular expression of ECMAScript, with the flag u.')),
+    choices: nullable(Type.Array(Type.String())),
+    file: nullable(
+      Type.Object(
+        { accept: nullable(text('As of an input element of HTML.')), max_bytes: Type.Integer() },
+        { title: 'InputFile' },
+      ),
+    ),
+    allowed_suffixes: nullable(Type.Array(Type.String())),
+    any_host: Type.Boolean({ description: 'Whoever fills it in decides where the credential goes.' }),
+  },
+  { title: 'ProviderInput' },
+)
+export type ProviderInput = Answer<typeof INPUT>
+
 const PROVIDER = Type.Object(
   {
     name: Type.String(),
     label: text('For people.'),
+    label_zh: text('In Chinese, where the file has that.'),
     help_url: nullable(text('Where a person gets a key, a session or an account.')),
     credential: CREDENTIAL_KIND,
     base_url: nullable(Type.String()),
     models: Type.Array(Type.String()),
     serves_completions: Type.Boolean({ description: 'Else it keeps a login alive, and that is all.' }),
     missing_lines: nullable(text('Of a template: what to write into CONFIG_FILE.')),
+    inputs: Type.Array(INPUT, {
+      description: 'What each account says for itself, in the order of its form.',
+    }),
   },
   { title: 'Provider' },
 )

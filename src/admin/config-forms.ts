@@ -3,19 +3,22 @@
  */
 import { BrokerError } from '../base/errors.ts'
 import type { NewLogins } from '../credential/new-logins.ts'
+import { type InputColumns, inputColumns } from '../credential/stored-inputs.ts'
 import type { ConfigFields } from '../model-config/config-fields.ts'
 import type { StoredConfig } from '../model-config/model-config-reader.ts'
 import type { NewLogin } from '../model-config/model-config-store.ts'
 import type { Model } from '../model-config/model-configs.ts'
 import { lifeOfGiven, normalizeTokenType, type TokenSet } from '../oauth/token-response.ts'
 import { webSessionTokens } from '../oauth/web-session-renewal.ts'
-import { looksLikeKeyOf, type Provider } from '../provider/provider.ts'
+import { goesElsewhere, isSamePlace } from '../provider/places.ts'
+import { looksLikeKeyOf, type Provider, withInputs } from '../provider/provider.ts'
 import { upstreamTarget } from '../upstream/resource-url.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
+import { assertComplete, assertNothingFollows, readInputs } from './input-forms.ts'
 import type { ConfigChangeBody, NewConfigBody, OAuthTokenBody } from './schemas.ts'
 
 export interface ConfigFormParts {
-  readonly logins: Pick<NewLogins, 'ofTokens' | 'ofKey'>
+  readonly logins: Pick<NewLogins, 'ofTokens' | 'ofKey' | 'ofInputs'>
   readonly keyRing: KeyRing
   /** Of a finished device session. @throws BrokerError session_not_found | session_not_ready */
   readonly tokensOf: (
@@ -31,7 +34,8 @@ export class ConfigForms {
   }
 
   /** Of a config that is to be made. @throws BrokerError invalid_request | session_not_found | session_not_ready */
-  async read(provider: Provider, body: NewConfigBody): Promise<{ fields: ConfigFields; login: NewLogin }> {
+  async read(file: Provider, body: NewConfigBody): Promise<{ fields: ConfigFields; login: NewLogin }> {
+    const { provider, inputs } = this.#newInputs(file, body)
     const fields: ConfigFields = {
       name: body.name,
       provider: provider.name,
@@ -41,6 +45,7 @@ export class ConfigForms {
       aliases: body.aliases ?? {},
       is_active: body.is_active ?? true,
       external_id: body.external_id ?? null,
+      inputs,
     }
     if (provider.kind === 'api_key' && !fields.api_key)
       throw invalid('api_key', 'is needed for this provider', '该提供方需要填写')
@@ -53,21 +58,23 @@ export class ConfigForms {
 
   /**
    * Of one that there is.
+   * @param before its provider, as it has it now
    * @param row as it is stored
    * @throws BrokerError invalid_request | session_not_found | session_not_ready
    */
   async readChange(
-    provider: Provider,
+    before: Provider,
     row: StoredConfig,
     body: ConfigChangeBody,
   ): Promise<{ changed: Partial<ConfigFields>; login: NewLogin | undefined }> {
+    const { provider, inputs } = this.#changedInputs(before, body)
     const baseUrl = baseUrlOf(provider, body.base_url)
     const apiKey = this.#apiKey(provider, body.api_key || undefined)
-    if (baseUrl !== undefined && !apiKey && isElsewhere(provider, row, baseUrl))
+    if (!apiKey && isElsewhere({ before, after: provider }, row, baseUrl))
       throw invalid(
         'api_key',
-        'is needed again: base_url names another origin, where the stored key never goes',
-        '需要重新填写：base_url 指向另一个来源，已存储的密钥不会发往那里',
+        'is needed again: base_url or an input names another origin, where the stored key never goes',
+        '需要重新填写：base_url 或参数指向另一个来源，已存储的密钥不会发往那里',
       )
     const changed: Partial<ConfigFields> = {
       ...(body.name !== undefined && { name: body.name }),
@@ -77,10 +84,40 @@ export class ConfigForms {
       ...(body.external_id !== undefined && { external_id: body.external_id }),
       ...(baseUrl !== undefined && { base_url: baseUrl }),
       ...(apiKey && { api_key: apiKey }),
+      ...(inputs && { inputs }),
     }
+    const { logins } = this.#parts
     const login = await this.#login(provider, body)
-    const ofKey = apiKey ? this.#parts.logins.ofKey(provider, body.api_key) : undefined
-    return { changed, login: login ?? ofKey }
+    const ofKey = apiKey ? logins.ofKey(provider, body.api_key) : undefined
+    const ofInputs = inputs ? logins.ofInputs(before, provider) : undefined
+    return { changed, login: login ?? ofKey ?? ofInputs }
+  }
+
+  #newInputs(file: Provider, { inputs: said = {}, oauth_session_id: sessionId }: NewConfigBody) {
+    // What the file's defaults fill is no config's own.
+    const { provider, changed } = readInputs(file, said)
+    assertComplete(provider)
+    if (sessionId && !isSamePlace(file, provider)) throw foreignLogin()
+    return { provider, inputs: { columns: this.#columnsOf(provider), changed } }
+  }
+
+  /** Without `inputs` they stay as they are, whatever is missing of them. */
+  #changedInputs(before: Provider, { inputs: said, oauth_session_id: sessionId }: ConfigChangeBody) {
+    if (said === undefined) {
+      if (sessionId && before.fill && !isSamePlace(withInputs(before, new Map()), before))
+        throw foreignLogin()
+      return { provider: before, inputs: undefined }
+    }
+    const { provider, changed } = readInputs(before, said)
+    assertComplete(provider)
+    assertNothingFollows(before, provider, said)
+    if (sessionId && !isSamePlace(withInputs(provider, new Map()), provider)) throw foreignLogin()
+    if (changed.length === 0) return { provider, inputs: undefined }
+    return { provider, inputs: { columns: this.#columnsOf(provider), changed } }
+  }
+
+  #columnsOf(provider: Provider): InputColumns {
+    return inputColumns(provider, provider.given, this.#parts.keyRing)
   }
 
   #apiKey(provider: Provider, text: string | undefined): string | undefined {
@@ -161,16 +198,30 @@ function tokensGiven(provider: Provider, given: OAuthTokenBody): TokenSet {
 }
 
 /**
- * Whoever may manage can write an API key but not read it; a stored key that followed the base URL anywhere would be
- * read at the other end.
+ * Whoever may manage can write an API key but not read it; a stored key that followed a base URL or an input anywhere
+ * would be read at the other end.
+ * @param baseUrl undefined: it stays
  */
-function isElsewhere(provider: Provider, row: StoredConfig, baseUrl: string): boolean {
-  if (row.api_key === '') return false
-  const originOf = (text: string) => {
-    const address = text || provider.upstream.baseUrl
-    return address && URL.canParse(address) ? new URL(address).origin : undefined
+function isElsewhere(
+  { before, after }: { before: Provider; after: Provider },
+  row: StoredConfig,
+  baseUrl = row.base_url,
+): boolean {
+  if (row.api_key === '' || (before === after && baseUrl === row.base_url)) return false
+  const at = (provider: Provider, own: string) => {
+    const { upstream } = provider
+    return { ...provider, upstream: { ...upstream, baseUrl: own || upstream.baseUrl } }
   }
-  return originOf(row.base_url) !== originOf(baseUrl)
+  return goesElsewhere(at(before, row.base_url), at(after, baseUrl))
+}
+
+/** Its tokens are of the server that the file's defaults name. */
+function foreignLogin(): BrokerError {
+  return invalid(
+    'oauth_session_id',
+    'belongs to a login without these inputs; log this account in instead',
+    '属于未使用这些参数的登录；请改为登录此账号',
+  )
 }
 
 function modelsOf(models: NewConfigBody['models']): Model[] {

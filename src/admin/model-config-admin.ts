@@ -1,6 +1,7 @@
 /**
  * What the management API does with model configs, between its routes and its rows.
  */
+import { createHash } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { Acceptances } from '../credential/acceptances.ts'
@@ -9,6 +10,7 @@ import type { CredentialStore } from '../credential/credential-store.ts'
 import type { Credentials } from '../credential/credentials.ts'
 import type { NewLogins } from '../credential/new-logins.ts'
 import type { Revoke } from '../credential/revoke.ts'
+import { givenIn } from '../credential/stored-inputs.ts'
 import {
   type ConfigFilter,
   type ModelConfigReader,
@@ -19,7 +21,7 @@ import type { ModelConfigStore } from '../model-config/model-config-store.ts'
 import { storedAliases, storedModels } from '../model-config/model-configs.ts'
 import { daysRemaining } from '../oauth/jwt.ts'
 import { UNMOVED } from '../oauth/web-session-renewal.ts'
-import type { Provider } from '../provider/provider.ts'
+import { type Provider, withInputs } from '../provider/provider.ts'
 import type { Actor } from '../storage/audit-log.ts'
 import type { Agents } from '../upstream/agent.ts'
 import type {
@@ -32,6 +34,7 @@ import type {
 } from './config-answers.ts'
 import { type ConfigFormParts, ConfigForms, invalid, mustBeOneOf } from './config-forms.ts'
 import { diagnose } from './diagnosis.ts'
+import { shownInputs } from './input-forms.ts'
 import { readPage } from './pages.ts'
 import type { ConfigChangeBody, ConfigQuery, NewConfigBody } from './schemas.ts'
 import { type UpstreamModels, upstreamModels } from './upstream-models.ts'
@@ -49,6 +52,8 @@ export interface ModelConfigAdminParts extends ConfigFormParts {
   /** Tells the authorization server that a grant is over; never rejects. */
   readonly revoke: Revoke
 }
+
+const FINGERPRINT_DIGITS = 8
 
 export class ModelConfigAdmin {
   readonly #parts: ModelConfigAdminParts
@@ -96,7 +101,7 @@ export class ModelConfigAdmin {
       )
     if (body.provider !== undefined && body.provider !== row.provider)
       throw invalid('provider', 'cannot be changed', '不可更改')
-    const { changed, login } = await this.#forms.readChange(provider, row, body)
+    const { changed, login } = await this.#forms.readChange(this.#filled(provider, row), row, body)
     if (body.updated_at !== undefined && body.updated_at !== row.updated_at)
       throw new BrokerError('stale_update')
     await this.#parts.store.update(row, changed, login, by)
@@ -136,11 +141,35 @@ export class ModelConfigAdmin {
     return this.get(id)
   }
 
+  /** @throws BrokerError decryption_failed */
+  #filled(file: Provider, row: StoredConfig): Provider {
+    return file.fill ? withInputs(file, givenIn(row, this.#parts.keyRing)) : file
+  }
+
+  /** One whose secrets no key opens is shown as if it had none. */
+  #shown(file: Provider, row: StoredConfig): Provider {
+    try {
+      return this.#filled(file, row)
+    } catch (error) {
+      if (error instanceof BrokerError) return this.#filled(file, { ...row, inputs_sealed: null })
+      throw error
+    }
+  }
+
+  /** Under the encryption key: a bare hash of a weak secret could be guessed. */
+  #fingerprint(value: string): string {
+    const digest = Buffer.from(this.#parts.keyRing.sign(['input', value]))
+    return createHash('sha256').update(digest).digest('hex').slice(0, FINGERPRINT_DIGITS)
+  }
+
   /** Never a token, never an API key. */
   #item(row: StoredConfig): ModelConfigItem {
-    const provider = this.#parts.providers.get(row.provider)
-    const state = stateOf(row, this.#parts.clock())
-    const action = nextAction(provider, state, row.last_error)
+    const file = this.#parts.providers.get(row.provider)
+    const provider = file && this.#shown(file, row)
+    const lack = provider?.lacking[0]
+    const state = lack ? 'missing' : stateOf(row, this.#parts.clock())
+    const action = lack ? 'edit_inputs' : nextAction(provider, state, row.last_error)
+    const why = lack ? `inputs.${lack.input} ${lack.why.english}` : row.last_error
     return {
       id: row.id,
       name: row.name,
@@ -150,6 +179,7 @@ export class ModelConfigAdmin {
       ...(row.aliases !== null && { aliases: storedAliases(row.aliases) }),
       is_active: row.is_active === 1,
       external_id: row.external_id,
+      ...(provider?.fill && { inputs: shownInputs(provider, (value) => this.#fingerprint(value)) }),
       created_at: row.created_at,
       updated_at: row.updated_at,
       credential: {
@@ -162,7 +192,7 @@ export class ModelConfigAdmin {
         resource_url: textOrNull(parseMetadata(row.oauth_metadata)['resource_url']),
         fingerprint: row.oauth_refresh_fingerprint?.slice(0, 16) ?? null,
         next_action: action,
-        reason: action === 'none' ? null : row.last_error,
+        reason: action === 'none' ? null : why,
         ...(provider?.kind === 'session' && { session: sessionFacts(row, this.#parts.clock()) }),
       },
     }

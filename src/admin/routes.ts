@@ -9,6 +9,7 @@ import { STATE_COUNTS } from './answers.ts'
 import { type ConnectionTestAnswer, MODEL_CONFIG, MODEL_CONFIG_PAGE } from './config-answers.ts'
 import { credentialRoutes } from './credential-routes.ts'
 import { actorOf, type Guard, guarded } from './guard.ts'
+import { type AccountLoginParts, loginRoutes } from './login-routes.ts'
 import type { ModelConfigAdmin } from './model-config-admin.ts'
 import {
   BY_ID,
@@ -19,7 +20,7 @@ import {
   STATUS_QUERY,
 } from './schemas.ts'
 
-export interface AdminParts {
+export interface AdminParts extends AccountLoginParts {
   readonly guard: Guard
   readonly adminConfigs: ModelConfigAdmin
   /** Prometheus' text format. */
@@ -36,6 +37,7 @@ export async function adminRoutes(fastify: FastifyInstance, parts: AdminParts): 
   configRoutes(fastify, parts.adminConfigs)
   changeRoutes(fastify, parts.adminConfigs)
   credentialRoutes(fastify, parts)
+  loginRoutes(fastify, parts)
 
   app.get(
     '/health',

@@ -41,6 +41,10 @@ const OAUTH_TOKEN = Type.Object({
 })
 export type OAuthTokenBody = Type.Static<typeof OAUTH_TOKEN>
 
+const inputName = Type.String({ pattern: '^[a-z][a-z0-9_]{0,39}$' })
+/** An upload of 64 KiB, which is the most that a file can allow. */
+const MAX_INPUT_CHARACTERS = 65_536
+
 const configFields = {
   base_url: Type.Optional(Type.String({ maxLength: 2048 })),
   api_key: Type.Optional(Type.String({ pattern: `^[\\x21-\\x7e]{0,${MAX_TOKEN_CHARACTERS}}$` })),
@@ -51,6 +55,8 @@ const configFields = {
   external_id: Type.Optional(nullable(externalId)),
   oauth_token: Type.Optional(nullable(OAUTH_TOKEN)),
   oauth_session_id: Type.Optional(nullable(Type.String({ minLength: 1, maxLength: 64 }))),
+  /** Of its provider's file, by name. Left out: as it is; null: unset. */
+  inputs: Type.Optional(Type.Record(inputName, nullable(Type.String({ maxLength: MAX_INPUT_CHARACTERS })))),
 }
 
 export const NEW_CONFIG = Type.Object(

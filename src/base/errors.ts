@@ -59,6 +59,11 @@ export const ERRORS = {
 
   // device flow (docs/api.md, Onboarding)
   provider_not_found: { status: 404, english: 'There is no such provider', chinese: '提供方不存在' },
+  inputs_required: {
+    status: 422,
+    english: 'Connect the account with its inputs first, then log it in',
+    chinese: '请先填写参数并连接账号，再登录',
+  },
   device_flow_unsupported: {
     status: 404,
     english: 'This provider has no device flow',
@@ -229,8 +234,7 @@ export interface BrokerErrorOptions {
 export class BrokerError extends Error {
   readonly code: ErrorCode
   readonly detail: string | undefined
-  /** In English. */
-  readonly reason: string | undefined
+  readonly reason: string | undefined // in English
   readonly #chineseReason: string | undefined
   readonly retryAfterSeconds: number | undefined
   readonly limit: number | undefined

@@ -75,8 +75,8 @@ function sealedTables(seals: RowSeals, sessions: Pick<DeviceSessionStore, 'check
     {
       table: 'model_configs',
       id: 'id',
-      columns: ['api_key', 'oauth_access_token', 'oauth_refresh_token'],
-      witnesses: ['base_url', 'oauth_version', 'config_seal', 'oauth_seal'],
+      columns: ['api_key', 'inputs_sealed', 'oauth_access_token', 'oauth_refresh_token'],
+      witnesses: ['base_url', 'inputs', 'oauth_version', 'config_seal', 'oauth_seal'],
       check(row) {
         seals.checkConfig(row as unknown as ModelConfigRow)
         seals.checkOAuth(row as unknown as ModelConfigRow)

@@ -41,7 +41,7 @@ export type ReadRow = Omit<ModelConfigRow, 'oauth_metadata'> & {
   lease_is_live: number
 }
 
-/** @throws BrokerError decryption_failed */
+/** @param provider as its config has it. @throws BrokerError decryption_failed */
 export function openedCredential(row: ReadRow, provider: Provider, keyRing: KeyRing): Credential {
   const isApiKey = provider.kind === 'api_key'
   const sealed = isApiKey ? row.api_key : row.oauth_access_token
@@ -50,7 +50,7 @@ export function openedCredential(row: ReadRow, provider: Provider, keyRing: KeyR
     provider,
     loginAt: row.oauth_login_at,
     version: row.oauth_version,
-    state: isApiKey ? (row.api_key ? 'active' : 'missing') : (row.oauth_state as CredentialState),
+    state: stateOf(row, provider),
     tokens: {
       accessToken: sealed ? keyRing.open(sealed) : '',
       refreshToken: row.oauth_refresh_token ? keyRing.open(row.oauth_refresh_token) : undefined,
@@ -69,6 +69,13 @@ export function openedCredential(row: ReadRow, provider: Provider, keyRing: KeyR
       lastError: row.last_error ?? undefined,
     },
   }
+}
+
+/** Without its inputs nothing can be sent, whatever the row holds. */
+function stateOf({ api_key, oauth_state }: ReadRow, { kind, lacking }: Provider): CredentialState {
+  if (lacking.length > 0) return 'missing'
+  if (kind === 'api_key') return api_key ? 'active' : 'missing'
+  return oauth_state as CredentialState
 }
 
 /** MySQL gives JSON columns as objects, SQLite as text. */

@@ -7,7 +7,7 @@ import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kyse
 import { LRUCache } from 'lru-cache'
 import { AtMost } from '../base/at-most.ts'
 import { HOUR } from '../base/clock.ts'
-import type { Provider } from '../provider/provider.ts'
+import { type Provider, withInputs } from '../provider/provider.ts'
 import { recordDaily } from '../storage/audit-log.ts'
 import type { Database } from '../storage/database.ts'
 import type { Tables } from '../storage/tables.ts'
@@ -15,6 +15,7 @@ import type { KeyRing } from '../vault/key-ring.ts'
 import type { Credential, Standing } from './credential.ts'
 import { openedCredential, type ReadRow } from './credential-columns.ts'
 import type { RowSeals, SealedRow } from './row-seals.ts'
+import { givenIn, type InputColumns } from './stored-inputs.ts'
 import { soonDueUntil } from './sweep-moment.ts'
 
 /** Where a row stands. */
@@ -42,6 +43,8 @@ export interface DueRow {
 export type Half = 'living' | 'ended'
 
 const PAGE = 500
+/** As many as there are credentials in memory. */
+const MAX_FILLED = 10_000
 /** Of the pool's ten connections some are left for those who write: they hold leases and turns at servers. */
 const READS_AT_ONCE = 6
 
@@ -53,6 +56,10 @@ export class CredentialReader {
   readonly #reads = new AtMost(READS_AT_ONCE)
   /** Told a moment ago: every call asks for its credential anew as long as there is none. */
   readonly #toldTampered = new LRUCache<string, true>({ max: 1_000, ttl: HOUR })
+
+  readonly #filledBefore = new LRUCache<string, InputColumns & { readonly provider: Provider }>({
+    max: MAX_FILLED,
+  })
 
   constructor(
     database: Database,
@@ -119,7 +126,38 @@ export class CredentialReader {
     const provider = this.#providers.get(row.provider)
     if (!provider) return undefined
     await this.#assertUntouched(row)
-    return openedCredential(row, provider, this.keyRing)
+    return openedCredential(row, this.#filled(provider, row), this.keyRing)
+  }
+
+  /** One and the same as long as its inputs are: what was learned of its server stays with it. */
+  #filled(provider: Provider, { id, inputs, inputs_sealed }: InputColumns & { id: string }): Provider {
+    if (!provider.fill) return provider
+    const known = this.#filledBefore.get(id)
+    if (known && known.inputs === inputs && known.inputs_sealed === inputs_sealed) return known.provider
+    const filled = withInputs(provider, givenIn({ inputs, inputs_sealed }, this.keyRing))
+    this.#filledBefore.set(id, { inputs, inputs_sealed, provider: filled })
+    return filled
+  }
+
+  /**
+   * How a config has its provider, without opening its tokens: they may be what a login is to replace. Undefined if there
+   * is no such config or its provider file is gone.
+   * @throws BrokerError storage_unavailable | decryption_failed
+   */
+  async providerOf(configId: string): Promise<{ provider: Provider; version: number } | undefined> {
+    const row = await this.database.run((db) =>
+      db
+        .selectFrom('model_configs')
+        .select(['id', 'provider', 'base_url', 'api_key', 'inputs', 'inputs_sealed', 'config_seal'])
+        .select('oauth_version')
+        .where('id', '=', configId)
+        .where('deleted_at', 'is', null)
+        .executeTakeFirst(),
+    )
+    const provider = row && this.#providers.get(row.provider)
+    if (!row || !provider) return undefined
+    this.seals.checkConfig(row)
+    return { provider: this.#filled(provider, row), version: row.oauth_version }
   }
 
   /** Where rows stand, without opening what is sealed in them. @throws BrokerError storage_unavailable */

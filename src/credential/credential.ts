@@ -91,6 +91,7 @@ export function accessOf(credential: Credential): UpstreamAccess {
 
 /** Whether there is anything to renew it with. */
 export function isRenewable({ provider, tokens }: Credential): boolean {
+  if (provider.lacking.length > 0) return false
   const renewal = renewalClass(provider.kind)
   return renewal === 'login' ? tokens.refreshToken !== undefined : renewal !== 'static'
 }

@@ -3,6 +3,7 @@
  */
 import { expressionBuilder, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { TokenSet } from '../oauth/token-response.ts'
+import { isSamePlace } from '../provider/places.ts'
 import type { Provider } from '../provider/provider.ts'
 import { isFetched, renewalClass } from '../provider/renewal-class.ts'
 import { recordEvent } from '../storage/audit-events.ts'
@@ -51,6 +52,17 @@ export class NewLogins {
     return this.#of({ ...clearedColumns('active'), oauth_refresh_fingerprint: fingerprint(apiKey) })
   }
 
+  /**
+   * What other inputs leave of a credential. What asking again brings is fetched anew. A login stays only while it is
+   * of the same client at the same server and goes to the same hosts; an API key is the config's own.
+   */
+  ofInputs(before: Provider, after: Provider) {
+    if (after.kind === 'api_key') return undefined
+    if (isFetched(after.kind) || renewalClass(after.kind) === 'local')
+      return { ...this.ofKey(after, undefined), isEnd: true }
+    return isSamePlace(before, after) ? undefined : { ...this.none(), isEnd: true }
+  }
+
   none() {
     return this.#of(clearedColumns('missing'))
   }
@@ -90,7 +102,7 @@ export class NewLogins {
   ): Promise<boolean> {
     const config = await trx
       .selectFrom('model_configs')
-      .select(['id', 'provider', 'base_url', 'api_key', 'config_seal'])
+      .select(['id', 'provider', 'base_url', 'api_key', 'inputs', 'inputs_sealed', 'config_seal'])
       .where('id', '=', configId)
       .executeTakeFirst()
     if (!config) return false

@@ -11,15 +11,22 @@ import type { Provider } from '../provider/provider.ts'
 import type { Credential } from './credential.ts'
 
 export function createRenew(
-  servers: (provider: string) => AuthorizationServer,
+  servers: (provider: Provider) => AuthorizationServer,
   clock: Clock,
   dispatcherFor: (provider: Provider) => Dispatcher,
 ): (credential: Credential) => Promise<Renewal> {
   return async ({ provider, tokens }) => {
+    const [lack] = provider.lacking
+    if (lack)
+      return {
+        kind: 'not_processed',
+        why: `input ${lack.input} ${lack.why.english}`,
+        retryAfterMs: undefined,
+      }
     if (provider.kind === 'device_code' && tokens.refreshToken !== undefined) {
-      return refreshToken(servers(provider.name), tokens.refreshToken, clock)
+      return refreshToken(servers(provider), tokens.refreshToken, clock)
     }
-    if (isClientGrant(provider.kind)) return requestForClient(provider.kind, servers(provider.name), clock)
+    if (isClientGrant(provider.kind)) return requestForClient(provider.kind, servers(provider), clock)
     if (provider.kind === 'session')
       return renewWebSession(provider, tokens.accessToken, tokens.expiresAt, clock, dispatcherFor(provider))
     return { kind: 'invalid_grant', why: 'there is nothing to renew it with' }

@@ -19,7 +19,7 @@ export function createRevoke(servers: AuthorizationServers, log: Logger): Revoke
   return async ({ configId, provider, tokens }) => {
     if (provider.kind !== 'device_code') return undefined
     const token = tokens.refreshToken ?? tokens.accessToken
-    const outcome = token ? await revokeToken(servers(provider.name), token) : 'no endpoint'
+    const outcome = token ? await revokeToken(servers(provider), token) : 'no endpoint'
     if (outcome === 'no endpoint') return undefined
     if (outcome === 'revoked') return { kind: 'revoked' }
     log.warn({ configId, why: outcome }, 'the grant could not be revoked')

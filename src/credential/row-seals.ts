@@ -10,7 +10,10 @@ import type { ModelConfigRow } from '../storage/tables.ts'
 import { Seals } from '../vault/seals.ts'
 import { parseMetadata } from './credential-columns.ts'
 
-export type SealedConfig = Pick<ModelConfigRow, 'id' | 'provider' | 'base_url' | 'api_key'>
+export type SealedConfig = Pick<
+  ModelConfigRow,
+  'id' | 'provider' | 'base_url' | 'api_key' | 'inputs' | 'inputs_sealed'
+>
 /** State and instants are not among them: whoever changes those can have tokens renewed early or late, and no more. */
 export type SealedOAuth = Pick<
   ModelConfigRow,
@@ -36,7 +39,7 @@ export class RowSeals extends Seals {
 
   /** @throws BrokerError decryption_failed */
   checkConfig(row: SealedConfig & Pick<ModelConfigRow, 'config_seal'>): void {
-    this.check(configFields(row), row.config_seal, 'base URL and API key')
+    this.check(configFields(row), row.config_seal, 'base URL, API key and inputs')
   }
 
   /** @throws BrokerError decryption_failed */
@@ -45,8 +48,10 @@ export class RowSeals extends Seals {
   }
 }
 
-function configFields({ id, provider, base_url, api_key }: SealedConfig): unknown[] {
-  return ['model_configs', id, provider, base_url, api_key]
+/** Of a row without inputs as before there were any: the seals of older releases hold. */
+function configFields({ id, provider, base_url, api_key, inputs, inputs_sealed }: SealedConfig): unknown[] {
+  const own = inputs === null && inputs_sealed === null ? [] : [inputs, inputs_sealed]
+  return ['model_configs', id, provider, base_url, api_key, ...own]
 }
 
 function oauthFields(row: SealedOAuth): unknown[] {

@@ -2,6 +2,7 @@
  * What people set of a config, and what a change of it makes different.
  */
 
+import type { ModelConfigRow } from '../storage/tables.ts'
 import type { StoredConfig } from './model-config-reader.ts'
 import type { Model } from './model-configs.ts'
 
@@ -15,6 +16,14 @@ export interface ConfigFields {
   readonly aliases: Readonly<Record<string, string>>
   readonly is_active: boolean
   readonly external_id?: string | null
+  readonly inputs?: ConfigInputs
+}
+
+/** What it says for its provider's inputs. */
+export interface ConfigInputs {
+  readonly columns: Pick<ModelConfigRow, 'inputs' | 'inputs_sealed'>
+  /** Names of those that are set, or no longer. */
+  readonly changed: readonly string[]
 }
 
 const SHOWN = new Set(['name', 'base_url', 'is_active', 'external_id'])
@@ -32,13 +41,15 @@ export function changesOf(row: StoredConfig, changed: Partial<ConfigFields>): ob
     models: row.models,
     aliases: row.aliases,
   }
+  const { inputs, ...rest } = changed
   const after: Record<string, unknown> = {
-    ...changed,
+    ...rest,
     ...(changed.models && { models: JSON.stringify(changed.models) }),
     ...(changed.aliases && { aliases: aliasesColumn(changed.aliases) }),
   }
   // A sealed key differs each time it is sealed: whoever sends one changes it.
-  const fields = Object.keys(after).filter((field) => after[field] !== before[field])
+  const differing = Object.keys(after).filter((field) => after[field] !== before[field])
+  const fields = [...differing, ...(inputs?.changed.map((name) => `inputs.${name}`) ?? [])]
   const shown = (values: Record<string, unknown>) =>
     Object.fromEntries(fields.filter((field) => SHOWN.has(field)).map((field) => [field, values[field]]))
   return fields.length > 0 ? { changed: fields, from: shown(before), to: shown(after) } : undefined

@@ -30,6 +30,8 @@ export interface NewLogin {
   readonly next: (row: Pick<ModelConfigRow, 'id' | 'provider'>) => CredentialValues
   /** What ends with it, in the same transaction, e.g. the device session that its tokens come from. */
   readonly taken?: (trx: Transaction<Tables>) => Promise<void>
+  /** Nobody logged in: what there was is of no more use with the inputs that came. */
+  readonly isEnd?: boolean
 }
 
 /** Ties a config's columns to its row. */
@@ -38,7 +40,10 @@ interface ConfigSeals {
   /** @throws BrokerError decryption_failed */
   checkConfig(row: SealedConfig & Pick<ModelConfigRow, 'config_seal'>): void
 }
-type SealedConfig = Pick<ModelConfigRow, 'id' | 'provider' | 'base_url' | 'api_key'>
+type SealedConfig = Pick<
+  ModelConfigRow,
+  'id' | 'provider' | 'base_url' | 'api_key' | 'inputs' | 'inputs_sealed'
+>
 
 export class ModelConfigStore {
   readonly #database: Database
@@ -59,25 +64,28 @@ export class ModelConfigStore {
   async create(fields: ConfigFields, login: NewLogin, by: Actor = SYSTEM): Promise<string> {
     const id = randomUUID()
     const { now } = this
+    const { inputs, ...plain } = fields
+    const columns = { ...plain, ...NO_INPUTS, ...inputs?.columns }
     await this.#write(id, async (trx) => {
       await trx
         .insertInto('model_configs')
         .values({
           id,
-          ...fields,
+          ...columns,
           active_name: fields.name,
           models: JSON.stringify(fields.models),
           aliases: aliasesColumn(fields.aliases),
           is_active: fields.is_active ? 1 : 0,
           created_at: now,
           updated_at: now,
-          ...this.#seals.config({ id, ...fields }),
+          ...this.#seals.config({ id, ...columns }),
           ...login.first({ id, provider: fields.provider }),
         })
         .execute()
       await login.taken?.(trx)
       const { base_url, is_active, external_id } = fields
-      const details = { base_url, is_active, ...(external_id && { external_id }) }
+      const named = inputs && inputs.changed.length > 0 && { inputs: inputs.changed }
+      const details = { base_url, is_active, ...(external_id && { external_id }), ...named }
       await recordAudit(trx, this.#database, { type: 'config.created', by, configId: id, details })
     })
     return id
@@ -94,6 +102,7 @@ export class ModelConfigStore {
     by: Actor = SYSTEM,
   ): Promise<void> {
     const { id } = row
+    const isLogin = login && !login.isEnd
     // Whatever is left of it would be signed with what is new: a changed provider or address, for one.
     if (isMoved(changed) || login) this.#seals.checkConfig(row)
     await this.#write(id, async (trx) => {
@@ -108,15 +117,16 @@ export class ModelConfigStore {
         .where('deleted_at', 'is', null)
         .where('updated_at', '=', row.updated_at)
         .where('api_key', '=', row.api_key) // a rotation of keys leaves updated_at as it is
+        .where('inputs_sealed', row.inputs_sealed === null ? 'is' : '=', row.inputs_sealed)
         .executeTakeFirst()
       if (result.numUpdatedRows !== 1n) throw new BrokerError('stale_update')
       await login?.taken?.(trx)
       const details = changesOf(row, changed)
       if (details)
         await recordAudit(trx, this.#database, { type: 'config.updated', by, configId: id, details })
-      if (login && !changed.api_key)
+      if (isLogin && !changed.api_key)
         await recordAudit(trx, this.#database, { type: 'config.login', by, configId: id })
-      if (login && row.oauth_state !== 'active') {
+      if (isLogin && row.oauth_state !== 'active') {
         const reason = 'logged in again'
         await recordEvent(trx, this.#database, { type: 'credential.recovered', configId: id, reason, by })
       }
@@ -124,7 +134,8 @@ export class ModelConfigStore {
   }
 
   #columnsOf(row: StoredConfig, changed: Partial<ConfigFields>) {
-    const { models, aliases, is_active, name, ...plain } = changed
+    const { models, aliases, is_active, name, inputs, ...rest } = changed
+    const plain = { ...rest, ...inputs?.columns }
     return {
       ...plain,
       ...(name !== undefined && { name, active_name: name }),
@@ -143,12 +154,13 @@ export class ModelConfigStore {
    */
   async delete(row: StoredConfig, none: NewLogin, by: Actor = SYSTEM): Promise<void> {
     const { id } = row
+    const emptied = { api_key: '', ...NO_INPUTS }
     await this.#write(id, async (trx) => {
       const result = await trx
         .updateTable('model_configs')
         .set({
-          api_key: '',
-          ...this.#seals.config({ ...row, api_key: '' }),
+          ...emptied,
+          ...this.#seals.config({ ...row, ...emptied }),
           ...none.next(row),
           active_name: null,
           external_id: null,
@@ -184,13 +196,15 @@ export class ModelConfigStore {
   }
 }
 
+const NO_INPUTS = { inputs: null, inputs_sealed: null }
+
 /** What a config's seal is over, beside what never changes. */
-function isMoved({ base_url, api_key }: Partial<ConfigFields>): boolean {
-  return base_url !== undefined || api_key !== undefined
+function isMoved({ base_url, api_key, inputs }: Partial<ConfigFields>): boolean {
+  return base_url !== undefined || api_key !== undefined || inputs !== undefined
 }
 
 /** The key is what it was, but nobody has taken it there yet. */
-function isMovedOn(row: StoredConfig, { base_url }: Partial<ConfigFields>): boolean {
-  return base_url !== undefined && base_url !== row.base_url
+function isMovedOn(row: StoredConfig, { base_url, inputs }: Partial<ConfigFields>): boolean {
+  return inputs !== undefined || (base_url !== undefined && base_url !== row.base_url)
 }
 const NOT_ACCEPTED_YET = { accepted_at: null, accepted_version: null }

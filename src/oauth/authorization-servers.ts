@@ -1,27 +1,22 @@
 /**
- * The authorization servers of the provider files, by the names of their files.
+ * The authorization servers of providers, as each config has them: what was discovered of one stays with it.
  */
 import type { Dispatcher } from 'undici'
-import { BrokerError } from '../base/errors.ts'
 import type { Provider } from '../provider/provider.ts'
 import { AuthorizationServer } from './authorization-server.ts'
 
-/** @throws BrokerError provider_not_found */
-export type AuthorizationServers = (provider: string) => AuthorizationServer
+export type AuthorizationServers = (provider: Provider) => AuthorizationServer
 
 /** Each is made when it is first asked for. */
 export function authorizationServers(
-  providers: ReadonlyMap<string, Provider>,
   dispatcherFor: (provider: Provider) => Dispatcher,
 ): AuthorizationServers {
-  const servers = new Map<string, AuthorizationServer>()
-  return (name) => {
-    const known = servers.get(name)
+  const servers = new WeakMap<Provider, AuthorizationServer>()
+  return (provider) => {
+    const known = servers.get(provider)
     if (known) return known
-    const provider = providers.get(name)
-    if (!provider) throw new BrokerError('provider_not_found')
     const server = new AuthorizationServer(provider, dispatcherFor(provider))
-    servers.set(name, server)
+    servers.set(provider, server)
     return server
   }
 }

@@ -12,6 +12,7 @@ import type { AuthorizationServer } from '../oauth/authorization-server.ts'
 import { type DeviceAuthorization, requestDeviceAuthorization } from '../oauth/device-authorization.ts'
 import { type DevicePoll, pollDeviceCode } from '../oauth/device-code-grant.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
+import type { Provider } from '../provider/provider.ts'
 import type { Actor } from '../storage/audit-log.ts'
 import type { ChangeWatcher } from '../storage/changes.ts'
 import { DuplicateError } from '../storage/database.ts'
@@ -46,7 +47,10 @@ export interface DeviceSessionParts {
   readonly store: DeviceSessionStore
   /** Those of logins that a link asked for go to their config. */
   readonly logins: Pick<NewLogins, 'give'>
-  readonly servers: (provider: string) => AuthorizationServer
+  readonly servers: (provider: Provider) => AuthorizationServer
+  readonly providers: ReadonlyMap<string, Provider>
+  /** How a config has its provider, and the version of its credential. */
+  readonly providerOf: (configId: string) => Promise<{ provider: Provider; version: number } | undefined>
   readonly changes: Pick<ChangeWatcher, 'clock' | 'noticed'>
   readonly log: Logger
 }
@@ -64,28 +68,30 @@ const BIND_AGAIN_MS = 2 * SECOND
 export class DeviceSessions {
   readonly #store: DeviceSessionStore
   readonly #logins: DeviceSessionParts['logins']
-  readonly #servers: (provider: string) => AuthorizationServer
+  readonly #parts: Pick<DeviceSessionParts, 'servers' | 'providers' | 'providerOf'>
   readonly #changes: DeviceSessionParts['changes']
   readonly #log: Logger
   #stopSweeping: (() => void) | undefined
 
-  constructor({ store, logins, servers, changes, log }: DeviceSessionParts) {
+  constructor(parts: DeviceSessionParts) {
+    const { store, logins, changes, log } = parts
     this.#store = store
     this.#logins = logins
-    this.#servers = servers
+    this.#parts = parts
     this.#changes = changes
     this.#log = log
   }
 
   /**
    * @param target a config to log in again; without it whoever asks binds the tokens
-   * @throws BrokerError device_authorization_failed | storage_unavailable
+   * @throws BrokerError provider_not_found | inputs_required | login_superseded | device_authorization_failed
    */
   async start(
     provider: string,
     target?: SessionTarget,
   ): Promise<{ sessionId: string; session: DeviceSession; authorization: DeviceAuthorization }> {
-    const authorization = await requestDeviceAuthorization(this.#servers(provider))
+    const server = await this.#serverOf(provider, target)
+    const authorization = await requestDeviceAuthorization(server)
     if ('failure' in authorization) {
       throw new BrokerError('device_authorization_failed', { detail: authorization.failure })
     }
@@ -130,14 +136,18 @@ export class DeviceSessions {
    *
    * @throws BrokerError login_superseded, or as {@link follow}
    */
-  async followLogin(provider: string, sessionId: string, address: string): Promise<LoginAnswer> {
+  async followLogin(
+    provider: string,
+    sessionId: string,
+    address: string,
+    by: Actor = { kind: 'login link', address },
+  ): Promise<LoginAnswer> {
     const session = await this.#store.find({ sessionId })
     if (!session?.target || session.provider !== provider) throw new BrokerError('session_not_found')
     const answer = isConcluded(session) ? undefined : await this.#look(session, address)
     if (answer?.status === 'pending') return answer
     if (answer) {
       const { target } = session
-      const by: Actor = { kind: 'login link', address }
       try {
         await this.#store.bind(session, (trx) => this.#logins.give(trx, target, answer.tokens, by))
         this.#changes.noticed([{ kind: 'config', id: target.configId }])
@@ -158,11 +168,22 @@ export class DeviceSessions {
     if (now >= session.expiresAt) throw errorOf('expired')
     if (hasFailed(session)) throw errorOf(session.status, session.errorCode)
     if (session.tokens) return { status: 'success', rowId: session.id, tokens: session.tokens }
-    const server = this.#servers(session.provider)
+    const server = await this.#serverOf(session.provider, session.target)
     const claimedUntil = now + server.provider.refresh.timeoutMs + POLL_CLAIM_SLACK_MS
     if (!(await this.#store.claimPoll(session, now, claimedUntil))) return tooEarly(session, now)
     const poll = await pollDeviceCode(server, session.deviceCode, session.codeVerifier, this.#changes.clock)
     return this.#conclude(session, poll, address)
+  }
+
+  /** As the config has it that is to be logged in: never at the server of inputs that it has got meanwhile. */
+  async #serverOf(name: string, target: SessionTarget | undefined): Promise<AuthorizationServer> {
+    const { servers, providers, providerOf } = this.#parts
+    const file = providers.get(name)
+    if (!file) throw new BrokerError('provider_not_found')
+    if (!file.fill || !target) return servers(ready(file))
+    const config = await providerOf(target.configId)
+    if (config?.version !== target.configVersion) throw new BrokerError('login_superseded')
+    return servers(ready(config.provider))
   }
 
   /** The tokens of a finished login, to bind to a config. @throws BrokerError session_not_found | session_not_ready */
@@ -216,6 +237,12 @@ export class DeviceSessions {
     await this.#store.pollAgain(session, this.#changes.clock() + intervalMs, intervalMs)
     return { status: 'pending', rowId: session.id, retryAfterMs: intervalMs }
   }
+}
+
+/** @throws BrokerError inputs_required */
+function ready(provider: Provider): Provider {
+  if (provider.lacking.length > 0) throw new BrokerError('inputs_required')
+  return provider
 }
 
 /** Whoever was given the code first would share the login. */

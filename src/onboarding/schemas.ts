@@ -39,6 +39,7 @@ export const BEGIN_LOGIN = {
     ...errorAnswers(
       ...NO_DEVICE_FLOW,
       'device_authorization_failed',
+      'inputs_required',
       'origin_not_allowed',
       'rate_limit_exceeded',
     ),

@@ -2,6 +2,7 @@
  * What a config says for the inputs of its provider's file.
  */
 import { inspect } from 'node:util'
+import type { Said } from '../base/language.ts'
 import { Secret } from '../base/secret.ts'
 import { type Input, readInput } from './inputs.ts'
 import { UnfitValue, type Value, type Values } from './placeholders.ts'
@@ -10,6 +11,20 @@ import { ProviderMistake } from './provider-mistake.ts'
 
 /** Inputs by name, as people write them. */
 export type Given = ReadonlyMap<string, string>
+
+/** An input without which nothing can be sent, and why it counts as none. */
+export interface Lack {
+  readonly input: string
+  readonly why: Said
+}
+
+export function lackOf({ input, message, chinese }: UnfitValue): Lack {
+  return { input, why: { english: message, chinese } }
+}
+
+function unsaid(input: string): Lack {
+  return { input, why: { english: 'is needed for this provider', chinese: '该提供方需要填写' } }
+}
 
 /** There may be secrets among them: nothing that prints an object prints these. */
 export class Unprinted<T> extends Map<string, T> {
@@ -26,21 +41,21 @@ export class Unprinted<T> extends Map<string, T> {
 export function readAll(
   inputs: readonly Input[],
   given: Given,
-): { values: Values; lacking: readonly string[] } {
+): { values: Values; lacking: readonly Lack[] } {
   const values = new Unprinted<Value>()
-  const lacking: string[] = []
+  const lacking: Lack[] = []
   for (const input of inputs) {
     const byDefault = input.default instanceof Secret ? input.default.reveal() : input.default
     const text = given.get(input.name) ?? byDefault
     if (text === undefined) {
-      if (input.isRequired) lacking.push(input.name)
+      if (input.isRequired) lacking.push(unsaid(input.name))
       continue
     }
     try {
       values.set(input.name, readInput(input, text))
     } catch (error) {
       if (!(error instanceof UnfitValue)) throw error
-      lacking.push(input.name)
+      lacking.push(lackOf(error))
     }
   }
   return { values, lacking }

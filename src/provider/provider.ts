@@ -11,7 +11,7 @@ import { type AwsSigV4Config, toAwsSigV4 } from './aws-sigv4.ts'
 import { type Egress, toEgress } from './egress.ts'
 import { type ExpiredRule, toExpiredRules } from './expired-rules.ts'
 import { Fields } from './fields.ts'
-import { checkNothingKept, type Given, readAll, Unprinted } from './given.ts'
+import { checkNothingKept, type Given, type Lack, lackOf, readAll, Unprinted } from './given.ts'
 import { type Input, toInputs, toSaid } from './inputs.ts'
 import { checkNeeds } from './needs.ts'
 import { UnfitValue, type Values } from './placeholders.ts'
@@ -55,8 +55,8 @@ export interface Provider {
   readonly given: Given
   /** What its inputs are, for texts that are filled for each request (`Fields.late`, `fillText`). */
   readonly values: Values
-  /** Names of inputs that lack a value, or have one that the file does not take. If there are any, nothing is filled in and nothing may be sent. */
-  readonly lacking: readonly string[]
+  /** Inputs that lack a value, or have one that the file does not take. If there are any, nothing is filled in and nothing may be sent. */
+  readonly lacking: readonly Lack[]
   /** A host is whatever a config names (`any_host`): only public addresses are connected to, and never by a proxy. */
   readonly hasOpenHost: boolean
   /** Of a template: what CONFIG_FILE is to say, as an example. Undefined: nothing is missing. */
@@ -152,7 +152,7 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
     try {
       return { ...state, ...toPlaces(file, around, fields.with(values), common.allowsInsecureLoopback) }
     } catch (error) {
-      if (error instanceof UnfitValue) return { ...state, ...raw, lacking: [error.input] }
+      if (error instanceof UnfitValue) return { ...state, ...raw, lacking: [lackOf(error)] }
       throw error
     }
   }

@@ -23,6 +23,7 @@ import * as changeLog from '../../migrations/017-change-log.ts'
 import * as dueIndex from '../../migrations/018-due-index.ts'
 import * as listingIndexes from '../../migrations/019-listing-indexes.ts'
 import * as resourceHomes from '../../migrations/020-resource-homes.ts'
+import * as inputs from '../../migrations/021-inputs.ts'
 import { SECOND, sleep } from '../base/clock.ts'
 import { ConfigError } from '../base/environment.ts'
 import { BrokerError } from '../base/errors.ts'
@@ -55,6 +56,7 @@ export const MIGRATIONS = {
   '018-due-index': dueIndex,
   '019-listing-indexes': listingIndexes,
   '020-resource-homes': resourceHomes,
+  '021-inputs': inputs,
 }
 
 /**

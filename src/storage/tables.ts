@@ -21,6 +21,10 @@ export interface ModelConfigRow {
   models: string
   /** JSON text, {alias: model_id}; NULL: none. */
   aliases: string | null
+  /** JSON text, {name: value}: what it says for its provider's inputs; NULL: none. */
+  inputs: string | null
+  /** Sealed: the same of inputs that are secret. */
+  inputs_sealed: string | null
   is_active: Flag
   /** What whoever made it calls it; NULL: nothing, or deleted. */
   external_id: string | null
@@ -56,7 +60,7 @@ export interface ModelConfigRow {
   /** When upstream last took what `accepted_version` (of `oauth_version`) holds; NULL: never yet. */
   accepted_at: number | null
   accepted_version: number | null
-  /** Over id, provider, base URL and API key; see `src/credential/row-seals.ts`. NULL: written by an older release. */
+  /** Over id, provider, base URL, API key and inputs; see `src/credential/row-seals.ts`. NULL: written by an older release. */
   config_seal: string | null
   /** Over id, provider, resource_url and the OAuth columns. */
   oauth_seal: string | null

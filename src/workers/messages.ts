@@ -5,7 +5,7 @@
 import type { Credential } from '../credential/credential.ts'
 import type { Subject } from '../credential/refresh.ts'
 import type { Outcome } from '../credential/refresh-step.ts'
-import type { Provider } from '../provider/provider.ts'
+import { type Provider, withInputs } from '../provider/provider.ts'
 
 export type FromWorker =
   | ({ ask: 'refresh'; id: number; how: HowToRefresh } & Subject)
@@ -30,8 +30,11 @@ export type ToWorker =
 /** So often a worker says that it is alive. */
 export const BEAT_MS = 500
 
-/** A credential without its provider's file, which every process has read itself. */
-type WireCredential = Omit<Credential, 'provider'> & { readonly provider: string }
+/** A credential with what its config says in place of its provider, whose file every process has read itself. */
+type WireCredential = Omit<Credential, 'provider'> & {
+  readonly provider: string
+  readonly given: Readonly<Record<string, string>>
+}
 export type WireOutcome =
   | { kind: 'renewed'; credential: WireCredential }
   | Exclude<Outcome, { kind: 'renewed' }>
@@ -39,12 +42,18 @@ export type WireOutcome =
 export function toWire(outcome: Outcome): WireOutcome {
   if (outcome.kind !== 'renewed') return outcome
   const { credential } = outcome
-  return { kind: 'renewed', credential: { ...credential, provider: credential.provider.name } }
+  const { name, given } = credential.provider
+  return {
+    kind: 'renewed',
+    credential: { ...credential, provider: name, given: Object.fromEntries(given) },
+  }
 }
 
 export function fromWire(outcome: WireOutcome, providers: ReadonlyMap<string, Provider>): Outcome {
   if (outcome.kind !== 'renewed') return outcome
   const provider = providers.get(outcome.credential.provider)
   if (!provider) return { kind: 'unchanged', why: 'the provider file is gone', retryAt: undefined }
-  return { kind: 'renewed', credential: { ...outcome.credential, provider } }
+  const { given, ...credential } = outcome.credential
+  const filled = withInputs(provider, new Map(Object.entries(given)))
+  return { kind: 'renewed', credential: { ...credential, provider: filled } }
 }

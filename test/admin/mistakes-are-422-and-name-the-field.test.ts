@@ -36,7 +36,7 @@ t.test('a config that cannot be', async (t) => {
     [keyConfig('a', { base_url: 'https://models.example/v1?x=1' }), /base_url/],
     [keyConfig('a', { base_url: 'file:///etc/passwd' }), /base_url/],
     [keyConfig('a', { base_url: null }), /base_url/],
-    [keyConfig('a', { oauth_token: OAUTH_TOKEN }), /oauth_token is not for API key providers/],
+    [keyConfig('a', { oauth_token: OAUTH_TOKEN }), /oauth_token is not for providers of keys/],
     [keyConfig('a', { extra: 1 }), /extra is not a known name; known here: .*name/],
     [oauthConfig('a', { oauth_token: {} }), /oauth_token/],
     [oauthConfig('a', { oauth_token: { ...OAUTH_TOKEN, access_token: 'a b' } }), /oauth_token/],

@@ -21,7 +21,11 @@ const RING = new KeyRing([new Secret(BUILT_IN_ENCRYPTION_KEY)])
 const CONFIG = `
 allow_insecure_loopback: true
 providers:
-  keyed: { label: Keyed, credential: api_key, upstream: { base_url: '{sandbox}/v1' } }
+  keyed:
+    label: Keyed
+    credential: api_key
+    inputs: { tenant: { pattern: '^[a-z]+$' }, note: { secret: true } }
+    upstream: { base_url: '{sandbox}/v1', headers: { x-tenant: '{tenant}', x-note: '{note}' } }
   other: { label: Other, credential: api_key, upstream: { base_url: 'https://other.example/v1' } }
   elsewhere:
     label: Elsewhere
@@ -66,6 +70,13 @@ const ATTACKS: Record<string, { on: 'login' | 'key'; set: (victim: Row, other: R
     set: (_, { api_key = null, config_seal = null }) => ({ api_key, config_seal }),
   },
   'another provider of keys': { on: 'key', set: () => ({ provider: 'other' }) },
+  'other inputs': { on: 'key', set: () => ({ inputs: '{"tenant":"evil"}' }) },
+  'no inputs': { on: 'key', set: () => ({ inputs: null }) },
+  "another config's secret inputs": { on: 'key', set: (_, { inputs_sealed = null }) => ({ inputs_sealed }) },
+  "another config's secret inputs, with its seal": {
+    on: 'key',
+    set: (_, { inputs_sealed = null, config_seal = null }) => ({ inputs_sealed, config_seal }),
+  },
   'no seal of a key': { on: 'key', set: () => ({ config_seal: null }) },
 }
 
@@ -94,7 +105,13 @@ async function twoOfEach(broker: Broker) {
   }
   const loggedIn = async (name: string) =>
     made({ name, provider: 'sandbox', oauth_session_id: await login(broker) })
-  const keyed = (name: string) => made({ name, provider: 'keyed', api_key: `sk-${name.replace(' ', '-')}` })
+  const keyed = (name: string) =>
+    made({
+      name,
+      provider: 'keyed',
+      api_key: `sk-${name.replace(' ', '-')}`,
+      inputs: { tenant: 'contoso', note: `note-of-${name.replace(' ', '-')}-0123456789` },
+    })
   return {
     login: [await loggedIn('login one'), await loggedIn('login two')],
     key: [await keyed('key one'), await keyed('key two')],

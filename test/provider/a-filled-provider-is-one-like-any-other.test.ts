@@ -27,7 +27,10 @@ const VALUES = { tenant: 'abcd', resource: 'mine', secret: 'of-the-config' }
 
 t.test('a file with inputs is a template, and what a config says makes a provider of it', async (t) => {
   const template = providerOf(AZURE)
-  t.same(template.lacking, ['tenant', 'resource', 'secret'])
+  t.same(
+    template.lacking.map(({ input }) => input),
+    ['tenant', 'resource', 'secret'],
+  )
   t.equal(template.upstream.baseUrl, 'https://{resource}.models.example.com/v1', 'people see what it is like')
   t.same(
     template.inputs.map(({ name }) => name),
@@ -72,7 +75,10 @@ t.test('a query, appended headers and routes are filled as well', async (t) => {
   t.equal(messages?.baseUrl, '/deployments/a%2Fb/v1')
   t.same(messages?.headers, { 'x-hidden': 's' })
   t.equal(files?.baseUrl, 'https://files.example.com/a%2Fb')
-  t.same(filled(file, { version: 'v', id: '..', hidden: 's' }).lacking, ['id'])
+  t.same(
+    filled(file, { version: 'v', id: '..', hidden: 's' }).lacking.map(({ input }) => input),
+    ['id'],
+  )
   const query = { k: '{hidden}' }
   t.throws(() => providerOf({ ...file, upstream: { query } }), { message: /a secret never stands where/ })
 })
@@ -88,9 +94,19 @@ t.test('a default of the environment counts where the config says nothing', asyn
   const env = { AZURE_SECRET: 'of-the-environment' }
   t.equal(filled(AZURE, rest, env).authorizationServer?.clientSecret?.reveal(), 'of-the-environment')
   t.equal(filled(AZURE, VALUES, env).authorizationServer?.clientSecret?.reveal(), 'of-the-config')
-  t.same(filled(AZURE, rest, {}).lacking, ['secret'], 'an unset one is no value, and stops nobody')
-  t.same(filled(AZURE, rest, { AZURE_SECRET: ' ' }).lacking, ['secret'])
-  t.same(filled(AZURE, rest, { AZURE_SECRET_FILE: '/nowhere' }).lacking, ['secret'])
+  t.same(
+    filled(AZURE, rest, {}).lacking.map(({ input }) => input),
+    ['secret'],
+    'an unset one is no value, and stops nobody',
+  )
+  t.same(
+    filled(AZURE, rest, { AZURE_SECRET: ' ' }).lacking.map(({ input }) => input),
+    ['secret'],
+  )
+  t.same(
+    filled(AZURE, rest, { AZURE_SECRET_FILE: '/nowhere' }).lacking.map(({ input }) => input),
+    ['secret'],
+  )
 })
 
 t.test('what a config says is never read as a name of the environment', async (t) => {
@@ -102,7 +118,11 @@ t.test('what a config says is never read as a name of the environment', async (t
 t.test('with a value that the file does not take nothing is filled in', async (t) => {
   for (const tenant of ['x', '../..', 'abcd\n', ' abcd', '', 'ABCD', 'a'.repeat(5_000)]) {
     const provider = filled(AZURE, { ...VALUES, tenant })
-    t.same(provider.lacking, ['tenant'], JSON.stringify(tenant.slice(0, 20)))
+    t.same(
+      provider.lacking.map(({ input }) => input),
+      ['tenant'],
+      JSON.stringify(tenant.slice(0, 20)),
+    )
     t.equal(provider.authorizationServer?.tokenEndpoint, 'https://login.example.com/{tenant}/token')
     t.equal(provider.authorizationServer?.clientSecret, undefined)
   }
@@ -148,8 +168,19 @@ t.test('uploads are what they should be, and give their members', async (t) => {
     { ...account, more: 'x'.repeat(2_000) },
     '{"__proto__": {"type": "service_account"}}',
   ]
-  for (const value of wrong) t.same(of(value).lacking, ['account'], JSON.stringify(value).slice(0, 60))
+  for (const value of wrong)
+    t.same(
+      of(value).lacking.map(({ input }) => input),
+      ['account'],
+      JSON.stringify(value).slice(0, 60),
+    )
   for (const key of ['no key', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----'])
-    t.same(of(account, { key }).lacking, ['key'])
-  t.same(of(account, { pair: 'ab' }).lacking, ['pair'])
+    t.same(
+      of(account, { key }).lacking.map(({ input }) => input),
+      ['key'],
+    )
+  t.same(
+    of(account, { pair: 'ab' }).lacking.map(({ input }) => input),
+    ['pair'],
+  )
 })

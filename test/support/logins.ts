@@ -48,6 +48,8 @@ export async function insertLogins(
       api_key: '',
       models: '[{"model_id":"m"}]',
       aliases: null,
+      inputs: null,
+      inputs_sealed: null,
       is_active: 1,
       created_at: 1,
       updated_at: 1,

@@ -220,6 +220,7 @@ KeyRing.prototype.seal = function (plaintext) {
     for (const value of [found, ...Object.values(found)]) watchTokens(value)
   }
   if (!PROOFS.has(plaintext)) watch('sealed', plaintext)
+  for (const value of textsIn(plaintext)) watch('sealed', value)
   return seal.call(this, plaintext)
 }
 
@@ -231,3 +232,14 @@ process.on('exit', () => {
   const what = `${secrets.size} secrets (${secrets.names.join(', ')})`
   process.stdout.write(`# ${brokers} brokers and ${answers} answers searched for ${what}${short}${gone}\n`)
 })
+
+/** Secret inputs of a config are sealed together, as one JSON object; only the values of it are secrets. */
+function textsIn(plaintext: string): string[] {
+  if (!/^\{"[a-z][a-z0-9_]*":"/.test(plaintext)) return []
+  try {
+    const values = Object.values(JSON.parse(plaintext))
+    return values.every((value) => typeof value === 'string') ? values : []
+  } catch {
+    return []
+  }
+}

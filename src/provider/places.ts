@@ -1,0 +1,50 @@
+/**
+ * Where secrets of a provider go, for whoever changes what it is filled with.
+ */
+import { Secret } from '../base/secret.ts'
+import type { Provider } from './provider.ts'
+
+/** Whether tokens of the one are as good for the other: the same client at the same server, and the same hosts. */
+export function isSamePlace(one: Provider, other: Provider): boolean {
+  return textOf(one) === textOf(other)
+}
+
+function textOf({ authorizationServer, webSession, upstream }: Provider): string {
+  const all = [authorizationServer, webSession?.refreshEndpoint, upstreamOrigins(upstream)]
+  return JSON.stringify(all, function (this: Record<string, unknown>, name, shown: unknown) {
+    const value = this[name]
+    return value instanceof Secret ? value.reveal() : shown
+  })
+}
+
+/** Whether secrets go somewhere after a change where they did not go before. */
+export function goesElsewhere(before: Provider, after: Provider): boolean {
+  const known = secretOrigins(before)
+  return [...secretOrigins(after)].some((origin) => !known.has(origin))
+}
+
+/**
+ * Hosts that get what a config keeps secret: its key, or what its client proves itself with. A header can hold any of
+ * it, so upstream counts for every kind.
+ */
+function secretOrigins({ authorizationServer: server, webSession, upstream }: Provider): Set<string> {
+  const addresses = [
+    server?.issuer,
+    server?.tokenEndpoint,
+    server?.deviceAuthorizationEndpoint,
+    server?.revocationEndpoint,
+    webSession?.refreshEndpoint,
+  ]
+  return new Set([...originsOf(addresses), ...upstreamOrigins(upstream)])
+}
+
+function upstreamOrigins({ baseUrl, routes }: Provider['upstream']): string[] {
+  return originsOf([baseUrl, ...routes.map((route) => route.baseUrl)])
+}
+
+/** A route's path is at an origin that is there already. */
+function originsOf(addresses: readonly (string | undefined)[]): string[] {
+  return addresses.flatMap((address) =>
+    address !== undefined && URL.canParse(address) ? [new URL(address).origin] : [],
+  )
+}
