@@ -21,7 +21,7 @@ function inputsOf({ accessKeyId, secretAccessKey }: AwsKeys) {
   return { access_key_id: accessKeyId, secret_access_key: secretAccessKey }
 }
 
-onEachDatabase(t, async (t, { url }) => {
+onEachDatabase(t, 'each account signs with its own keys', async (t, { url }) => {
   const known = new Map(['first', 'second', 'third'].map((name) => [keysOf(name).accessKeyId, keysOf(name)]))
   const seen: string[] = []
   const server = createServer(async (request, response) => {
