@@ -55,21 +55,21 @@ export class AwsKeySources {
   }
 
   async #from(source: AwsSource, config: AwsSigV4Config, sts: Dispatcher): Promise<FetchedKeys> {
-    const { keys, environment } = config
+    const { keys, environment, secrets } = config
     switch (source) {
       case 'inputs':
         return { ...(keys as AwsKeys), expiresAt: undefined }
       case 'env':
         return {
           accessKeyId: environment.get('AWS_ACCESS_KEY_ID') ?? '',
-          secretAccessKey: environment.get('AWS_SECRET_ACCESS_KEY') ?? '',
-          sessionToken: environment.get('AWS_SESSION_TOKEN'),
+          secretAccessKey: secrets.get('AWS_SECRET_ACCESS_KEY')?.reveal() ?? '',
+          sessionToken: secrets.get('AWS_SESSION_TOKEN')?.reveal(),
           expiresAt: undefined,
         }
       case 'web_identity':
         return this.#webIdentity(config, sts)
       case 'container':
-        return this.#container(environment)
+        return this.#container(config)
       case 'file':
         return ofProfile(environment)
       case 'imds':
@@ -111,7 +111,7 @@ export class AwsKeySources {
   }
 
   /** Of ECS and of EKS's pod identities. */
-  async #container(environment: AwsSigV4Config['environment']): Promise<FetchedKeys> {
+  async #container({ environment, secrets }: AwsSigV4Config): Promise<FetchedKeys> {
     const relative = environment.get('AWS_CONTAINER_CREDENTIALS_RELATIVE_URI')
     const url = relative
       ? `${CONTAINER}${relative}`
@@ -119,7 +119,7 @@ export class AwsKeySources {
     if (!isOfThisMachine(url))
       throw new NoKeys('AWS_CONTAINER_CREDENTIALS_FULL_URI is not an address for that', true)
     const file = environment.get('AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE')
-    const token = file ? await readText(file) : environment.get('AWS_CONTAINER_AUTHORIZATION_TOKEN')
+    const token = file ? await readText(file) : secrets.get('AWS_CONTAINER_AUTHORIZATION_TOKEN')?.reveal()
     const headers = token ? ['authorization', token] : []
     return keysInJson('the container', await this.#askMachine('the container', url, { headers }))
   }
@@ -142,12 +142,12 @@ export class AwsKeySources {
   }
 }
 
-function isConfigured(source: AwsSource, { keys, environment }: AwsSigV4Config): boolean {
+function isConfigured(source: AwsSource, { keys, environment, secrets }: AwsSigV4Config): boolean {
   switch (source) {
     case 'inputs':
       return keys !== undefined
     case 'env':
-      return environment.has('AWS_ACCESS_KEY_ID') && environment.has('AWS_SECRET_ACCESS_KEY')
+      return environment.has('AWS_ACCESS_KEY_ID') && secrets.has('AWS_SECRET_ACCESS_KEY')
     case 'web_identity':
       return environment.has('AWS_WEB_IDENTITY_TOKEN_FILE') && environment.has('AWS_ROLE_ARN')
     case 'container':

@@ -4,8 +4,8 @@
 import Type from 'typebox'
 import type { AwsKeys } from '../base/aws-signature.ts'
 import type { Environment } from '../base/environment.ts'
+import { Secret } from '../base/secret.ts'
 import type { Fields } from './fields.ts'
-import { Unprinted } from './given.ts'
 import { ProviderMistake } from './provider-mistake.ts'
 
 const SOURCES = ['inputs', 'env', 'web_identity', 'container', 'file', 'imds'] as const
@@ -40,25 +40,24 @@ export interface AwsSigV4Config {
   readonly allowsUnsignedPayload: boolean
   /** Variables of AWS's own, those that are set. */
   readonly environment: ReadonlyMap<string, string>
+  readonly secrets: ReadonlyMap<string, Secret>
 }
 
 /** As AWS's own libraries read them. */
 const VARIABLES = [
   'AWS_ACCESS_KEY_ID',
-  'AWS_SECRET_ACCESS_KEY',
-  'AWS_SESSION_TOKEN',
   'AWS_ROLE_ARN',
   'AWS_ROLE_SESSION_NAME',
   'AWS_WEB_IDENTITY_TOKEN_FILE',
   'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI',
   'AWS_CONTAINER_CREDENTIALS_FULL_URI',
-  'AWS_CONTAINER_AUTHORIZATION_TOKEN',
   'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE',
   'AWS_SHARED_CREDENTIALS_FILE',
   'AWS_PROFILE',
   'AWS_EC2_METADATA_DISABLED',
   'HOME',
 ] as const
+const SECRETS = ['AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_CONTAINER_AUTHORIZATION_TOKEN'] as const
 /** Names of inputs that hold keys. */
 const [KEY_ID, SECRET, SESSION] = ['access_key_id', 'secret_access_key', 'session_token'] as const
 /** It becomes part of a host name, and of what is signed. */
@@ -82,10 +81,11 @@ export function toAwsSigV4(
     throw new ProviderMistake(at('credentials'), `has inputs, which needs the inputs ${KEY_ID} and ${SECRET}`)
   const [accessKeyId, secretAccessKey] = [ofInput(KEY_ID), ofInput(SECRET)]
   // None of them stops the start: files that are shipped are not everybody's.
-  const variables = VARIABLES.flatMap((name): [string, string][] => {
-    const value = env[name]?.trim()
-    return value ? [[name, value]] : []
-  })
+  const set = (names: readonly string[]) =>
+    names.flatMap((name): [string, string][] => {
+      const value = env[name]?.trim()
+      return value ? [[name, value]] : []
+    })
   return {
     region,
     service: file.service,
@@ -97,6 +97,7 @@ export function toAwsSigV4(
     roleArn: fields.text(file.role_arn, ...at('role_arn')),
     externalId: fields.text(file.external_id, ...at('external_id')),
     allowsUnsignedPayload: file.unsigned_payload ?? false,
-    environment: new Unprinted(variables),
+    environment: new Map(set(VARIABLES)),
+    secrets: new Map(set(SECRETS).map(([name, value]) => [name, new Secret(value)])),
   }
 }

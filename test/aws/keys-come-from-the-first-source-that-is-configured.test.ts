@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { Agent, type Dispatcher } from 'undici'
 import { AwsKeySources } from '../../src/aws/aws-keys.ts'
+import { Secret } from '../../src/base/secret.ts'
 import type { AwsSigV4Config, AwsSource } from '../../src/provider/aws-sigv4.ts'
 import { readAll } from '../gateway/fixtures/upstream.ts'
 import { refusalOf } from '../support/aws-server.ts'
@@ -130,6 +131,7 @@ function configOf(
     externalId: undefined,
     allowsUnsignedPayload: false,
     environment: new Map(Object.entries(variables)),
+    secrets: new Map(Object.entries(variables).map(([name, text]) => [name, new Secret(text)])),
     ...fields,
   }
 }
