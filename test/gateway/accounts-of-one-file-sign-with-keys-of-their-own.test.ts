@@ -81,7 +81,7 @@ onEachDatabase(t, 'each account signs with its own keys', async (t, { url }) => 
     credential: { kind: 'aws_sigv4', state: 'active' },
     inputs: { region: 'us-east-1', secret_access_key: { set: true } },
   })
-  const lacking = { name: 'lacking', provider: 'signed', inputs: inputsOf(keysOf('first')) }
+  const lacking = { name: 'lacking', provider: 'signed', models: [], inputs: inputsOf(keysOf('first')) }
   t.match(await broker.admin('POST', '/api/models/configs', lacking), {
     status: 422,
     body: { message: /inputs\.region/ },
