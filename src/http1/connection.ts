@@ -9,7 +9,7 @@ import type { Socket } from 'node:net'
 import { SECOND } from '../base/clock.ts'
 import { atEndOfTurn } from '../base/turn.ts'
 import { ConnectionError, type Wait, WaitedTooLong } from './connection-error.ts'
-import type { EgressProxy } from './egress-proxy.ts'
+import type { Confined, EgressProxy } from './egress-proxy.ts'
 import type { HeaderList } from './header-list.ts'
 import { type Opener, type Opening, openSocket } from './open-socket.ts'
 import { EXPECTS_BODY, type HttpRequest, requestHead } from './request-head.ts'
@@ -36,7 +36,7 @@ export interface Patience {
 /** Whose connection it is: all of one origin have the same owner. */
 export interface Owner {
   readonly url: URL
-  readonly proxy: EgressProxy | undefined
+  readonly proxy: EgressProxy | Confined | undefined
   readonly tls: TlsIdentity | undefined
   /** The last TLS session, to take up again. */
   tlsSession: Buffer | undefined

@@ -11,15 +11,23 @@ export interface EgressProxy {
   readonly authorization: string | undefined
 }
 
-export type ProxyFor = (target: URL) => EgressProxy | undefined
+/** Without a proxy, but to public addresses only; or not at all, where a proxy would look the name up. */
+export type Confined = 'public only' | 'nowhere'
+
+/** Undefined: straight there. */
+export type ProxyFor = (target: URL) => EgressProxy | Confined | undefined
 
 /** Straight to wherever it goes. */
 export const NO_PROXY: ProxyFor = () => undefined
 
 /** Loopback never goes through a proxy, whose loopback is another one. */
-export function chooseProxy({ forHttps, forHttp, noProxy }: ProxySettings): ProxyFor {
+export function chooseProxy({
+  forHttps,
+  forHttp,
+  noProxy,
+}: ProxySettings): (target: URL) => EgressProxy | undefined {
   const [https, http] = [forHttps && toProxy(forHttps), forHttp && toProxy(forHttp)]
-  if (!https && !http) return NO_PROXY
+  if (!https && !http) return () => undefined
   const exceptions = [LOOPBACK, ...noProxy.map(toException)]
   return (target) => {
     const proxy = target.protocol === 'https:' || target.protocol === 'wss:' ? https : http
@@ -28,6 +36,11 @@ export function chooseProxy({ forHttps, forHttp, noProxy }: ProxySettings): Prox
     const port = target.port || (target.protocol === 'https:' || target.protocol === 'wss:' ? '443' : '80')
     return exceptions.some((covers) => covers(host, port)) ? undefined : proxy
   }
+}
+
+/** For hosts that no author and no operator has named. */
+export function confined(proxyFor: ProxyFor): ProxyFor {
+  return (target) => (proxyFor(target) === undefined ? 'public only' : 'nowhere')
 }
 
 /** @param setting an address that `isProxyAddress` takes */

@@ -5,10 +5,12 @@
  * then is the same as without a proxy, event streams are not held back, and the proxy's password is said to the
  * proxy once, in a request of its own.
  */
-import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net'
+import { connect as connectTcp, isIP, type LookupFunction, type OnReadOpts, type Socket } from 'node:net'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
-import { bareHost, type EgressProxy } from './egress-proxy.ts'
+import { isPublicAddress } from '../base/network.ts'
+import { bareHost, type Confined, type EgressProxy } from './egress-proxy.ts'
 import { NeverConnected } from './never-connected.ts'
+import { notPublic, publicLookup } from './public-lookup.ts'
 import type { TlsIdentity } from './tls-identity.ts'
 
 export interface OpenOptions {
@@ -42,15 +44,19 @@ const TLS = { ALPNProtocols: ['http/1.1'], rejectUnauthorized: true }
 /** @param target its scheme says whether TLS is spoken (https:, wss:) */
 export function openSocket(
   target: URL,
-  proxy: EgressProxy | undefined,
+  proxy: EgressProxy | Confined | undefined,
   options: OpenOptions,
   opener: Opener,
 ): Opening {
   const attempt = new Attempt(target, opener)
-  if (proxy) attempt.throughProxy(proxy, options)
+  if (proxy === 'nowhere') attempt.refuse('PROXY_NOT_FOR_ANY_HOST')
+  else if (proxy === 'public only') attempt.toPublic(options)
+  else if (proxy) attempt.throughProxy(proxy, options)
   else attempt.straight(options)
   return attempt
 }
+
+const LOOK_UP_PUBLIC = { lookup: publicLookup() }
 
 class Attempt implements Opening {
   readonly #target: URL
@@ -68,8 +74,19 @@ class Attempt implements Opening {
     this.#socket?.destroy()
   }
 
-  straight({ onread, ...options }: OpenOptions): void {
-    const to = { ...TCP, ...placeOf(this.#target), ...(onread && { onread }) }
+  refuse(code: string): void {
+    setImmediate(() => this.#fail(new NeverConnected(code)))
+  }
+
+  /** What is an address already is looked up by nobody. */
+  toPublic(options: OpenOptions): void {
+    const { host } = placeOf(this.#target)
+    if (isIP(host) !== 0 && !isPublicAddress(host)) this.refuse(notPublic().code ?? '')
+    else this.straight(options, LOOK_UP_PUBLIC)
+  }
+
+  straight({ onread, ...options }: OpenOptions, more: { readonly lookup?: LookupFunction } = {}): void {
+    const to = { ...TCP, ...placeOf(this.#target), ...more, ...(onread && { onread }) }
     if (isSecure(this.#target)) this.#secure({ ...to }, options)
     else this.#await(connectTcp(to), 'connect', ({ code }) => code, this.#succeed)
   }

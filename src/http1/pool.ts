@@ -8,7 +8,7 @@ import { SECOND } from '../base/clock.ts'
 import { every } from '../base/every.ts'
 import { atEndOfTurn } from '../base/turn.ts'
 import { Connection, type Owner, type Patience } from './connection.ts'
-import { type EgressProxy, NO_PROXY, type ProxyFor } from './egress-proxy.ts'
+import { type Confined, type EgressProxy, NO_PROXY, type ProxyFor } from './egress-proxy.ts'
 import type { HttpRequest } from './request-head.ts'
 import type { TlsIdentity } from './tls-identity.ts'
 
@@ -87,14 +87,14 @@ export class ConnectionPool {
 /** As many connections as there are calls at once; whatever was idle for too long is closed by the clock. */
 class Origin implements Owner {
   readonly url: URL
-  readonly proxy: EgressProxy | undefined
+  readonly proxy: EgressProxy | Confined | undefined
   readonly tls: TlsIdentity | undefined
   tlsSession: Buffer | undefined = undefined
   readonly open = new Set<Connection>()
   /** The one used last is last. */
   readonly #idle: Connection[] = []
 
-  constructor(url: URL, proxy: EgressProxy | undefined, tls: TlsIdentity | undefined) {
+  constructor(url: URL, proxy: EgressProxy | Confined | undefined, tls: TlsIdentity | undefined) {
     this.url = url
     this.proxy = proxy
     this.tls = tls

@@ -32,6 +32,8 @@ export interface Egress {
   /** Undefined: the one of the environment, if any. */
   readonly proxy: Secret | 'none' | undefined
   readonly tls: TlsFiles | undefined
+  /** A config may name any host (`any_host`): only public addresses are connected to, and never by a proxy. */
+  readonly isConfined: boolean
 }
 
 interface EgressFile {
@@ -40,14 +42,20 @@ interface EgressFile {
 }
 
 /** Undefined: as everything else leaves. @throws ProviderMistake */
-export function toEgress({ proxy: text, tls: files }: EgressFile, env: Environment): Egress | undefined {
-  if (text === undefined && files === undefined) return undefined
+export function toEgress(
+  { proxy: text, tls: files }: EgressFile,
+  env: Environment,
+  isConfined: boolean,
+): Egress | undefined {
+  if (text === undefined && files === undefined && !isConfined) return undefined
+  if (text !== undefined && text !== 'none' && isConfined)
+    throw new ProviderMistake(['proxy'], 'is not for a file with any_host, whose names only we may look up')
   const proxy = text === undefined || text === 'none' ? text : toProxy(text, env)
   const tls = files && { ca: files.ca_file, certificate: files.certificate_file, key: files.key_file }
   if (tls && (tls.certificate === undefined) !== (tls.key === undefined))
     throw new ProviderMistake(['tls'], 'needs certificate_file and key_file together')
-  const parts = [proxy instanceof Secret ? proxy.reveal() : proxy, tls]
-  return { key: createHash('sha256').update(JSON.stringify(parts)).digest('hex'), proxy, tls }
+  const parts = [proxy instanceof Secret ? proxy.reveal() : proxy, tls, isConfined]
+  return { key: createHash('sha256').update(JSON.stringify(parts)).digest('hex'), proxy, tls, isConfined }
 }
 
 function toProxy(text: string, env: Environment): Secret {

@@ -30,7 +30,6 @@ export class Fields {
   readonly #values: Values | undefined
   /** Those of the environment, by field: read once, when the file is. */
   readonly #secrets: Map<string, Secret>
-  #hasOpenHost = false
 
   constructor(
     inputs: ReadonlyMap<string, Input>,
@@ -52,11 +51,6 @@ export class Fields {
   /** Whether there is an input of this name. */
   has(name: string): boolean {
     return this.#inputs.has(name)
-  }
-
-  /** Whether a host that was read so far can be any (`any_host`). */
-  get hasOpenHost(): boolean {
-    return this.#hasOpenHost
   }
 
   /**
@@ -142,8 +136,6 @@ export class Fields {
   ): string | undefined {
     try {
       const address = addressTemplate(template, this.#inputs)
-      for (const { name } of referencesOf(address.host))
-        if (this.#inputs.get(name)?.isAnyHost) this.#hasOpenHost = true
       const filled = fillAddress(address, this.#values ?? sampleValues(this.#inputs), this.#inputs)
       const problem = filled === undefined ? undefined : problemOf(filled)
       if (problem) throw new UnreadableTemplate(problem)

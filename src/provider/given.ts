@@ -61,6 +61,11 @@ export function readAll(
   return { values, lacking }
 }
 
+/** A config of it may name any host. */
+export function isOpen({ inputs = {} }: ProviderFile): boolean {
+  return Object.values(inputs).some((input) => input.any_host)
+}
+
 /**
  * Of a file in which a config may name any host: it holds no secret that is not the config's own, or whoever manages
  * configs would have the operator's sent to a host of theirs.

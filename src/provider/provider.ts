@@ -11,7 +11,7 @@ import { type AwsSigV4Config, toAwsSigV4 } from './aws-sigv4.ts'
 import { type Egress, toEgress } from './egress.ts'
 import { type ExpiredRule, toExpiredRules } from './expired-rules.ts'
 import { Fields } from './fields.ts'
-import { checkNothingKept, type Given, type Lack, lackOf, readAll, Unprinted } from './given.ts'
+import { checkNothingKept, type Given, isOpen, type Lack, lackOf, readAll, Unprinted } from './given.ts'
 import { type Input, toInputs, toSaid } from './inputs.ts'
 import { checkNeeds } from './needs.ts'
 import { UnfitValue, type Values } from './placeholders.ts'
@@ -57,8 +57,6 @@ export interface Provider {
   readonly values: Values
   /** Inputs that lack a value, or have one that the file does not take. If there are any, nothing is filled in and nothing may be sent. */
   readonly lacking: readonly Lack[]
-  /** A host is whatever a config names (`any_host`): only public addresses are connected to, and never by a proxy. */
-  readonly hasOpenHost: boolean
   /** Of a template: what CONFIG_FILE is to say, as an example. Undefined: nothing is missing. */
   readonly missingLines: string | undefined
   readonly authorizationServer: AuthorizationServerConfig | undefined
@@ -157,7 +155,7 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
     }
   }
   const raw = toPlaces(file, around, fields, common.allowsInsecureLoopback)
-  if (raw.hasOpenHost) checkNothingKept(file)
+  if (isOpen(file)) checkNothingKept(file)
   return inputs.length > 0
     ? filled(new Map())
     : { ...common, ...raw, given: new Map(), values: new Map(), lacking: [], fill: undefined }
@@ -169,18 +167,15 @@ function toPlaces(
   around: ProviderSurroundings,
   fields: Fields,
   allowsInsecureLoopback: boolean,
-): Pick<
-  Provider,
-  'authorizationServer' | 'subject' | 'webSession' | 'awsSigV4' | 'egress' | 'upstream' | 'hasOpenHost'
-> {
+): Pick<Provider, 'authorizationServer' | 'subject' | 'webSession' | 'awsSigV4' | 'egress' | 'upstream'> {
   const httpHosts = toHttpHosts(file.upstream.allow_http_hosts)
-  const egress = toEgress(file, around.env)
+  const egress = toEgress(file, around.env, isOpen(file))
   const address: Address = (text, ...path) => {
     const absolute = text?.replace(/^sandbox:\//, `${around.sandboxOrigin}/`)
     const allowed = path[0] === 'upstream' ? httpHosts : undefined
     return fields.address(absolute, (one) => addressProblem(one, allowsInsecureLoopback, allowed), ...path)
   }
-  const places = {
+  return {
     authorizationServer: toAuthorizationServer(file.authorization_server, address, fields),
     subject: toSubject(file, fields),
     awsSigV4: toAwsSigV4(file.aws_sigv4, fields, around.env),
@@ -192,7 +187,6 @@ function toPlaces(
     egress,
     upstream: toUpstream(file.upstream, address, httpHosts, fields, egress),
   }
-  return { ...places, hasOpenHost: fields.hasOpenHost }
 }
 
 /** @throws ProviderMistake | UnfitValue */

@@ -1,7 +1,7 @@
 /**
  * The way out to each provider: through which proxy, and with which certificates, as its file says.
  */
-import { NO_PROXY, type ProxyFor, toProxy } from '../http1/egress-proxy.ts'
+import { confined, NO_PROXY, type ProxyFor, toProxy } from '../http1/egress-proxy.ts'
 import { TlsIdentity } from '../http1/tls-identity.ts'
 import type { Egress } from '../provider/egress.ts'
 
@@ -30,7 +30,12 @@ export class WaysOut {
     return way
   }
 
-  #proxyFor({ proxy }: Egress): ProxyFor {
+  #proxyFor(egress: Egress): ProxyFor {
+    const proxyFor = this.#named(egress)
+    return egress.isConfined ? confined(proxyFor) : proxyFor
+  }
+
+  #named({ proxy }: Egress): ProxyFor {
     if (proxy === undefined) return this.#general.proxyFor
     if (proxy === 'none') return NO_PROXY
     const through = toProxy(proxy)

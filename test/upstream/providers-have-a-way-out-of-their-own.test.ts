@@ -130,7 +130,7 @@ t.test('a proxy of its own, none, or that of all others: for everything that is 
 
 t.test('none is none, also where all others have one', async (t) => {
   const { proxyFor } = new WaysOut(chooseProxy(readProxies({ HTTPS_PROXY: 'http://proxy.example' }))).of(
-    toEgress({ proxy: 'none' }, {}),
+    toEgress({ proxy: 'none' }, {}, false),
   )
   t.equal(proxyFor(new URL('https://model.example')), undefined)
 })
@@ -190,4 +190,16 @@ t.test('a certificate is shown, and exchanged without a restart', async (t) => {
   t.equal((await chat()).status, 200)
   t.equal((await answerTo(connect({ v1, key }))).status, 418)
   t.same(seen.slice(2), ['/v1/chat/completions second', '/v1/realtime?model=model-a second'])
+})
+
+t.test('a file in which a config may name any host leaves to public addresses only', async (t) => {
+  const ways = new WaysOut(chooseProxy(readProxies({})))
+  const { proxyFor } = ways.of(toEgress({}, {}, true))
+  t.equal(proxyFor(new URL('https://model.example')), 'public only')
+  t.equal(ways.of(undefined).proxyFor(new URL('https://model.example')), undefined, 'and no other file')
+  const behind = new WaysOut(chooseProxy(readProxies({ HTTPS_PROXY: 'http://proxy.example' })))
+  t.equal(behind.of(toEgress({}, {}, true)).proxyFor(new URL('https://model.example')), 'nowhere')
+  const own = behind.of(toEgress({ proxy: 'none' }, {}, true))
+  t.equal(own.proxyFor(new URL('https://model.example')), 'public only')
+  t.throws(() => toEgress({ proxy: 'http://proxy.example:3128' }, {}, true), { message: /any_host/ })
 })
