@@ -65,6 +65,7 @@ const CALLS: Readonly<Record<string, [completions: string, messages: string, mes
     'https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1',
     'https://bedrock-runtime.us-east-1.amazonaws.com/openai/v1',
   ],
+  'volcengine-ark': ['https://ark.cn-beijing.volces.com/api/v3', 'https://ark.cn-beijing.volces.com/api/v3'],
   qianfan: ['https://qianfan.baidubce.com/v2', 'https://qianfan.baidubce.com/v2'],
   anthropic: ['https://api.anthropic.com/v1', 'https://api.anthropic.com/v1', BARE],
   'coding-plan': [
@@ -94,6 +95,7 @@ const CALLS: Readonly<Record<string, [completions: string, messages: string, mes
   deepseek: ['https://api.deepseek.com/v1', 'https://api.deepseek.com/anthropic/v1', BARE],
   moonshot: ['https://api.moonshot.ai/v1', 'https://api.moonshot.ai/anthropic/v1'],
   'moonshot-cn': ['https://api.moonshot.cn/v1', 'https://api.moonshot.cn/anthropic/v1'],
+  'huawei-maas': ['https://api.modelarts-maas.com/v2', 'https://api.modelarts-maas.com/v2'],
   openrouter: ['https://openrouter.ai/api/v1', 'https://openrouter.ai/api/v1'],
 }
 
