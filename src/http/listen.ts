@@ -1,7 +1,8 @@
 /**
  * Where a server listens, and how it stops.
  */
-import type { AddressInfo } from 'node:net'
+import cluster from 'node:cluster'
+import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { ConfigError } from '../base/environment.ts'
 import type { Config } from '../settings/config.ts'
@@ -30,15 +31,60 @@ const HINTS: Readonly<Record<string, string>> = {
  */
 const BACKLOG = 4_096
 
+/**
+ * Node takes on one connection of a listening socket in each round of its loop, and while there is much to do a round
+ * takes tens of milliseconds: the last of two thousand clients that come at once would wait for most of a minute before
+ * anything counts how long it waits. So there are several such sockets, among which Linux divides what comes.
+ */
+const LISTENERS = 16
+
 /** @throws ConfigError if the address cannot be had */
-export async function listen(app: App, { host, port }: Config): Promise<void> {
+export async function listen({ fastify }: App, { host, port }: Config): Promise<void> {
+  // Elsewhere, or for a name of several addresses, they would not share what comes; workers have theirs from the primary.
+  const canShare = process.platform === 'linux' && host !== 'localhost' && !cluster.isWorker
   try {
-    await app.fastify.listen({ host, port, backlog: BACKLOG })
+    if (canShare) await listenOnSeveral(fastify, host, port)
+    else await fastify.listen({ host, port, backlog: BACKLOG })
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException
     const hint = code in HINTS ? `: ${HINTS[code]}` : ''
     throw new ConfigError(`HOST and PORT: cannot listen on ${host}:${port} (${code})${hint}`)
   }
+}
+
+async function listenOnSeveral(fastify: FastifyInstance, host: string, port: number): Promise<void> {
+  // A port that is shared would be shared with another program, too.
+  const probe = createServer()
+  await listenOn(probe, { host, port })
+  await closed(probe)
+  const take = (socket: Socket) => fastify.server.emit('connection', socket)
+  const others = Array.from({ length: LISTENERS - 1 }, () =>
+    createServer({ allowHalfOpen: true, noDelay: true }, take),
+  )
+  let areClosed: Promise<unknown> | undefined
+  fastify.addHook('preClose', async () => {
+    areClosed = Promise.all(others.map(closed))
+  })
+  fastify.addHook('onClose', async () => areClosed)
+  const address = { host, backlog: BACKLOG, reusePort: true }
+  await fastify.listen({ ...address, port })
+  const { port: taken } = fastify.server.address() as AddressInfo
+  await Promise.all(others.map((other) => listenOn(other, { ...address, port: taken })))
+}
+
+function listenOn(server: Server, options: ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(options, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+/** Resolves once its last connection has ended. */
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()))
 }
 
 /** Lets running calls finish for `graceMs`, then cuts them. */
