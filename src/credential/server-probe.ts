@@ -18,6 +18,9 @@ const PROBE_EVERY_MS = 5 * SECOND
 /** For a probe's result or for a turn; below what the patience of callers allows (invariant I7). */
 const MAX_WAIT_MS = 10 * SECOND
 
+/** What can be told of a queue is no more exact than that: who is turned away would have waited in vain for certain. */
+const SURELY = 1.5
+
 /** Who wants a turn: somebody who waits, a token that still lives, one that has ended. The first goes first. */
 export const RANKS = ['caller', 'living', 'ended'] as const
 export type Rank = (typeof RANKS)[number]
@@ -70,7 +73,8 @@ export class ServerProbes {
 
   /** When it is worth asking again, once {@link turn} gave nothing. */
   retryAfterMs(asked: Asked): number {
-    return this.#outages.get(outageOf(asked))?.retryAfterMs ?? SECOND
+    const untilProbe = this.#outages.get(outageOf(asked))?.untilProbeMs ?? 0
+    return Math.max(SECOND, untilProbe, this.#serverOf(asked).queueMs)
   }
 
   #serverOf(asked: Asked): Server {
@@ -107,9 +111,8 @@ class Outage {
     return this.isHeld && !this.#isProbed
   }
 
-  get retryAfterMs(): number {
-    const untilProbe = this.#nextProbeAt - this.#now()
-    return this.isHopeless && untilProbe > SECOND ? untilProbe : SECOND
+  get untilProbeMs(): number {
+    return this.isHopeless ? this.#nextProbeAt - this.#now() : 0
   }
 
   /** Somebody sends: @returns what to call with what came of it */
@@ -147,6 +150,8 @@ class Server {
   /** First come, first served within a rank. */
   #waiting: Waiting[] = []
   #underWay = 0
+  /** When the last of those were let in who left others behind them, the oldest first. */
+  #letIn: number[] = []
   #nextSendAt = 0
   #alarm: NodeJS.Timeout | undefined
 
@@ -166,7 +171,16 @@ class Server {
     }
   }
 
+  /** How long a caller who comes now would wait, as fast as it goes at present; 0 where nobody can tell. */
+  get queueMs(): number {
+    const [since] = this.#letIn
+    if (since === undefined || this.#letIn.length < this.#limits.atOnce) return 0
+    const callers = this.#waiting.filter(({ rank }) => rank() === 'caller').length
+    return (callers * (this.#now() - since)) / this.#letIn.length
+  }
+
   turn(outage: Outage, rank: () => Rank): Promise<Turn | undefined> {
+    if (rank() === 'caller' && this.queueMs > SURELY * MAX_WAIT_MS) return Promise.resolve(undefined)
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
         this.#waiting.splice(this.#waiting.indexOf(one), 1)
@@ -223,7 +237,8 @@ class Server {
   #begin({ outage }: Waiting): Turn {
     const learn = outage.begin()
     this.#underWay += 1
-    const { perSecond } = this.#limits
+    const { atOnce, perSecond } = this.#limits
+    this.#letIn = this.#waiting.length > 0 ? [...this.#letIn, this.#now()].slice(-2 * atOnce) : []
     if (perSecond !== undefined) {
       this.#nextSendAt = Math.max(this.#now(), this.#nextSendAt) + SECOND / perSecond
     }

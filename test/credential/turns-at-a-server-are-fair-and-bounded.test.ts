@@ -259,6 +259,30 @@ t.test('of a burst that is turned down one more looks at once, whatever each was
   t.equal(probes.isHeld(file('s', { atOnce: 1 })), false)
 })
 
+t.test('who would wait in vain is told so at once, and when to come back', async (t) => {
+  let now = 0
+  const { probes, wish, endOne, begun } = serverOf(2, undefined, () => now)
+  const caller = (name: string) => wish({ name, rank: 'caller' })
+  const end = async () => {
+    now += 500
+    await endOne()
+  }
+  for (let index = 0; index < 35; index += 1) void caller(`${index}`)
+  await settled()
+  t.same(begun, ['0', '1'], 'nobody can tell yet, so nobody is turned away')
+  for (let index = 0; index < 4; index += 1) await end()
+  // Half a second each, and 29 wait.
+  t.equal(probes.retryAfterMs(file('s', { atOnce: 2 })), 29 * 375)
+  void wish({ name: 'background', rank: 'ended' })
+  for (let index = 0; index < 12; index += 1) void caller(`late-${index}`)
+  await settled()
+  t.equal(probes.retryAfterMs(file('s', { atOnce: 2 })), 41 * 375)
+  t.equal(await caller('in vain'), undefined)
+  for (let index = 0; index < 60; index += 1) await end()
+  t.equal(begun.length, 35 + 12 + 1, 'all others have had their turn')
+  t.equal(await caller('later'), 'later')
+})
+
 t.test('who waits in vain is told in time', async (t) => {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
