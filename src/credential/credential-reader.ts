@@ -5,8 +5,8 @@
  */
 import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely'
 import { LRUCache } from 'lru-cache'
-import { AtMost } from '../base/at-most.ts'
 import { HOUR } from '../base/clock.ts'
+import { ReadTogether } from '../base/read-together.ts'
 import { type Provider, withInputs } from '../provider/provider.ts'
 import { recordDaily } from '../storage/audit-log.ts'
 import type { Database } from '../storage/database.ts'
@@ -45,18 +45,19 @@ export type Half = 'living' | 'ended'
 const PAGE = 500
 /** As many as there are credentials in memory. */
 const MAX_FILLED = 10_000
-/** Of the pool's ten connections some are left for those who write: they hold leases and turns at servers. */
-const READS_AT_ONCE = 6
+/** Of the pool's ten connections most are left for those who write: they hold leases and turns at servers. */
+const READS_AT_ONCE = 3
+/** What was asked for meanwhile is read in one query: in a rush of callers the last would wait for thousands of them. */
+const READ_TOGETHER = 32
 
 export class CredentialReader {
   protected readonly database: Database
   protected readonly keyRing: KeyRing
   protected readonly seals: RowSeals
   readonly #providers: ReadonlyMap<string, Provider>
-  readonly #reads = new AtMost(READS_AT_ONCE)
+  readonly #reads: ReadTogether<string, ReadRow>
   /** Told a moment ago: every call asks for its credential anew as long as there is none. */
   readonly #toldTampered = new LRUCache<string, true>({ max: 1_000, ttl: HOUR })
-
   readonly #filledBefore = new LRUCache<string, InputColumns & { readonly provider: Provider }>({
     max: MAX_FILLED,
   })
@@ -71,6 +72,11 @@ export class CredentialReader {
     this.keyRing = keyRing
     this.seals = seals
     this.#providers = providers
+    this.#reads = new ReadTogether({
+      atOnce: READS_AT_ONCE,
+      most: READ_TOGETHER,
+      read: async (ids) => new Map((await this.#rows(ids)).map((row) => [row.id, row])),
+    })
   }
 
   /** Nothing can be learned or stored now. */
@@ -79,11 +85,11 @@ export class CredentialReader {
   }
 
   /**
-   * One indexed query. Undefined if there is no such config or its provider file is gone.
+   * One indexed query, shared where many ask. Undefined if there is no such config or its provider file is gone.
    * @throws BrokerError storage_unavailable | decryption_failed
    */
   async load(configId: string): Promise<Credential | undefined> {
-    const [row] = await this.#reads.run(() => this.#rows([configId]))
+    const row = await this.#reads.get(configId)
     return row && this.#open(row)
   }
 
