@@ -18,13 +18,16 @@ async function openScene(t: Test, kind: TestDatabase, count: number, refresh: ob
     config: `allow_insecure_loopback: true\nproviders:\n${providerLine('own', server, { refresh })}\n`,
   })
   const names = Array.from({ length: count }, (_, index) => `login-${index}`)
-  const { body } = await broker.admin('POST', '/api/keys', { name: 'all' })
-  const insert = () =>
-    insertLogins(
+  /** @returns a key over all of them */
+  const insert = async () => {
+    await insertLogins(
       openTables(t, broker, kind),
       names.map((name) => planLogin({ name, provider: 'own', expiresAt: Date.now() - 1_000 })),
     )
-  return { server, broker, names, key: body.key as string, insert }
+    const { body } = await broker.admin('POST', '/api/keys', { name: 'all' })
+    return body.key as string
+  }
+  return { server, broker, names, insert }
 }
 
 /** @returns what each was told in the end, and how long it waited for the first answer */
@@ -54,8 +57,8 @@ const areAsked = ({ asked }: TokenServer, names: readonly string[]) =>
   names.every((name) => asked.includes(name))
 
 onEachDatabase(t, `${CALLERS} callers of ${CALLERS} ended credentials`, async (t, kind) => {
-  const { server, broker, names, key, insert } = await openScene(t, kind, CALLERS, {})
-  await insert()
+  const { server, broker, names, insert } = await openScene(t, kind, CALLERS, {})
+  const key = await insert()
   const told = await callAll(broker, key, names)
   t.same(
     told.filter((one) => !isServedOrTold(one)),
@@ -75,9 +78,9 @@ onEachDatabase(
   t,
   'at a server that bears two at once and hangs, each is told to come back',
   async (t, kind) => {
-    const { server, broker, names, key, insert } = await openScene(t, kind, 40, { at_once: 2 })
+    const { server, broker, names, insert } = await openScene(t, kind, 40, { at_once: 2 })
     server.mood = 'hanging'
-    await insert()
+    const key = await insert()
     const told = await callAll(broker, key, names)
     for (const one of told) t.match(one, { status: 503, code: 'refresh_unavailable' })
     t.ok(told.every(isServedOrTold))
