@@ -1,6 +1,6 @@
 /**
- * The id in an answer to a call that made something: at the top level of JSON, or in the first event of a stream
- * (`id`, `response.id`).
+ * The ids in an answer that later calls name: of what a call made, at the top level of JSON or in the first event of a
+ * stream (`id`, `response.id`), and of what a batch or a fine-tuning has come to: files, a model.
  */
 
 import { headerValue } from '../http1/header-list.ts'
@@ -18,7 +18,8 @@ import { isEventStream } from './relay.ts'
 const MAX_BYTES = 64 * 1024
 const MAX_LENGTH = 200
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i
-const PATHS = new MemberPaths('id', 'response.id')
+const MADE = new MemberPaths('id', 'response.id')
+const RESULTS = new MemberPaths('output_file_id', 'error_file_id', 'fine_tuned_model')
 
 /** Paths below `/v1` whose answers have ids that no call ever names, or none. */
 const FLEETING =
@@ -26,10 +27,13 @@ const FLEETING =
 /** Whose ids are named only if `store` is asked for. */
 const STORED_IF_ASKED = /^\/v1\/chat\/completions\/?(?:\?|$)/
 
-/** Whether the answer may name an id that later calls name. @param target as the client asked */
-function makesSomething(method: string, target: string, { store }: Named): boolean {
-  if (method !== 'POST' || store === false || FLEETING.test(target)) return false
-  return store === true || !STORED_IF_ASKED.test(target)
+const JOB = /^\/v1\/(?:batches|fine_tuning\/jobs)\/[^/?]+\/?(?:\?|$)/
+
+/** What its answer may name that later calls name. @param target as the client asked */
+function namedInAnswer(method: string, target: string, { store }: Named): MemberPaths | undefined {
+  if (method === 'GET') return JOB.test(target) ? RESULTS : undefined
+  if (method !== 'POST' || store === false || FLEETING.test(target)) return undefined
+  return store === true || !STORED_IF_ASKED.test(target) ? MADE : undefined
 }
 
 /** Undefined if the answer makes nothing that has to be found again. */
@@ -38,38 +42,40 @@ export function gateFor(
   { head, route }: Answer,
   homes: Pick<Homes, 'note'>,
 ): Gate | undefined {
-  if (!named || !makesSomething(request.method, target, named)) return undefined
-  const made = MadeId.in(head)
+  const paths = named && namedInAnswer(request.method, target, named)
+  const made = paths && MadeIds.in(head, paths)
   if (!made) return undefined
   return (bytes) => {
-    const id = made.isOver ? undefined : made.push(bytes)
-    return id === undefined ? undefined : homes.note(key.id, id, route.config.id)
+    const ids = made.isOver ? [] : made.push(bytes)
+    if (ids.length === 0) return undefined
+    return Promise.all(ids.map((id) => homes.note(key.id, id, route.config.id))).then(() => {})
   }
 }
 
-/** Is shown an answer from its beginning, until it has found its id or will find none. */
-export class MadeId {
+/** Is shown an answer from its beginning, until it has found its ids or will find none. */
+class MadeIds {
   readonly #coding: string | undefined
   readonly #members: JsonMembers
   readonly #texts: Pick<JsonMembers, 'push'>
   #bytes = 0
   #coded: Buffer[] = []
-  #id: string | undefined
+  readonly #wanted: number
+  #found: string[] = []
+  #count = 0
   isOver = false
 
   /** Undefined for an answer that names none. */
-  static in({ status, headers }: Head): MadeId | undefined {
+  static in({ status, headers }: Head, paths: MemberPaths): MadeIds | undefined {
     const contentType = headerValue(headers, 'content-type') ?? ''
     const isEvents = isEventStream(contentType)
     if (status < 200 || status > 299 || (!isEvents && !JSON_TYPE.test(contentType))) return undefined
-    return new MadeId(isEvents, headerValue(headers, 'content-encoding'))
+    return new MadeIds(paths, isEvents, headerValue(headers, 'content-encoding'))
   }
 
-  private constructor(isEvents: boolean, coding: string | undefined) {
+  private constructor(paths: MemberPaths, isEvents: boolean, coding: string | undefined) {
     this.#coding = coding
-    this.#members = new JsonMembers(PATHS, (_, value) => {
-      if (typeof value === 'string' && value.length <= MAX_LENGTH) this.#id ??= value
-    })
+    this.#wanted = paths === MADE ? 1 : paths.all.size
+    this.#members = new JsonMembers(paths, (_, value) => this.#take(value))
     // The first event alone counts.
     let hasBegun = false
     const first = {
@@ -84,14 +90,21 @@ export class MadeId {
     this.#texts = isEvents ? new EventTexts(first) : this.#members
   }
 
-  /** @returns the id, once it is there */
-  push(bytes: Buffer): string | undefined {
-    if (this.isOver) return undefined
+  /** @returns the ids that are there with this piece */
+  push(bytes: Buffer): readonly string[] {
     const plain = this.#coding === undefined ? bytes : this.#decoded(bytes, this.#coding)
     if (plain.length > 0) this.#texts.push(plain.toString('latin1', 0, MAX_BYTES - this.#bytes))
     this.#bytes += plain.length
-    if (this.#id !== undefined || this.#members.isOver || this.#bytes >= MAX_BYTES) this.#end()
-    return this.#id
+    if (this.#count === this.#wanted || this.#members.isOver || this.#bytes >= MAX_BYTES) this.#end()
+    const found = this.#found
+    this.#found = []
+    return found
+  }
+
+  #take(value: unknown): void {
+    if (typeof value !== 'string' || value.length > MAX_LENGTH || this.#count === this.#wanted) return
+    this.#count += 1
+    this.#found.push(value)
   }
 
   /** What a further piece of a compressed answer adds. Anew from its beginning, for it hardly ever takes two. */

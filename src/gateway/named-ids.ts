@@ -1,6 +1,6 @@
 /**
  * The ids that a call names of what was made before: in its path, in JSON by the names that OpenAI's and Anthropic's
- * APIs have for them, and in the fields of a form.
+ * APIs have for them, and in the fields of a form; and a fine-tuned model.
  */
 import type { ClientCall } from './client-call.ts'
 import { formFields } from './form-scan.ts'
@@ -37,13 +37,16 @@ export function namedIn({ request: { raw }, body, target }: ClientCall): Named {
   const ids = new Set<string>()
   let store: boolean | undefined
   readPath(target, ids)
-  const { readable } = body
+  const { readable, scan } = body
+  if (typeof scan !== 'string' && scan.text.startsWith(TUNED)) ids.add(scan.text)
   const contentType = raw.headers['content-type'] ?? ''
   if (readable && FORM.test(contentType)) readForm(readable, contentType, ids)
   else if (readable) store = readJson(readable.toString('latin1'), ids)
   return { ids: [...ids].slice(0, MAX_IDS), store }
 }
 
+/** A model that one account had made. */
+const TUNED = 'ft:'
 const FORM = /^(?:multipart\/form-data|application\/x-www-form-urlencoded)\b/i
 
 function readPath(target: string, ids: Set<string>): void {

@@ -108,6 +108,7 @@ const CALLS: Record<string, (id: string) => [path: string, call?: CallOptions]> 
     '/chat/completions',
     { body: { model: 'model-a', messages: [{ content: [{ type: 'file', file: { file_id: id } }] }] } },
   ],
+  'a tuned model': (id) => ['/chat/completions', { body: { model: id, messages: [] } }],
   'a batch': (id) => ['/batches', { body: { input_file_id: id, endpoint: '/v1/responses' } }],
   'files for a search': (id) => ['/vector_stores', { body: { file_ids: ['file-nobodys', id] } }],
   'a form': (id) => [
@@ -128,7 +129,7 @@ onEachDatabase(t, 'whatever names it', async (t, database) => {
     json(response, { account: accountOf(request), ...(made !== '' && { id: made }) })
   })
   for (const [way, write] of Object.entries(CALLS)) {
-    made = `id-of ${way}`.replaceAll(' ', '_')
+    made = `ft:id-of ${way}`.replaceAll(' ', '_')
     const upload = { key, body: Buffer.from('x'), method: 'POST', headers: { [HEADER]: 'b' } }
     await ask(`${here.origin}/v1/files`, upload)
     const id = made
@@ -140,11 +141,8 @@ onEachDatabase(t, 'whatever names it', async (t, database) => {
       'c',
       'the header goes before',
     )
-    t.equal(
-      await answeredBy(there, key, ...write('id_of_nobody')),
-      'a',
-      'the first, of an id that nobody knows',
-    )
+    const unknown = way === 'a tuned model' ? '404 model_not_found' : 'a'
+    t.equal(await answeredBy(there, key, ...write('ft:of_nobody')), unknown, 'an id that nobody knows')
   }
 })
 
