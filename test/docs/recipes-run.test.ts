@@ -1,11 +1,12 @@
 /** Every command of docs/recipes, run as it stands there, against strict servers under the names the page uses. */
 import { readdirSync, writeFileSync } from 'node:fs'
-import { createServer as createHttp, type RequestListener } from 'node:http'
+import { createServer as createHttp, type IncomingMessage, type RequestListener } from 'node:http'
 import { createServer as createHttps } from 'node:https'
 import type { AddressInfo, Server } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { sessionToken, startOpenWebUi } from '../seed/open-webui.ts'
+import { refusalOf } from '../support/aws-server.ts'
 import { type KeyPair, selfSigned } from '../support/certificates.ts'
 import { startProxy } from '../support/connect-proxy.ts'
 import { freePort } from '../support/free-port.ts'
@@ -19,7 +20,11 @@ t.test('keycloak-client-credentials.md', async (t) => {
   const pair = selfSigned(['keycloak.example.com', 'models.example.com'])
   const issuer = 'https://keycloak.example.com/realms/main'
   const keycloak = await startIndependentServer(t, { secure: { issuer, pair } })
-  const models = await startModels(t, async (key) => (await keycloak.introspect(key)).active, pair)
+  const models = await startModels(
+    t,
+    async (request) => (await keycloak.introspect(keyOf(request))).active,
+    pair,
+  )
   const env = await asIfOutside(t, pair, {
     'keycloak.example.com:443': keycloak.securePort ?? 0,
     'models.example.com:443': models,
@@ -42,7 +47,7 @@ async function startModelStudio(t: Test, regions: Record<string, boolean>): Prom
   const pair = selfSigned(hosts)
   const names: Record<string, number> = {}
   for (const [name, knows] of Object.entries(regions)) {
-    const isKnown = async (key: string) => knows && key === DASHSCOPE_KEY
+    const isKnown = async (request: IncomingMessage) => knows && keyOf(request) === DASHSCOPE_KEY
     names[`${name}.aliyuncs.com:443`] = await startModels(t, isKnown, pair, '/compatible-mode/v1')
   }
   return asIfOutside(t, pair, names)
@@ -69,6 +74,32 @@ t.test('dashscope-key.md, with the key of another region', async (t) => {
   )
 })
 
+t.test('bedrock.md', async (t) => {
+  const host = 'bedrock-mantle.eu-west-1.api.aws'
+  const pair = selfSigned([host])
+  const keys = {
+    accessKeyId: 'AKIAIOSFODNN7RECIPES',
+    secretAccessKey: 'a-recipes-secret',
+    sessionToken: undefined,
+  }
+  const place = { region: 'eu-west-1', service: 'bedrock-mantle' }
+  const isSigned = async (request: IncomingMessage, body: string) => {
+    const refusal = await refusalOf(request, Buffer.from(body), new Map([[keys.accessKeyId, keys]]), place)
+    return refusal === undefined
+  }
+  const models = await startModels(t, isSigned, pair, '/openai/v1')
+  const output = await recipe(t, 'bedrock.md', {
+    replace: {
+      'AWS_REGION=us-east-1': `AWS_REGION=${place.region}`,
+      AKIAIOSFODNN7EXAMPLE: keys.accessKeyId,
+      'your-secret-access-key': keys.secretAccessKey,
+    },
+    env: await asIfOutside(t, pair, { [`${host}:443`]: models }),
+  })
+  t.match(output, '✓ bedrock: Everything works')
+  t.match(output, 'Hello yourself')
+})
+
 t.test('qwen-chat-session.md', async (t) => {
   const pair = selfSigned(['chat.qwen.ai'])
   const server = await startOpenWebUi(t, 7, pair)
@@ -87,7 +118,7 @@ t.test('qwen-chat-session.md', async (t) => {
 })
 
 t.test('models-on-your-network.md', async (t) => {
-  const port = await startModels(t, async (key) => key === 'not-needed')
+  const port = await startModels(t, async (request) => keyOf(request) === 'not-needed')
   const output = await recipe(t, 'models-on-your-network.md', {
     replace: { 'gpu-box.lan:11434': `127.0.0.1:${port}` },
   })
@@ -151,15 +182,14 @@ function recipe(t: Test, page: string, more: Omit<Parameters<typeof runRecipe>[1
 /** A model endpoint that answers whom it knows, streamed where that is asked for. @returns its port */
 async function startModels(
   t: Test,
-  knows: (key: string) => Promise<boolean>,
+  knows: (request: IncomingMessage, body: string) => Promise<boolean>,
   pair?: KeyPair,
   base = '/v1',
 ): Promise<number> {
   const listener: RequestListener = async (request, response) => {
     let body = ''
     for await (const chunk of request) body += chunk
-    const key = request.headers.authorization?.replace(/^Bearer /, '') ?? ''
-    if (request.url !== `${base}/chat/completions` || !(await knows(key))) {
+    if (request.url !== `${base}/chat/completions` || !(await knows(request, body))) {
       response.writeHead(401, { 'content-type': 'application/json' })
       return void response.end('{"error":{"code":"invalid_api_key"}}')
     }
@@ -174,6 +204,11 @@ async function startModels(
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => server.close())
   return (server.address() as AddressInfo).port
+}
+
+/** The key of a call. */
+function keyOf({ headers }: IncomingMessage): string {
+  return headers.authorization?.replace(/^Bearer /, '') ?? ''
 }
 
 /** The names of the page lead to servers of ours, through a proxy, and their certificate is trusted. */
