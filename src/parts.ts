@@ -19,6 +19,7 @@ import { CredentialCache } from './credential/credential-cache.ts'
 import { Credentials } from './credential/credentials.ts'
 import { Journal } from './credential/journal.ts'
 import { Knowledge } from './credential/knowledge.ts'
+import { createLocalFetch } from './credential/local-fetch.ts'
 import { LocalKeys } from './credential/local-keys.ts'
 import { NewLogins } from './credential/new-logins.ts'
 import { openTokenPersistence } from './credential/persistence/database-token-persistence.ts'
@@ -108,6 +109,7 @@ function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Re
     forget: (configId) => cache.forget(configId),
   }
   const journal = new Journal(config.dataDir, keyRing)
+  const renew = createRenew(servers, clock, ({ egress }) => loginAgents.of(egress))
   const own = new Refresher({
     store: credentialStore,
     journal,
@@ -118,12 +120,13 @@ function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Re
     owner: randomUUID(),
     refusedSources: new RefusedSources(contentOfFiles),
     providers: config.providers,
-    renew: createRenew(servers, clock, ({ egress }) => loginAgents.of(egress)),
+    renew,
     ...hooks,
     settled: (outcome) => metrics.refreshed(outcome),
   })
   const refresher = elsewhere ? elsewhere(hooks) : own
-  const local = new LocalKeys(new AwsKeySources((egress) => agents.of(egress), clock), clock)
+  const aws = new AwsKeySources((egress) => agents.of(egress), clock)
+  const local = new LocalKeys(createLocalFetch(aws, renew, clock), clock)
   const credentials = new Credentials(cache, credentialStore, refresher, local, clock)
   const acceptances = new Acceptances(credentialStore, clock, log)
   return { credentialStore, journal, own, refresher, credentials, acceptances }

@@ -6,7 +6,17 @@ import { type Answer, instant, nextCursor, nullable, pageFields, text } from '..
 import { CAUSES, type Cause } from './causes.ts'
 
 const CREDENTIAL_KIND = Type.Enum(
-  ['device_code', 'client_credentials', 'token_exchange', 'jwt_bearer', 'session', 'api_key', 'aws_sigv4'],
+  [
+    'device_code',
+    'client_credentials',
+    'token_exchange',
+    'jwt_bearer',
+    'token_request',
+    'session',
+    'api_key',
+    'aws_sigv4',
+    'signed_jwt',
+  ],
   {
     title: 'CredentialKind',
   },

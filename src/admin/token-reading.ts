@@ -8,7 +8,7 @@ import type { Credentials } from '../credential/credentials.ts'
 import type { ModelConfigReader } from '../model-config/model-config-reader.ts'
 import type { ModelConfigs } from '../model-config/model-configs.ts'
 import type { Provider } from '../provider/provider.ts'
-import { isStored } from '../provider/renewal-class.ts'
+import { renewalClass } from '../provider/renewal-class.ts'
 import { type Actor, recordAudit } from '../storage/audit-log.ts'
 import type { Database } from '../storage/database.ts'
 import type { HandedToken } from './config-answers.ts'
@@ -35,8 +35,9 @@ export class TokenReading {
   async read(configId: string, by: Actor, key?: Pick<FoundKey, 'id' | 'name'>): Promise<HandedToken> {
     const { database, reader, credentials, providers } = this.#parts
     const row = await reader.get(configId)
-    const kind = providers.get(row.provider)?.kind
-    if (kind && !isStored(kind)) throw new BrokerError('no_token')
+    const provider = providers.get(row.provider)
+    if (provider && (renewalClass(provider) === 'static' || provider.awsSigV4))
+      throw new BrokerError('no_token')
     const { accessToken, tokenType, expiresAt } = (await credentials.usable(configId)).tokens
     const entry = { type: 'token.read', by, configId, ...(key && { key }) }
     await database.run((db) => recordAudit(db, database, entry)) // without that nobody gets it

@@ -7,7 +7,7 @@ import { firstMistake } from '../base/mistake.ts'
 import { visible } from '../base/visible.ts'
 import { parseWebSession } from '../credential/persistence/web-session-text.ts'
 import type { Provider } from '../provider/provider.ts'
-import { isFetched } from '../provider/renewal-class.ts'
+import { isFetched, renewalClass } from '../provider/renewal-class.ts'
 import { COMMAND_LINE } from '../storage/audit-log.ts'
 import { type CommandLine, InputError, UsageError } from './command-line.ts'
 import { answer, table } from './output.ts'
@@ -81,7 +81,7 @@ async function bodyOf(name: string, provider: Provider, { options }: CommandLine
     ...(options['base-url'] !== undefined && { base_url: options['base-url'] }),
   }
   const from = options['api-key']
-  if (isFetched(kind) || kind === 'aws_sigv4') return body
+  if (isFetched(kind) || renewalClass(provider) === 'local') return body
   if (kind === 'api_key')
     return {
       ...body,

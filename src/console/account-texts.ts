@@ -72,6 +72,8 @@ export const OF_ACCOUNTS = {
   'Client credentials': '客户端凭据',
   'Token exchange': '令牌交换',
   'Signed assertion': '签名断言',
+  'Vendor’s own tokens': '厂商专有令牌',
+  'Signed by this broker': '由本服务签名',
   'Where to set up the trust': '配置信任关系的页面',
   'AWS keys': 'AWS 密钥',
   'Access token': '访问令牌',

@@ -92,18 +92,18 @@ export function accessOf(credential: Credential): UpstreamAccess {
 /** Whether there is anything to renew it with. */
 export function isRenewable({ provider, tokens }: Credential): boolean {
   if (provider.lacking.length > 0) return false
-  const renewal = renewalClass(provider.kind)
+  const renewal = renewalClass(provider)
   return renewal === 'login' ? tokens.refreshToken !== undefined : renewal !== 'static'
 }
 
 /** Its keys are in the memory of each process alone. */
 export function isLocal({ provider }: Pick<Credential, 'provider'>): boolean {
-  return renewalClass(provider.kind) === 'local'
+  return renewalClass(provider) === 'local'
 }
 
 /** Asking costs nothing: doubt is no reason to wait, nor to call anything over. */
 export function mayAskAgain({ provider }: Pick<Credential, 'provider'>): boolean {
-  return renewalClass(provider.kind) === 'shared'
+  return renewalClass(provider) === 'shared'
 }
 
 /** What decides when to renew. */

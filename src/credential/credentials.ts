@@ -59,7 +59,7 @@ export class Credentials {
   /** The cached credential if it needs nothing at all: the hot path, without a promise. */
   peek(configId: string): Credential | undefined {
     const credential = this.#cache.get(configId)
-    if (credential?.provider.awsSigV4) return this.#local.peek(credential)
+    if (credential && isLocal(credential)) return this.#local.peek(credential)
     return credential?.state === 'active' && !isDue(credential, this.#clock()) ? credential : undefined
   }
 

@@ -1,14 +1,14 @@
 /**
- * Keys that cost nothing to ask for and are stored nowhere (`aws_sigv4`): each process fetches its own, once for all of
- * its callers, and keeps them for a config as long as its row stays at one version.
+ * Keys and tokens that cost nothing to get and are stored nowhere (`aws_sigv4`, `signed_jwt`, the machine's own identity):
+ * each process gets its own, once for all of its callers, and keeps them for a config as long as its row stays at one version.
  */
 
 import { LRUCache } from 'lru-cache'
-import type { AwsKeySources } from '../aws/aws-keys.ts'
-import { type FetchedKeys, NoKeys } from '../aws/aws-question.ts'
+import { NoKeys } from '../aws/aws-question.ts'
 import { type Clock, MINUTE, SECOND, within } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import { type Credential, isDue, isOlder, isUsable } from './credential.ts'
+import type { Fetched, LocalFetch } from './local-fetch.ts'
 
 const MAX_KEPT = 10_000
 const FIRST_PAUSE_MS = 5 * SECOND
@@ -31,14 +31,14 @@ interface Kept {
 }
 
 export class LocalKeys {
-  readonly #sources: Pick<AwsKeySources, 'fetch'>
+  readonly #get: LocalFetch
   readonly #clock: Clock
   readonly #kept = new LRUCache<string, Kept>({ max: MAX_KEPT })
   /** To which keys a credential belongs. */
   readonly #generations = new WeakMap<Credential, number>()
 
-  constructor(sources: Pick<AwsKeySources, 'fetch'>, clock: Clock) {
-    this.#sources = sources
+  constructor(get: LocalFetch, clock: Clock) {
+    this.#get = get
     this.#clock = clock
   }
 
@@ -127,13 +127,11 @@ export class LocalKeys {
 
   /** Never throws. */
   async #attempt(kept: Kept): Promise<void> {
-    const { awsSigV4, egress } = kept.row.provider
     try {
-      if (!awsSigV4) throw new NoKeys('the file names none', true)
-      const keys = await this.#sources.fetch(awsSigV4, egress)
+      const fetched = await this.#get(kept.row)
       kept.trouble = undefined
       kept.generation += 1
-      this.#put(kept, withKeys(kept.row, keys, this.#clock()))
+      this.#put(kept, fetched)
     } catch (thrown) {
       const error = thrown instanceof NoKeys ? thrown : new NoKeys(String((thrown as Error).name), false)
       const first = error.isRefusal ? FIRST_REFUSED_PAUSE_MS : FIRST_PAUSE_MS
@@ -142,8 +140,7 @@ export class LocalKeys {
     }
   }
 
-  #put(kept: Kept, made: Credential): void {
-    const { tokens, awsKeys } = made
+  #put(kept: Kept, { tokens, awsKeys }: Fetched): void {
     kept.credential = { ...kept.row, tokens, awsKeys }
     this.#generations.set(kept.credential, kept.generation)
   }
@@ -157,12 +154,8 @@ export class LocalKeys {
   }
 }
 
-function withKeys(row: Credential, keys: FetchedKeys, now: number): Credential {
-  const { accessKeyId, secretAccessKey, sessionToken, expiresAt } = keys
-  const tokens = { ...row.tokens, accessToken: accessKeyId, expiresAt, receivedAt: now }
-  return { ...row, tokens, awsKeys: { accessKeyId, secretAccessKey, sessionToken } }
-}
-
-function isOther({ awsKeys: one }: Credential, { awsKeys: other }: Credential): boolean {
-  return one?.secretAccessKey !== other?.secretAccessKey || one?.sessionToken !== other?.sessionToken
+function isOther(one: Credential, other: Credential): boolean {
+  if (one.tokens.accessToken !== other.tokens.accessToken) return true
+  const [keys, others] = [one.awsKeys, other.awsKeys]
+  return keys?.secretAccessKey !== others?.secretAccessKey || keys?.sessionToken !== others?.sessionToken
 }

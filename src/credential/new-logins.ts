@@ -46,8 +46,8 @@ export class NewLogins {
   /** @param apiKey as it is, for its fingerprint */
   ofKey(provider: Provider, apiKey: string | undefined) {
     // A client's own token is fetched when it is first needed, by the way every token is renewed.
+    if (renewalClass(provider) === 'local') return this.#of(clearedColumns('active'))
     if (isFetched(provider.kind)) return this.#of({ ...clearedColumns('active'), oauth_expires_at: 0 })
-    if (renewalClass(provider.kind) === 'local') return this.#of(clearedColumns('active'))
     if (provider.kind !== 'api_key' || apiKey === undefined) return this.none()
     return this.#of({ ...clearedColumns('active'), oauth_refresh_fingerprint: fingerprint(apiKey) })
   }

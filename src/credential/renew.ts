@@ -6,6 +6,8 @@ import type { Clock } from '../base/clock.ts'
 import type { AuthorizationServer } from '../oauth/authorization-server.ts'
 import { isClientGrant, requestForClient } from '../oauth/client-grants.ts'
 import { type Renewal, refreshToken } from '../oauth/refresh-token-grant.ts'
+import { signedToken } from '../oauth/signed-token.ts'
+import { requestBySteps } from '../oauth/token-request.ts'
 import { renewWebSession } from '../oauth/web-session-renewal.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { Credential } from './credential.ts'
@@ -27,6 +29,8 @@ export function createRenew(
       return refreshToken(servers(provider), tokens.refreshToken, clock)
     }
     if (isClientGrant(provider.kind)) return requestForClient(provider.kind, servers(provider), clock)
+    if (provider.signedJwt) return signedToken(provider.signedJwt, clock())
+    if (provider.kind === 'token_request') return requestBySteps(provider, dispatcherFor(provider), clock)
     if (provider.kind === 'session')
       return renewWebSession(provider, tokens.accessToken, tokens.expiresAt, clock, dispatcherFor(provider))
     return { kind: 'invalid_grant', why: 'there is nothing to renew it with' }

@@ -50,7 +50,7 @@ export class Sweeper {
       seen: new LRUCache<string, true>({ max: MAX_SEEN, ttl: SEEN_FOR_MS }),
     }
     this.#lanes = [...parts.providers.values()]
-      .filter(({ kind }) => isStored(kind))
+      .filter(isStored)
       .flatMap((provider) => [
         new SweepLane(lane, provider, 'living'),
         new SweepLane(lane, provider, 'ended'),
@@ -90,7 +90,7 @@ export class Sweeper {
   async #lanesWithWork(): Promise<readonly SweepLane[]> {
     const { store, providers, refresher, changes } = this.#parts
     const asked = [...providers.values()].filter(
-      (provider) => isStored(provider.kind) && !refresher.isHeld(provider),
+      (provider) => isStored(provider) && !refresher.isHeld(provider),
     )
     const found = await store.providersWithSoonDue(asked, changes.clock())
     return this.#lanes.filter(({ provider }) => found.has(provider.name))

@@ -13,12 +13,13 @@ import {
   type AuthorizationServer as ServerMetadata,
 } from 'oauth4webapi'
 import type { Dispatcher } from 'undici'
+import { systemClock } from '../base/clock.ts'
 import type { AuthorizationServerConfig } from '../provider/authorization-server-config.ts'
 import type { Provider } from '../provider/provider.ts'
 import { addressProblem } from '../provider/upstream-address.ts'
 import { clientAuthentication } from './client-authentication.ts'
 import { ask } from './request.ts'
-import { SourceTrouble } from './sources.ts'
+import { SourceTrouble } from './simple-sources.ts'
 import { exchange, type JsonObject, type WireAnswer } from './wire.ts'
 
 /** What oauth4webapi hands to fetch. */
@@ -67,7 +68,10 @@ export class AuthorizationServer {
     let to: Endpoint
     try {
       const known = await this.endpoint()
-      to = { ...known, clientAuthentication: await clientAuthentication(this.#config, known.metadata) }
+      to = {
+        ...known,
+        clientAuthentication: await clientAuthentication(this.#config, known.metadata, systemClock()),
+      }
     } catch (error) {
       if (error instanceof SourceTrouble) return error.answer
       return { kind: 'unreachable', why: (error as Error).message }

@@ -14,22 +14,24 @@ import {
   type AuthorizationServer as ServerMetadata,
 } from 'oauth4webapi'
 import type { AuthorizationServerConfig } from '../provider/authorization-server-config.ts'
-import { readSource, SourceTrouble } from './sources.ts'
+import { SourceTrouble } from './simple-sources.ts'
+import { readSource } from './sources.ts'
 
 const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
-/** @throws SourceTrouble */
+/** @param now epoch ms. @throws SourceTrouble */
 export async function clientAuthentication(
   config: AuthorizationServerConfig,
   server: ServerMetadata,
+  now: number,
 ): Promise<ClientAuth> {
   const { clientSecret, clientAssertion, privateKey } = config
   switch (config.clientAuthentication) {
     case 'private_key_jwt':
-      if (privateKey) return signingClient(config, await readSource(privateKey), server)
+      if (privateKey) return signingClient(config, await readSource(privateKey, now), server, now)
       break
     case 'client_assertion':
-      if (clientAssertion) return assertedClient(await readSource(clientAssertion))
+      if (clientAssertion) return assertedClient(await readSource(clientAssertion, now))
       break
     case 'client_secret_post':
       if (clientSecret) return ClientSecretPost(clientSecret.reveal())
@@ -55,10 +57,11 @@ async function signingClient(
   config: AuthorizationServerConfig,
   pem: string,
   { issuer, token_endpoint }: ServerMetadata,
+  now: number,
 ): Promise<ClientAuth> {
   const { keyId, assertionAudience, certificate } = config
   const key = await importKey(pem, config)
-  const thumbprint = certificate && thumbprintOf(await readSource(certificate), certificate.name)
+  const thumbprint = certificate && thumbprintOf(await readSource(certificate, now), certificate.name)
   const audience =
     assertionAudience === 'token_endpoint'
       ? token_endpoint

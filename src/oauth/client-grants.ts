@@ -7,7 +7,8 @@ import type { Provider } from '../provider/provider.ts'
 import type { AuthorizationServer } from './authorization-server.ts'
 import type { Renewal } from './refresh-token-grant.ts'
 import { judgeShared } from './shared-renewal.ts'
-import { readSource, SourceTrouble } from './sources.ts'
+import { SourceTrouble } from './simple-sources.ts'
+import { readSource } from './sources.ts'
 import { parseTokenResponse, tokenProblem } from './token-response.ts'
 
 const GRANTS = {
@@ -29,7 +30,7 @@ export async function requestForClient(
   const { provider } = server
   let parameters: URLSearchParams
   try {
-    parameters = await parametersOf(kind, provider)
+    parameters = await parametersOf(kind, provider, clock())
   } catch (error) {
     if (error instanceof SourceTrouble) return judgeShared(error.answer, readingOf(provider, clock))
     throw error
@@ -58,10 +59,11 @@ function readingOf({ errors }: Provider, clock: () => number): Parameters<typeof
 async function parametersOf(
   kind: ClientGrant,
   { subject, authorizationServer }: Provider,
+  now: number,
 ): Promise<URLSearchParams> {
   const parameters = new URLSearchParams({ grant_type: GRANTS[kind] })
   if (subject) {
-    const token = await readSource(subject.token)
+    const token = await readSource(subject.token, now)
     parameters.set(kind === 'jwt_bearer' ? 'assertion' : 'subject_token', token)
     if (kind === 'token_exchange') parameters.set('subject_token_type', subject.type)
   }

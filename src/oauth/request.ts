@@ -14,7 +14,7 @@ export interface ReadableAnswer {
 }
 
 export interface Question {
-  readonly method?: 'GET' | 'POST' | undefined
+  readonly method?: 'GET' | 'POST' | 'PUT' | undefined
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string | undefined
   readonly signal: AbortSignal

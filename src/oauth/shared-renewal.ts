@@ -26,11 +26,14 @@ const PASSING: ReadonlySet<string> = new Set(['temporarily_unavailable', 'server
 export interface Reading {
   /** Further codes that only a person can mend. */
   readonly refused: ReadonlySet<string>
+  /** The code of an error that stands where the provider file says. */
+  readonly code?: (answer: Answered) => string | undefined
   /** Undefined: there are none in it; else them, or what is wrong with them. */
   readonly tokens: (answer: Answered) => TokenSet | string | undefined
 }
 
-export function judgeShared(answer: WireAnswer, { refused, tokens }: Reading): Renewal {
+export function judgeShared(answer: WireAnswer, reading: Reading): Renewal {
+  const { refused, tokens } = reading
   if (answer.kind === 'unsent') {
     return answer.isLasting
       ? { kind: 'refused', why: answer.why }
@@ -38,7 +41,7 @@ export function judgeShared(answer: WireAnswer, { refused, tokens }: Reading): R
   }
   if (answer.kind !== 'answer') return notProcessed(answer.why, undefined, true)
   const { status, body, retryAfterMs } = answer
-  const code = errorCode(answer, refused)
+  const code = reading.code?.(answer) ?? errorCode(answer, refused)
   const why = [`status ${status}`, code, errorDescription(answer)].filter(Boolean).join(' ')
   const found = status >= 200 && status < 300 && !code ? tokens(answer) : undefined
   if (typeof found === 'object') return { kind: 'tokens', tokens: found }

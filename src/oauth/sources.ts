@@ -1,29 +1,18 @@
 /**
- * Reads what a token call is made with, each time anew: others replace these files while we run.
+ * What a token call is made with, each time anew: read, or signed.
  */
 import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import type { Provider } from '../provider/provider.ts'
+import type { SimpleSource } from '../provider/simple-source.ts'
 import type { Source } from '../provider/source.ts'
-import type { WireAnswer } from './wire.ts'
+import { readMetadata } from './metadata.ts'
+import { signJwt } from './signed-jwt.ts'
+import { readSimpleSource } from './simple-sources.ts'
 
-const MAX_CHARACTERS = 256 * 1024
-
-/** What a call was to be made with is not there, so it is not made. */
-export class SourceTrouble extends Error {
-  override readonly name = 'SourceTrouble'
-  /** Nothing but a person helps; else it may be there in a moment. */
-  readonly isLasting: boolean
-
-  constructor(why: string, isLasting: boolean) {
-    super(why)
-    this.isLasting = isLasting
-  }
-
-  /** Of a request that was not sent for this. */
-  get answer(): WireAnswer {
-    return { kind: 'unsent', why: this.message, isLasting: this.isLasting }
-  }
+/** @param now epoch ms. @throws SourceTrouble */
+export async function readSource(source: Source, now: number): Promise<string> {
+  if (source.from === 'metadata') return readMetadata(source)
+  return source.from === 'signed_jwt' ? (await signJwt(source.jwt, now)).jwt : readSimpleSource(source)
 }
 
 /** What lies in the files that a provider's requests are made with, as one text; undefined: there are none. */
@@ -32,29 +21,13 @@ export async function contentOfFiles({
   subject,
 }: Provider): Promise<string | undefined> {
   const all = [subject?.token, server?.clientAssertion, server?.privateKey, server?.certificate]
-  const files = all.filter((source) => source?.from === 'file')
+  const files = all.flatMap(filesOf)
   if (files.length === 0) return undefined
-  const contents = await Promise.all(files.map((file) => readSource(file).catch(() => '')))
+  const contents = await Promise.all(files.map((file) => readSimpleSource(file).catch(() => '')))
   return createHash('sha256').update(contents.join('\n')).digest('base64')
 }
 
-/** @throws SourceTrouble */
-export async function readSource(source: Source): Promise<string> {
-  if (source.from === 'file') return readTextFile(source)
-  if (source.text === undefined) throw new SourceTrouble(`${source.name}: ${source.lacks}`, true)
-  return source.text.reveal()
-}
-
-/** Kubernetes and others put a new file in its place by way of a link; for a moment it is empty, or not there. */
-async function readTextFile({ name, path }: Extract<Source, { from: 'file' }>): Promise<string> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    const { code = 'unknown error' } = error as NodeJS.ErrnoException
-    throw new SourceTrouble(`${name}: the file cannot be read (${code})`, false)
-  }
-  const trimmed = text.slice(0, MAX_CHARACTERS).trim() // a byte order mark is white space, too
-  if (trimmed === '') throw new SourceTrouble(`${name}: the file is empty`, false)
-  return trimmed
+function filesOf(source: Source | undefined): SimpleSource[] {
+  if (source?.from === 'signed_jwt') return filesOf(source.jwt.key)
+  return source?.from === 'file' ? [source] : []
 }

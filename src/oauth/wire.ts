@@ -18,6 +18,10 @@ export interface Answered {
   readonly retryAfterMs: number | undefined
   /** Its JSON object, or undefined if there was none to be read. */
   readonly body: JsonObject | undefined
+  /** All of its body. */
+  readonly text: () => string
+  /** By a name in any case; null: it has none. */
+  readonly header: (name: string) => string | null
   /** The secrets that it was sent, for taking them out of what it quotes. */
   readonly sent: readonly string[]
 }
@@ -71,6 +75,8 @@ async function readAnswer(response: ReadableAnswer, sent: readonly string[]): Pr
     status: response.status,
     retryAfterMs: parseRetryAfter(response.headers.get('retry-after')),
     body: parseBody(whole, response.headers.get('content-type')),
+    text: () => new TextDecoder().decode(whole), // without a byte order mark
+    header: (name) => response.headers.get(name.toLowerCase()),
     sent,
   }
 }

@@ -42,13 +42,15 @@ export function toAuthorizationServer(
   server: AuthorizationServerFile | undefined,
   address: Address,
   fields: Fields,
+  allowsLoopback: boolean,
 ): AuthorizationServerConfig | undefined {
   if (!server) return undefined
   const at = (name: 'issuer' | 'device_authorization_endpoint' | 'token_endpoint' | 'revocation_endpoint') =>
     address(server[name], PATH, name)
   const say = (name: 'client_id' | 'key_id' | 'scope' | 'assertion_audience') =>
     fields.text(server[name], PATH, name)
-  const source = (name: 'certificate' | 'client_assertion') => toSource(server[name], fields, PATH, name)
+  const source = (name: 'certificate' | 'client_assertion') =>
+    toSource(server[name], fields, allowsLoopback, PATH, name)
   return {
     issuer: at('issuer'),
     deviceAuthorizationEndpoint: at('device_authorization_endpoint'),
@@ -57,7 +59,7 @@ export function toAuthorizationServer(
     clientId: say('client_id') ?? '',
     clientSecret: fields.secret(server.client_secret, PATH, 'client_secret'),
     clientAuthentication: authenticationOf(server),
-    privateKey: privateKeyOf(server.private_key, fields),
+    privateKey: privateKeyOf(server.private_key, fields, allowsLoopback),
     certificate: source('certificate'),
     clientAssertion: source('client_assertion'),
     assertionAudience: say('assertion_audience'),
@@ -82,9 +84,13 @@ function authenticationOf(
 }
 
 /** A variable of the environment that is not set stops the start here, as it always did. @throws ProviderMistake | UnfitValue */
-function privateKeyOf(given: AuthorizationServerFile['private_key'], fields: Fields): Source | undefined {
+function privateKeyOf(
+  given: AuthorizationServerFile['private_key'],
+  fields: Fields,
+  allowsLoopback: boolean,
+): Source | undefined {
   const path = [PATH, 'private_key']
-  if (typeof given !== 'string') return toSource(given, fields, ...path)
+  if (typeof given !== 'string') return toSource(given, fields, allowsLoopback, ...path)
   const text = fields.secret(given, ...path)
   return { from: 'text', name: path.join('.'), text, lacks: 'has no value' }
 }

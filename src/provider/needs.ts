@@ -12,9 +12,15 @@ const TRADES: ReadonlySet<ProviderFile['credential']> = new Set(['token_exchange
 export function checkNeeds(file: ProviderFile): void {
   const { credential, authorization_server: server, session, subject_token: subject } = file
   const trades = TRADES.has(credential)
+  const isRequest = credential === 'token_request'
+  if (isRequest !== (file.token_request !== undefined))
+    throw new ProviderMistake([], 'credential token_request and token_request belong together')
   if (trades && subject === undefined)
     throw new ProviderMistake([], `credential ${credential} needs subject_token`)
-  if (!trades && subject !== undefined)
+  const signs = credential === 'signed_jwt'
+  if (signs !== (file.signed_jwt !== undefined))
+    throw new ProviderMistake([], 'credential signed_jwt and signed_jwt belong together')
+  if (!trades && !isRequest && subject !== undefined)
     throw new ProviderMistake(['subject_token'], `is of no use to credential ${credential}`)
   if (credential === 'session' && !session) {
     throw new ProviderMistake([], 'credential session needs session.refresh_endpoint')
@@ -23,7 +29,14 @@ export function checkNeeds(file: ProviderFile): void {
     throw new ProviderMistake([], 'credential aws_sigv4 and the block aws_sigv4 go together')
   if (credential === 'aws_sigv4' && file.upstream.auth)
     throw new ProviderMistake(['upstream', 'auth'], 'is for tokens; these calls are signed')
-  if (credential === 'session' || credential === 'api_key' || credential === 'aws_sigv4') return
+  if (
+    credential === 'session' ||
+    credential === 'api_key' ||
+    isRequest ||
+    signs ||
+    credential === 'aws_sigv4'
+  )
+    return
   if (!server) throw new ProviderMistake([], `credential ${credential} needs authorization_server`)
   checkServer(credential, server)
 }

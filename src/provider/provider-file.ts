@@ -8,7 +8,9 @@ import { AWS_SIGV4_FILE } from './aws-sigv4.ts'
 import { PROXY_FILE, TLS_FILE } from './egress.ts'
 import { EXPIRED_RULES } from './expired-rules.ts'
 import { INPUTS, WORDS } from './input-schema.ts'
+import { SIGNED_JWT_FILE } from './signed-jwt-config.ts'
 import { SOURCE } from './source-schema.ts'
+import { TOKEN_REQUEST_FILE } from './token-request-file.ts'
 import { UPSTREAM_FILE } from './upstream-file.ts'
 
 const url = Type.String({ minLength: 1 })
@@ -25,16 +27,20 @@ export const PROVIDER_FILE = Type.Object(
       'client_credentials',
       'token_exchange',
       'jwt_bearer',
+      'token_request',
       'session',
       'api_key',
       'aws_sigv4',
+      'signed_jwt',
     ]),
     inputs: Type.Optional(INPUTS),
     authorization_server: Type.Optional(AUTHORIZATION_SERVER_FILE),
-    /** Of token_exchange and jwt_bearer: the token that is traded. */
+    /** Of token_exchange and jwt_bearer: the token that is traded; of token_request: `{subject_token}`. */
     subject_token: Type.Optional(SOURCE),
     /** `jwt`, `id_token`, `access_token` (RFC 8693 §3), or a URN. */
     subject_token_type: Type.Optional(url),
+    token_request: Type.Optional(TOKEN_REQUEST_FILE),
+    signed_jwt: Type.Optional(SIGNED_JWT_FILE),
     session: Type.Optional(
       Type.Object(
         {
@@ -55,6 +61,8 @@ export const PROVIDER_FILE = Type.Object(
         {
           before_seconds: Type.Optional(Type.Number({ minimum: 0 })),
           wait_seconds: Type.Optional(Type.Number({ minimum: 0, maximum: 12 })),
+          /** One token for all replicas; else each process gets its own. */
+          share: Type.Optional(Type.Boolean()),
           timeout_seconds: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 25 })),
           at_once: Type.Optional(Type.Integer({ minimum: 1, maximum: 32 })),
           per_second: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),

@@ -13,12 +13,15 @@ import { type ExpiredRule, toExpiredRules } from './expired-rules.ts'
 import { Fields } from './fields.ts'
 import { checkNothingKept, type Given, isOpen, type Lack, lackOf, readAll, Unprinted } from './given.ts'
 import { type Input, toInputs, toSaid } from './inputs.ts'
+import { usesMetadata } from './metadata-source.ts'
 import { checkNeeds } from './needs.ts'
 import { UnfitValue, type Values } from './placeholders.ts'
 import type { ProviderFile } from './provider-file.ts'
 import { ProviderMistake } from './provider-mistake.ts'
+import { type SignedJwt, toSignedJwt } from './signed-jwt-config.ts'
 import { type Source, toSource } from './source.ts'
 import { missingLines } from './template.ts'
+import { type TokenStep, toTokenRequest } from './token-request.ts'
 import { type Address, addressProblem, toHttpHosts } from './upstream-address.ts'
 import { toUpstream, type UpstreamConfig } from './upstream-config.ts'
 
@@ -34,6 +37,8 @@ export interface RefreshConfig {
   readonly beforeMs: number
   readonly waitMs: number
   readonly timeoutMs: number
+  /** Of what is asked for: one token for all replicas; else each process gets its own. */
+  readonly isShared: boolean
   /** Refreshes that one replica has under way at that server at most. */
   readonly atOnce: number
   /** Refreshes that one replica begins in a second at most; undefined: as many as that allows. */
@@ -62,6 +67,10 @@ export interface Provider {
   readonly authorizationServer: AuthorizationServerConfig | undefined
   /** Of token_exchange and jwt_bearer: what is traded. */
   readonly subject: { readonly token: Source; readonly type: string } | undefined
+  /** Of signed_jwt: what calls carry is signed here. */
+  readonly signedJwt: SignedJwt | undefined
+  /** Of token_request: its steps, in their order. */
+  readonly tokenRequest: readonly TokenStep[] | undefined
   readonly webSession: WebSessionConfig | undefined
   readonly awsSigV4: AwsSigV4Config | undefined
   /** The way out of token calls and of upstream's; undefined: as everything else leaves. */
@@ -167,7 +176,17 @@ function toPlaces(
   around: ProviderSurroundings,
   fields: Fields,
   allowsInsecureLoopback: boolean,
-): Pick<Provider, 'authorizationServer' | 'subject' | 'webSession' | 'awsSigV4' | 'egress' | 'upstream'> {
+): Pick<
+  Provider,
+  | 'authorizationServer'
+  | 'subject'
+  | 'signedJwt'
+  | 'tokenRequest'
+  | 'webSession'
+  | 'awsSigV4'
+  | 'egress'
+  | 'upstream'
+> {
   const httpHosts = toHttpHosts(file.upstream.allow_http_hosts)
   const egress = toEgress(file, around.env, isOpen(file))
   const address: Address = (text, ...path) => {
@@ -176,9 +195,16 @@ function toPlaces(
     return fields.address(absolute, (one) => addressProblem(one, allowsInsecureLoopback, allowed), ...path)
   }
   return {
-    authorizationServer: toAuthorizationServer(file.authorization_server, address, fields),
-    subject: toSubject(file, fields),
+    authorizationServer: toAuthorizationServer(
+      file.authorization_server,
+      address,
+      fields,
+      allowsInsecureLoopback,
+    ),
+    subject: toSubject(file, fields, allowsInsecureLoopback),
     awsSigV4: toAwsSigV4(file.aws_sigv4, fields, around.env),
+    signedJwt: file.signed_jwt && toSignedJwt(file.signed_jwt, fields, 'signed_jwt'),
+    tokenRequest: toTokenRequest(file.token_request, address, fields, file.subject_token !== undefined),
     webSession: file.session && {
       refreshEndpoint: address(file.session.refresh_endpoint, 'session', 'refresh_endpoint') ?? '',
       refreshBeforeMs: (file.session.refresh_before_days ?? 3) * DAY,
@@ -190,19 +216,21 @@ function toPlaces(
 }
 
 /** @throws ProviderMistake | UnfitValue */
-function toSubject(file: ProviderFile, fields: Fields): Provider['subject'] {
-  const token = toSource(file.subject_token, fields, 'subject_token')
+function toSubject(file: ProviderFile, fields: Fields, allowsLoopback: boolean): Provider['subject'] {
+  const token = toSource(file.subject_token, fields, allowsLoopback, 'subject_token')
   if (!token) return undefined
   const { subject_token_type: type = 'jwt' } = file
   return { token, type: type.includes(':') ? type : `urn:ietf:params:oauth:token-type:${type}` }
 }
 
-function toPatience({ refresh = {}, errors = {} }: ProviderFile): Pick<Provider, 'refresh' | 'errors'> {
+function toPatience(file: ProviderFile): Pick<Provider, 'refresh' | 'errors'> {
+  const { refresh = {}, errors = {} } = file
   return {
     refresh: {
       beforeMs: (refresh.before_seconds ?? 300) * SECOND,
       waitMs: (refresh.wait_seconds ?? 2) * SECOND,
       timeoutMs: (refresh.timeout_seconds ?? 10) * SECOND,
+      isShared: (refresh.share ?? true) && !usesMetadata(file),
       atOnce: refresh.at_once ?? 32,
       perSecond: refresh.per_second,
     },

@@ -2,7 +2,7 @@
  * What it costs to ask for the tokens of a kind of credential a second time, which decides how it is renewed
  * (docs/refresh-machine.md).
  */
-import type { CredentialKind } from './provider.ts'
+import type { CredentialKind, Provider } from './provider.ts'
 
 /**
  * `login`: a person; its refresh token is spent with the first answer. `shared`: nothing, so one replica asks for all,
@@ -16,18 +16,24 @@ const CLASSES = {
   client_credentials: 'shared',
   token_exchange: 'shared',
   jwt_bearer: 'shared',
+  token_request: 'shared',
   session: 'shared',
   api_key: 'static',
   aws_sigv4: 'local',
+  signed_jwt: 'local',
 } as const satisfies Record<CredentialKind, RenewalClass>
 
-export function renewalClass(kind: CredentialKind): RenewalClass {
-  return CLASSES[kind]
+/** What decides it. */
+export type Renewed = Pick<Provider, 'kind'> & { readonly refresh: Pick<Provider['refresh'], 'isShared'> }
+
+export function renewalClass({ kind, refresh }: Renewed): RenewalClass {
+  return isFetched(kind) && !refresh.isShared ? 'local' : CLASSES[kind]
 }
 
 /** Its tokens stand in its row, and are renewed there. */
-export function isStored(kind: CredentialKind): boolean {
-  return CLASSES[kind] === 'login' || CLASSES[kind] === 'shared'
+export function isStored(provider: Renewed): boolean {
+  const found = renewalClass(provider)
+  return found === 'login' || found === 'shared'
 }
 
 /** Nothing but its config is needed to ask for its tokens: whoever has no token yet gets one when it is first needed. */

@@ -2,10 +2,28 @@
  * The words for where a text of a token call comes from (SOURCE in docs/providers.md).
  */
 import Type from 'typebox'
+import { SIGNED_JWT_FILE } from './signed-jwt-config.ts'
+import { SIMPLE_SOURCE } from './simple-source-schema.ts'
 
 const closed = { additionalProperties: false }
-const line = Type.String({ minLength: 1 })
 
-/** The text itself, `env:NAME`, `{input}`; or a file, by its path or by `env:NAME` of a variable that holds it. */
-export const SOURCE = Type.Union([line, Type.Object({ file: line }, closed)])
+/** As {@link SIMPLE_SOURCE}, a JWT that is signed for each call, or what the machine's metadata service says. */
+export const SOURCE = Type.Union([
+  ...SIMPLE_SOURCE.anyOf,
+  Type.Object({ signed_jwt: SIGNED_JWT_FILE }, closed),
+  Type.Object(
+    {
+      metadata: Type.String({ minLength: 1 }),
+      headers: Type.Optional(
+        Type.Record(
+          Type.String({ pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" }),
+          Type.String({ pattern: '^[\\x20-\\x7e]*$' }),
+          closed,
+        ),
+      ),
+      pointer: Type.Optional(Type.String({ pattern: '^(/[^/]*)+$' })),
+    },
+    closed,
+  ),
+])
 export type SourceFile = Type.Static<typeof SOURCE>

@@ -1,45 +1,27 @@
 /**
- * Where a text of a token call comes from: the provider file, an input, the environment, or a file that somebody else
- * keeps fresh.
+ * Where a text of a token call comes from.
  */
-import type { Secret } from '../base/secret.ts'
 import type { Fields } from './fields.ts'
-import { ProviderMistake } from './provider-mistake.ts'
+import { type MetadataSource, toMetadataSource } from './metadata-source.ts'
+import { type SignedJwt, toSignedJwt } from './signed-jwt-config.ts'
+import { type SimpleSource, toSimpleSource } from './simple-source.ts'
 import type { SourceFile } from './source-schema.ts'
 
 export type Source =
-  /** @property name of the field, for people. @property text undefined: nobody has said it */
-  | {
-      readonly from: 'text'
-      readonly name: string
-      readonly text: Secret | undefined
-      readonly lacks: string
-    }
-  /** Read anew for each call: such files are replaced long before their content ends. */
-  | { readonly from: 'file'; readonly name: string; readonly path: string }
+  | SimpleSource
+  | MetadataSource
+  | { readonly from: 'signed_jwt'; readonly name: string; readonly jwt: SignedJwt }
 
 /** @throws ProviderMistake | UnfitValue */
 export function toSource(
   given: SourceFile | undefined,
   fields: Fields,
+  allowsLoopback: boolean,
   ...path: string[]
 ): Source | undefined {
   if (given === undefined) return undefined
-  const name = path.join('.')
-  if (typeof given === 'string') return ofText(given, fields, name, path)
-  if (given.file.includes('{'))
-    throw new ProviderMistake([...path, 'file'], 'holds no input: nobody picks a file to send out')
-  if (!given.file.startsWith('env:')) return { from: 'file', name, path: given.file }
-  const variable = given.file.slice('env:'.length)
-  const at = fields.variable(variable, ...path, 'file')
-  if (at) return { from: 'file', name, path: at.reveal() }
-  return { from: 'text', name, text: undefined, lacks: `${variable} is not set` }
-}
-
-function ofText(given: string, fields: Fields, name: string, path: string[]): Source {
-  if (!given.startsWith('env:')) {
-    return { from: 'text', name, text: fields.secret(given, ...path), lacks: 'has no value' }
-  }
-  const variable = given.slice('env:'.length)
-  return { from: 'text', name, text: fields.variable(variable, ...path), lacks: `${variable} is not set` }
+  if (typeof given === 'string' || 'file' in given) return toSimpleSource(given, fields, ...path)
+  if ('metadata' in given) return toMetadataSource(given, fields, allowsLoopback, ...path)
+  const jwt = toSignedJwt(given.signed_jwt, fields, ...path, 'signed_jwt')
+  return { from: 'signed_jwt', name: path.join('.'), jwt }
 }

@@ -13,6 +13,8 @@ import { type WayOut, WaysOut } from './ways-out.ts'
 
 const CONNECT_TIMEOUT_MS = 10 * SECOND
 const LOGIN_CONNECT_TIMEOUT_MS = 5 * SECOND
+/** Some hand out their tokens in a header, and these are as long as any. */
+const MAX_HEADER_BYTES = 64 * 1024
 
 export function createAgent(proxyFor: ProxyFor, tls?: TlsIdentity): Agent {
   return new Agent({ connect: connector({ proxyFor, tls }, CONNECT_TIMEOUT_MS) })
@@ -23,7 +25,8 @@ export function createAgent(proxyFor: ProxyFor, tls?: TlsIdentity): Agent {
  * write, and then nobody can tell whether a refresh token was spent.
  */
 export function createLoginAgent(proxyFor: ProxyFor, tls?: TlsIdentity): Agent {
-  return new Agent({ pipelining: 0, connect: connector({ proxyFor, tls }, LOGIN_CONNECT_TIMEOUT_MS) })
+  const connect = connector({ proxyFor, tls }, LOGIN_CONNECT_TIMEOUT_MS)
+  return new Agent({ pipelining: 0, maxHeaderSize: MAX_HEADER_BYTES, connect })
 }
 
 /** One for each way out, made when it is first needed. */

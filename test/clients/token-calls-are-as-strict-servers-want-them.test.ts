@@ -7,11 +7,14 @@ import { mkdtempSync, readFileSync, renameSync, symlinkSync, writeFileSync } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
-import t, { type Test } from 'tap'
-import { BASIC, openTokenCalls, streamed } from '../credential/fixtures/token-calls.ts'
+import t from 'tap'
+import { BASIC, openTokenCalls, providerAt, streamed } from '../credential/fixtures/token-calls.ts'
+import { call, createConfigAndKey, startBroker } from '../support/broker.ts'
 import { selfSigned } from '../support/certificates.ts'
 import { onEachDatabase } from '../support/databases.ts'
-import { type Expected, STREAMED } from '../support/strict-token-endpoint.ts'
+import { type Expected, type Said, STREAMED, startStrictEndpoint } from '../support/strict-token-endpoint.ts'
+import { openTables } from '../support/tables.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
 const SUBJECT = `${part({ alg: 'none' })}.${part({ sub: 'pod', exp: 4_000_000_000 })}.c2lnbmF0dXJl`
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
@@ -29,9 +32,16 @@ function pem(pair: typeof RSA): string {
   return pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
 }
 
+/** A vendor's own, in the words of its provider file. */
+function steps(...token_request: object[]): Kind['file'] {
+  return { credential: 'token_request', token_request }
+}
+
 interface Kind {
   readonly file: { readonly authorization_server?: object; readonly [field: string]: unknown }
-  readonly expected: (origin: string) => Expected
+  readonly expected: (origin: string) => Expected | readonly Expected[]
+  /** How its endpoint hands out a token. */
+  readonly answer?: (token: string) => Said
   readonly env?: Record<string, string>
 }
 
@@ -84,11 +94,11 @@ const KINDS: Record<string, () => Kind> = {
     }),
   }),
   'token_exchange as JSON': () => ({
-    env: { SUBJECT: SUBJECT },
+    env: { SUBJECT_TEXT: SUBJECT },
     file: {
       credential: 'token_exchange',
       authorization_server: { body: 'json', params: { identity_provider_id: 'idp_1' } },
-      subject_token: 'env:SUBJECT',
+      subject_token: 'env:SUBJECT_TEXT',
       subject_token_type: 'id_token',
     },
     expected: () => ({
@@ -197,25 +207,151 @@ const KINDS: Record<string, () => Kind> = {
   },
 }
 
-const CALLERS = 20
-
-for (const [name, kindOf] of Object.entries(KINDS)) {
-  onEachDatabase(t, name, async (t: Test, database) => {
-    const { file, expected, env = {} } = kindOf()
-    const calls = await openTokenCalls(t, database, { file, expected, env })
-    const { endpoint, broker, key, complete, replica } = calls
-    endpoint.answerMs = 50
-    t.same(await streamed(broker, key), STREAMED)
-    t.same(endpoint.complaints, [])
-    const brokers = [broker, await replica(), await replica()]
-    await calls.endsIn(-1)
-    const callers = Array.from({ length: CALLERS }, () => brokers.map((one) => complete(one))).flat()
-    const statuses = (await Promise.all(callers)).map(({ status }) => status)
-    t.same([...new Set(statuses)], [200])
-    t.equal(endpoint.asked, 2)
-    t.same(endpoint.complaints, [])
-  })
+const OWN: Record<string, () => Kind> = {
+  'token_request: a form, basic, 201 and a token in a header': () => ({
+    file: steps({
+      url: '{origin}/token',
+      query: { Version: '2024-01-01' },
+      basic: { user: 'client0123', password: 'clientsecret0123456789' },
+      form: { scope: 'a b' },
+      response: { token: { header: 'X-Subject-Token' }, lifetime_seconds: 3_600 },
+    }),
+    expected: () => ({
+      path: '/token?Version=2024-01-01',
+      authorization: BASIC,
+      parameters: { scope: 'a b' },
+    }),
+    answer: (token) => ({ status: 201, headers: { 'x-subject-token': token }, body: {} }),
+  }),
+  'token_request: JSON, and the whole body is the token': () => ({
+    file: steps({
+      url: '{origin}/token',
+      headers: { authorization: 'Bearer key', RqUID: '{uuid}' },
+      json: { auth: { id: 'me' }, deep: [1, true, null, 'text'] },
+      response: { token: { text: true }, lifetime_seconds: 3_600 },
+    }),
+    expected: () => ({
+      body: 'json',
+      authorization: 'Bearer key',
+      headers: { rquid: (value) => (/^[0-9a-f-]{36}$/.test(value) ? undefined : value) },
+      parameters: { auth: '[object Object]', deep: ['1', 'true', 'null', 'text'] },
+    }),
+    answer: (token) => ({ headers: { 'content-type': 'text/plain' }, body: `\ufeff${token}\n` }),
+  }),
+  'token_request: no body, and an end in epoch seconds': () => ({
+    file: steps({
+      url: '{origin}/token',
+      response: { token: '/data/token', expires: { pointer: '/data/ends', unit: 'epoch_s' } },
+    }),
+    expected: () => ({ body: 'none' }),
+    answer: (token) => ({ body: { data: { token, ends: Math.floor(Date.now() / 1_000) + 3_600 } } }),
+  }),
+  'token_request: two steps, with a file before them': () => ({
+    file: {
+      ...steps(
+        {
+          name: 'idp',
+          url: '{origin}/idp',
+          form: { subject: '{subject_token}' },
+          response: { token: '/token', keep: { project: '/project' } },
+        },
+        {
+          method: 'GET',
+          url: '{origin}/token',
+          headers: { authorization: 'Bearer {idp.token}', 'x-project': '{idp.project}' },
+          response: { token: '/access_token', expires: { pointer: '/expires_in', unit: 'seconds_left' } },
+        },
+      ),
+      subject_token: { file: subjectFile() },
+    },
+    expected: () => [
+      { path: '/idp', parameters: { subject: SUBJECT } },
+      {
+        ...{ path: '/token', method: 'GET', body: 'none', authorization: 'Bearer first-step' },
+        headers: { 'x-project': 'p-1' },
+      },
+    ],
+  }),
+  'jwt_bearer by a JWT of our own': () => ({
+    file: {
+      credential: 'jwt_bearer',
+      authorization_server: {},
+      subject_token: {
+        signed_jwt: {
+          ...{ algorithm: 'RS256', key: pem(RSA), header: { kid: 'k' }, stamp: { jti: 'jti' } },
+          claims: { iss: 'client0123', sub: 'client0123', aud: '{origin}/token', scope: 's' },
+          lifetime_seconds: 300,
+        },
+      },
+    },
+    expected: (origin) => ({
+      parameters: {
+        grant_type: JWT_BEARER,
+        assertion: assertion('RS256', RSA, (one) => `${one}/token`)(origin),
+      },
+    }),
+  }),
 }
+
+const CALLERS = 10
+
+/** Three brokers, and an account of each kind. */
+onEachDatabase(t, 'three brokers', async (t, database) => {
+  const all = await Promise.all(
+    Object.entries({ ...KINDS, ...OWN }).map(async ([name, kindOf], index) => {
+      const kind = kindOf()
+      const endpoint = await startStrictEndpoint(t, {})
+      endpoint.expected = kind.expected(endpoint.origin)
+      endpoint.answerMs = 50
+      if (kind.answer) endpoint.answer = kind.answer
+      return { name, endpoint, provider: `p${index}`, file: providerAt(endpoint, kind.file), env: kind.env }
+    }),
+  )
+  const providers = Object.fromEntries(all.map(({ provider, file }) => [provider, file]))
+  const options = {
+    databaseUrl: database.url,
+    config: JSON.stringify({ allow_insecure_loopback: true, providers }),
+    env: Object.assign({}, ...all.map(({ env = {} }) => env)),
+  }
+  const broker = await startBroker(t, options)
+  const shared = {
+    ...options,
+    shared: broker.sandbox,
+    ...(database.kind === 'SQLite' && { env: { ...options.env, DATA_DIR: broker.dataDir } }),
+  }
+  const brokers = [broker, await startBroker(t, shared), await startBroker(t, shared)]
+  const tables = openTables(t, broker, database)
+  for (const { name, endpoint, provider } of all) {
+    await t.test(name, async (t) => {
+      const made = { name, provider, models: [{ model_id: 'm' }] }
+      const { configId, key } = await createConfigAndKey(broker, made)
+      t.same(await streamed(broker, key), STREAMED)
+      t.same(endpoint.complaints, [])
+      const standing = () =>
+        tables.run((db) =>
+          db
+            .selectFrom('model_configs')
+            .select('oauth_version')
+            .where('id', '=', configId)
+            .executeTakeFirstOrThrow(),
+        )
+      await waitUntil(async () => (await standing()).oauth_version === 2)
+      const ended = { oauth_expires_at: 1 }
+      await tables.run((db) =>
+        db.updateTable('model_configs').set(ended).where('id', '=', configId).execute(),
+      )
+      const path = `/api/models/configs/${configId}/status?is_active=true`
+      for (const one of brokers) await one.admin('PATCH', path) // each forgets what it had
+      const body = { model: 'm', messages: [] }
+      const callers = brokers.flatMap(({ origin }) =>
+        Array.from({ length: CALLERS }, () => call(`${origin}/v1/chat/completions`, 'POST', body, key)),
+      )
+      t.same([...new Set((await Promise.all(callers)).map(({ status }) => status))], [200])
+      t.equal(endpoint.asked, 2 * [endpoint.expected].flat().length)
+      t.same(endpoint.complaints, [])
+    })
+  }
+})
 
 t.test(
   'a subject that is replaced is read with the next call, and one that is not there yet is waited for',

@@ -2,6 +2,7 @@ import t from 'tap'
 import { type FetchedKeys, NoKeys } from '../../src/aws/aws-question.ts'
 import { MINUTE, SECOND } from '../../src/base/clock.ts'
 import type { Credential } from '../../src/credential/credential.ts'
+import { createLocalFetch } from '../../src/credential/local-fetch.ts'
 import { LocalKeys } from '../../src/credential/local-keys.ts'
 import type { Provider } from '../../src/provider/provider.ts'
 
@@ -17,7 +18,11 @@ function scene() {
     asked.push(answer)
     return answer.promise
   }
-  const local = new LocalKeys({ fetch }, () => clock.now)
+  const never = async (): Promise<never> => {
+    throw new Error('nothing else is asked')
+  }
+  const get = createLocalFetch({ fetch }, never, () => clock.now)
+  const local = new LocalKeys(get, () => clock.now)
   const give = (name: string, lifeMs: number | undefined = LIFE_MS) => {
     const expiresAt = lifeMs === undefined ? undefined : clock.now + lifeMs
     asked
@@ -74,6 +79,7 @@ t.test('before their end others are fetched while the old ones serve, to their e
   t.equal(nameOf(await local.usable(row, PATIENCE_MS)), 'A')
   t.equal(asked.length, 2)
   refuse(true)
+  await new Promise(setImmediate)
   await local.usable(row, PATIENCE_MS)
   t.equal(nameOf(await local.usable(row, PATIENCE_MS)), 'A', 'whatever comes of it')
   t.equal(asked.length, 2, 'nor is it asked again at once')

@@ -78,7 +78,7 @@ t.test('a mistake in CONFIG_FILE is one line with file, line, field and what to 
       'an unknown kind',
       provider('credential: oauth\nupstream: {}'),
       3,
-      /^credential must be one of device_code, client_credentials, token_exchange, jwt_bearer, session, api_key, aws_sigv4$/,
+      /^credential must be one of device_code, client_credentials, token_exchange, jwt_bearer, token_request, session, api_key, aws_sigv4, signed_jwt$/,
     ],
     ['no kind', provider('upstream: {}'), 3, /needs credential$/],
     ['no upstream', provider(KEY), 3, /needs upstream$/],

@@ -32,7 +32,8 @@ export interface Said {
 
 export interface StrictEndpoint {
   readonly origin: string
-  expected: Expected
+  /** Where there are several, each at its own path; the last gives the token. */
+  expected: Expected | readonly Expected[]
   /** Of its access tokens, in seconds. */
   lifetimeSeconds: number
   answerMs: number
@@ -40,6 +41,8 @@ export interface StrictEndpoint {
   fault: Said | 'hang' | undefined
   /** How a token is handed out. */
   answer: (token: string, lifetimeSeconds: number) => Said
+  /** Whether its model endpoint takes a token; by default those that it gave. */
+  knows: (token: string) => boolean
   /** Requests for a token, refused ones too. */
   asked: number
   /** Tokens that it gave, oldest first. */
@@ -57,7 +60,7 @@ const WORDS = ['Hello', ' from', ' 模型']
 /** @param t whoever ends it */
 export async function startStrictEndpoint(
   t: { teardown(work: () => void): unknown },
-  expected: Expected,
+  expected: StrictEndpoint['expected'],
 ): Promise<StrictEndpoint> {
   let revoked = 0
   const server = createServer(async (request, response) => {
@@ -70,18 +73,21 @@ export async function startStrictEndpoint(
     if (state.fault === 'hang') return
     await new Promise((resolve) => setTimeout(resolve, state.answerMs))
     if (state.fault) return say(response, state.fault)
-    const complaint = complaintOf({ method, url, headers, body }, state.expected)
+    const all = [state.expected].flat() as readonly Expected[]
+    const wanted = all.find(({ path }) => path === url) ?? all[0] ?? {}
+    const complaint = complaintOf({ method, url, headers, body }, wanted)
     if (complaint !== undefined) {
       state.complaints.push(complaint)
       return say(response, { status: 400, body: { error: 'invalid_request', error_description: complaint } })
     }
+    if (wanted !== all.at(-1)) return say(response, { body: { token: 'first-step', project: 'p-1' } })
     const token = `access-token-${state.given.length + 1}-of-${Math.random().toString(36).slice(2)}`
     state.given.push(token)
     say(response, state.answer(token, state.lifetimeSeconds))
   })
 
   function complete(response: ServerResponse, authorization: string): void {
-    if (!state.given.slice(revoked).includes(authorization.replace('Bearer ', ''))) {
+    if (!state.knows(authorization.replace('Bearer ', ''))) {
       say(response, { status: 401, body: { error: { message: 'who?', code: 'invalid_token' } } })
       return
     }
@@ -105,6 +111,7 @@ export async function startStrictEndpoint(
     answerMs: 0,
     fault: undefined,
     answer: (access_token, expires_in) => ({ body: { access_token, token_type: 'Bearer', expires_in } }),
+    knows: (token) => state.given.slice(revoked).includes(token),
     asked: 0,
     given: [],
     last: undefined,

@@ -29,6 +29,8 @@ const KINDS: Readonly<Record<CredentialKind, Text>> = {
   token_exchange: 'Token exchange',
   jwt_bearer: 'Signed assertion',
   aws_sigv4: 'AWS keys',
+  signed_jwt: 'Signed by this broker',
+  token_request: 'Vendor’s own tokens',
 }
 
 /** Of what the provider's page is for. */
@@ -40,6 +42,8 @@ const HELP: Readonly<Record<CredentialKind, Text>> = {
   token_exchange: 'Where to set up the trust',
   jwt_bearer: 'Where to set up the trust',
   aws_sigv4: 'Where to allow access',
+  signed_jwt: 'Where to get a key',
+  token_request: 'The provider’s page for accounts',
 }
 
 class ConnectView extends View {
