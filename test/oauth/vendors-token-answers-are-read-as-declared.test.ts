@@ -156,11 +156,11 @@ t.test('what the server quotes of what it was sent is not told', async (t) => {
     },
     around,
   )
-  const secret = 'secret-of-the-input-0123456789'
+  const secret = 'hunter2 hunter2'
   wire.answers = [json({ error: 'invalid_client', message: `no such key ${secret}` }, { status: 401 })]
   const filled = withInputs(provider, new Map([['key', secret]]))
   const renewal = await requestBySteps(filled, wire.dispatcher, () => NOW)
   t.match(renewal, { kind: 'refused', why: /^status 401 invalid_client no such key/ })
   t.notMatch(JSON.stringify(renewal), secret)
-  t.match(wire.requests[0], `key=${secret}`)
+  t.match(wire.requests[0], 'key=hunter2+hunter2')
 })
