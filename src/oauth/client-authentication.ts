@@ -39,6 +39,7 @@ export async function clientAuthentication(
     case 'client_secret_basic':
       if (clientSecret) return ClientSecretBasic(clientSecret.reveal())
       break
+    case 'tls': // shown when the connection is made (RFC 8705 §2)
     case 'none':
   }
   // Some who trade a token for another one take no client at all, and refuse what they do not expect.

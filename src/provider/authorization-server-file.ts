@@ -22,7 +22,14 @@ export const AUTHORIZATION_SERVER_FILE = Type.Object(
     client_id: Type.Optional(line),
     client_secret: Type.Optional(line),
     client_authentication: Type.Optional(
-      Type.Enum(['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'client_assertion', 'none']),
+      Type.Enum([
+        'client_secret_basic',
+        'client_secret_post',
+        'private_key_jwt',
+        'client_assertion',
+        'tls',
+        'none',
+      ]),
     ),
     private_key: Type.Optional(SOURCE),
     /** In PEM; its SHA-256 goes into the head of the assertion (`x5t#S256`). */

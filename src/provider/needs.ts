@@ -39,6 +39,8 @@ export function checkNeeds(file: ProviderFile): void {
     return
   if (!server) throw new ProviderMistake([], `credential ${credential} needs authorization_server`)
   checkServer(credential, server)
+  if (server.client_authentication === 'tls' && !file.tls?.certificate_file)
+    throw new ProviderMistake([...PATH, 'client_authentication'], 'tls needs tls.certificate_file')
 }
 
 function checkServer(credential: ProviderFile['credential'], server: AuthorizationServerFile): void {
@@ -48,9 +50,16 @@ function checkServer(credential: ProviderFile['credential'], server: Authorizati
   if (credential === 'device_code' && !server.issuer && !server.device_authorization_endpoint) {
     throw new ProviderMistake(PATH, 'needs device_authorization_endpoint, or issuer for discovery')
   }
-  const provesItself = server.client_secret || server.private_key || server.client_assertion
+  const provesItself =
+    server.client_secret ||
+    server.private_key ||
+    server.client_assertion ||
+    server.client_authentication === 'tls'
   if (credential === 'client_credentials' && !provesItself) {
-    throw new ProviderMistake(PATH, 'client_credentials needs client_secret, private_key or client_assertion')
+    throw new ProviderMistake(
+      PATH,
+      'client_credentials needs client_secret, private_key, client_assertion or tls',
+    )
   }
   if (!server.client_id && (!TRADES.has(credential) || provesItself)) {
     throw new ProviderMistake(PATH, 'needs client_id')
