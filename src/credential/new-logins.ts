@@ -58,7 +58,7 @@ export class NewLogins {
    */
   ofInputs(before: Provider, after: Provider) {
     if (after.kind === 'api_key') return undefined
-    if (isFetched(after.kind) || renewalClass(after.kind) === 'local')
+    if (isFetched(after.kind) || renewalClass(after) === 'local')
       return { ...this.ofKey(after, undefined), isEnd: true }
     return isSamePlace(before, after) ? undefined : { ...this.none(), isEnd: true }
   }

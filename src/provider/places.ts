@@ -27,13 +27,15 @@ export function goesElsewhere(before: Provider, after: Provider): boolean {
  * Hosts that get what a config keeps secret: its key, or what its client proves itself with. A header can hold any of
  * it, so upstream counts for every kind.
  */
-function secretOrigins({ authorizationServer: server, webSession, upstream }: Provider): Set<string> {
+function secretOrigins(provider: Provider): Set<string> {
+  const { authorizationServer: server, tokenRequest = [], webSession, upstream } = provider
   const addresses = [
     server?.issuer,
     server?.tokenEndpoint,
     server?.deviceAuthorizationEndpoint,
     server?.revocationEndpoint,
     webSession?.refreshEndpoint,
+    ...tokenRequest.map(({ url }) => url),
   ]
   return new Set([...originsOf(addresses), ...upstreamOrigins(upstream)])
 }
