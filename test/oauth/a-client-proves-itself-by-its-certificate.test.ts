@@ -20,7 +20,9 @@ t.test('client_authentication: tls', async (t) => {
       const { authorization } = request.headers
       const isToken = request.url === '/token'
       if (isToken) asked.push({ authorized, authorization, body })
-      const answer = isToken ? { access_token: 'access-token-0123456789', expires_in: 3_600 } : { choices: [] }
+      const answer = isToken
+        ? { access_token: 'access-token-0123456789', expires_in: 3_600 }
+        : { choices: [] }
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer))
     },
   )
