@@ -86,6 +86,22 @@ t.test('the same refusal asks again when the time that was told is over, and not
   t.equal(refreshes(), 2)
 })
 
+t.test('what its server refuses is not asked for at each refusal of upstream', async (t) => {
+  const held = credential({ state: 'refused', attempt: { nextAt: NOW + 60_000, lastError: 'status 401 no' } })
+  const { credentials, clock, refreshes } = credentialsOver(
+    async () => held,
+    Promise.resolve({ kind: 'refused', why: 'status 401 no', retryAt: NOW + 120_000 }),
+  )
+  const refuse = () => credentials.afterRefusal(held).catch((error: BrokerError) => error.code)
+  for (let seconds = 0; seconds < 60; seconds += 10) {
+    t.equal(await refuse(), 'credential_refused')
+    clock.now += 10_000
+  }
+  t.equal(refreshes(), 0)
+  t.equal(await refuse(), 'credential_refused')
+  t.equal(refreshes(), 1)
+})
+
 t.test('nothing to renew it with: nothing is tried', async (t) => {
   const { credentials, refreshes } = credentialsOver(
     async () => credential({ tokens: { refreshToken: undefined } }),
