@@ -48,6 +48,8 @@ type Stage = (typeof STAGES)[number]
 const LATEST_MS = 60
 const STAGE_TIMEOUT_MS = 5_000
 const RENEWAL_MS = 5_000
+/** A start is ready before all of its journal is stored. */
+const STORING_MS = 10_000
 
 interface Lane {
   readonly broker: Broker
@@ -140,14 +142,28 @@ async function killOnce({ lab, schema, sandbox }: Scene, lane: Lane): Promise<Ou
   return Promise.all(
     configs.map(async (config, index) => {
       const grant = broker.grants.sent.find(({ sent }) => sent === config.login.refresh_token)
-      const holdsNewest = await schema.rows.holdsNewest(config.id, config.login)
       const wasRead = kept.has(config.id) || (grant !== undefined && wasReadBefore(killedAt, grant, lane))
       const isServed = !isFailed(await callOnce(() => broker.complete(config.key)))
+      const holdsNewest = await getsNewest(schema, config, wasRead ? STORING_MS : 0)
       if (!holdsNewest) return { config, isServed, fate: wasRead ? 'lost' : 'in flight' } as const
       if (grant?.issued === undefined) return { config, isServed, fate: 'not sent' } as const
       return { config, isServed, fate: wasStored[index] ? 'stored' : 'read, not stored' } as const
     }),
   )
+}
+
+/** Whether its row holds the newest token within so long. */
+async function getsNewest(
+  schema: Schema,
+  { id, login }: LoggedInWithKey,
+  withinMs: number,
+): Promise<boolean> {
+  const until = performance.now() + withinMs
+  while (!(await schema.rows.holdsNewest(id, login))) {
+    if (performance.now() >= until) return false
+    await sleep(20)
+  }
+  return true
 }
 
 /** When the first of the credentials gets there. */
