@@ -11,6 +11,15 @@ import { onEachDatabase } from '../support/databases.ts'
 
 const DAY = 86_400_000
 
+class CountingStore extends HomeStore {
+  writes = 0
+
+  override add(rows: Parameters<HomeStore['add']>[0]): Promise<number> {
+    this.writes += 1
+    return super.add(rows)
+  }
+}
+
 onEachDatabase(t, 'first come, and for so many days', async (t, { kind, url }) => {
   const database = openDatabase({
     dataDir: t.testdir(),
@@ -18,7 +27,7 @@ onEachDatabase(t, 'first come, and for so many days', async (t, { kind, url }) =
   })
   t.teardown(() => database.close())
   await migrate(database)
-  const store = new HomeStore(database)
+  const store = new CountingStore(database)
   let now = 1_000
   const replica = () =>
     new Homes({
@@ -30,6 +39,9 @@ onEachDatabase(t, 'first come, and for so many days', async (t, { kind, url }) =
     })
   const [one, other] = [replica(), replica()]
   await Promise.all(Array.from({ length: 1_200 }, (_, n) => one.note('key', `id_${n}`, `config-${n % 3}`)))
+  const { writes } = store
+  await one.note('key', 'id_7', 'config-1')
+  t.equal(store.writes, writes, 'what is known is not written again')
   await other.note('key', 'id_7', 'config-2')
   for (const homes of [one, other, replica()]) {
     t.same(await homes.find('key', ['id_7']), ['config-1'], 'whoever came later has not taken it')
