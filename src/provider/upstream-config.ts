@@ -40,6 +40,8 @@ export interface UpstreamConfig extends Carried {
   readonly httpHosts: ReadonlySet<string>
   /** What is joined to the client's own with a comma; names in lower case. */
   readonly appendHeaders: Headers
+  /** What stands where the client's own is missing; names in lower case. */
+  readonly defaultHeaders: Headers
   /** The longest prefix first. */
   readonly routes: readonly UpstreamRoute[]
   /** Which of a client's headers go up beyond the common ones; undefined: none. */
@@ -68,14 +70,14 @@ export function toUpstream(
   fields: Fields,
   egress?: Egress,
 ): UpstreamConfig {
-  const appendHeaders = toHeaders(file.append_headers, fields, [...UPSTREAM, 'append_headers'])
+  const theClients = toClientHeaders(file, fields)
   return {
     baseUrl: address(file.base_url, ...UPSTREAM, 'base_url')?.replace(/\/+$/, ''),
     resourceHosts: new Set(file.resource_hosts),
     httpHosts,
-    ...toCarried(file, appendHeaders, fields, UPSTREAM),
-    appendHeaders,
-    routes: toRoutes(file, appendHeaders, address, fields),
+    ...toCarried(file, theClients, fields, UPSTREAM),
+    ...theClients,
+    routes: toRoutes(file, theClients, address, fields),
     passHeaders: toPassHeaders(file.pass_headers),
     way: toWay(file.timeouts, egress),
     models: file.models ?? [],
@@ -85,7 +87,12 @@ export function toUpstream(
 }
 
 /** @throws ProviderMistake */
-function toRoutes(file: UpstreamFile, appended: Headers, address: Address, fields: Fields): UpstreamRoute[] {
+function toRoutes(
+  file: UpstreamFile,
+  theClients: ClientHeaders,
+  address: Address,
+  fields: Fields,
+): UpstreamRoute[] {
   const prefixes = new Set<string>()
   const made = (file.routes ?? []).map((route, index) => {
     const at = [...UPSTREAM, 'routes', String(index)]
@@ -96,7 +103,7 @@ function toRoutes(file: UpstreamFile, appended: Headers, address: Address, field
     if (isPath && !isPlainPath(text)) throw new ProviderMistake([...at, 'base_url'], 'is not a plain path')
     const absolute = isPath ? `${NOWHERE}${text}` : text
     const baseUrl = address(absolute, ...at, 'base_url')?.slice(isPath ? NOWHERE.length : 0)
-    const carried = toCarried({ ...file, ...route }, appended, fields, at)
+    const carried = toCarried({ ...file, ...route }, theClients, fields, at)
     return { prefix, baseUrl: baseUrl?.replace(/\/+$/, ''), ...carried }
   })
   return made.sort((one, other) => other.prefix.length - one.prefix.length)
@@ -124,10 +131,19 @@ export const PLAIN_UPSTREAM: UpstreamConfig = toUpstream(
   new Fields(new Map(), {}),
 )
 
+type ClientHeaders = Pick<UpstreamConfig, 'appendHeaders' | 'defaultHeaders'>
+
+/** Headers that the client has a word in. @throws ProviderMistake | UnfitValue */
+function toClientHeaders(file: UpstreamFile, fields: Fields): ClientHeaders {
+  const made = (field: 'append_headers' | 'default_headers') =>
+    toHeaders(file[field], fields, [...UPSTREAM, field])
+  return { appendHeaders: made('append_headers'), defaultHeaders: made('default_headers') }
+}
+
 /** Each header and parameter is said by one alone. @throws ProviderMistake */
 function toCarried(
   { auth: given, headers: own, query = {} }: Pick<UpstreamFile, 'auth' | 'headers' | 'query'>,
-  appended: Headers,
+  { appendHeaders, defaultHeaders }: ClientHeaders,
   fields: Fields,
   at: Path,
 ): Carried {
@@ -137,10 +153,11 @@ function toCarried(
     new ProviderMistake([...at, field], `holds ${name}, which is for the credential`)
   if (auth.in === 'query' && auth.name in query) throw problem('query', auth.name)
   if (auth.in === 'header' && auth.name in headers) throw problem('headers', auth.name)
-  for (const name of Object.keys(appended)) {
-    if (name in headers || (auth.in === 'header' && name === auth.name))
-      throw new ProviderMistake([...UPSTREAM, 'append_headers', name], 'is said already')
-  }
+  const isSaid = (name: string) => name in headers || (auth.in === 'header' && name === auth.name)
+  const appended = Object.keys(appendHeaders).find(isSaid)
+  if (appended) throw new ProviderMistake([...UPSTREAM, 'append_headers', appended], 'is said already')
+  const standby = Object.keys(defaultHeaders).find((name) => isSaid(name) || name in appendHeaders)
+  if (standby) throw new ProviderMistake([...UPSTREAM, 'default_headers', standby], 'is said already')
   return { auth, headers, query: toQuery(query, fields, [...at, 'query']) }
 }
 

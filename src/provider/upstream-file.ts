@@ -50,6 +50,8 @@ export const UPSTREAM_FILE = Type.Object(
     headers: Type.Optional(headers),
     /** Joined to the client's own with a comma. */
     append_headers: Type.Optional(headers),
+    /** Sent where the client says nothing of that name. */
+    default_headers: Type.Optional(headers),
     query: Type.Optional(query),
     /** Calls below a path that go elsewhere, or otherwise. */
     routes: Type.Optional(Type.Array(route)),

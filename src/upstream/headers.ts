@@ -76,16 +76,19 @@ export class RequestHeaders {
   /** The same for every call. */
   readonly #own: readonly string[]
   readonly #appended: readonly (readonly [name: string, value: string])[]
+  readonly #defaults: readonly (readonly [name: string, value: string])[]
   readonly #passed: PassHeaders | undefined
   /** Names that are never passed: of these it is known who says them. */
   readonly #decided: ReadonlySet<string>
 
-  constructor({ headers, appendHeaders, passHeaders, auth }: HeaderRules) {
+  constructor({ headers, appendHeaders, defaultHeaders, passHeaders, auth }: HeaderRules) {
     const own = 'user-agent' in headers ? headers : { 'user-agent': OWN_NAME, ...headers }
     this.#own = Object.entries(own).flat()
     this.#appended = Object.entries(appendHeaders)
+    this.#defaults = Object.entries(defaultHeaders)
     this.#passed = passHeaders
-    const taken = new Set([...Object.keys(own), ...Object.keys(appendHeaders), auth.name])
+    const named = [own, appendHeaders, defaultHeaders].flatMap(Object.keys)
+    const taken = new Set([...named, auth.name])
     this.#common = REQUEST_HEADERS.filter((name) => !taken.has(name))
     this.#decided = new Set([...REQUEST_HEADERS, ...taken])
   }
@@ -99,6 +102,7 @@ export class RequestHeaders {
     }
     if (this.#passed) this.#pushPassed(headers, client, this.#passed)
     for (const [name, value] of this.#appended) headers.push(name, appended(client[name], value))
+    for (const [name, value] of this.#defaults) headers.push(name, client[name]?.toString() || value)
     headers.push(...this.#own)
     return headers
   }
@@ -114,7 +118,10 @@ export class RequestHeaders {
   }
 }
 
-type HeaderRules = Pick<UpstreamConfig, 'headers' | 'appendHeaders' | 'passHeaders' | 'auth'>
+type HeaderRules = Pick<
+  UpstreamConfig,
+  'headers' | 'appendHeaders' | 'defaultHeaders' | 'passHeaders' | 'auth'
+>
 
 /** A list with another member, unless it is there already (RFC 9110 §5.6.1). */
 function appended(list: string | string[] | undefined, value: string): string {

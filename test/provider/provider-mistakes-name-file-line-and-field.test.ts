@@ -135,6 +135,14 @@ t.test('a mistake in CONFIG_FILE is one line with file, line, field and what to 
         ['append_headers: { Authorization: a }', /^upstream\.append_headers\.Authorization is set by the/],
         ['{ append_headers: { a: b }, headers: { A: c } }', /^upstream\.append_headers\.a is said already$/],
         [
+          '{ default_headers: { a: b }, headers: { A: c } }',
+          /^upstream\.default_headers\.a is said already$/,
+        ],
+        [
+          '{ default_headers: { a: b }, append_headers: { A: c } }',
+          /^upstream\.default_headers\.a is said already$/,
+        ],
+        [
           '{ append_headers: { a: b }, auth: { header: A } }',
           /^upstream\.append_headers\.a is said already$/,
         ],

@@ -89,6 +89,23 @@ t.test('parameters of the file win; headers to append are joined to those of the
   }
 })
 
+t.test('a default stands where the client says nothing', async (t) => {
+  const file = { default_headers: { 'Anthropic-Version': '2023-06-01', 'x-tenant': 'a' } }
+  for (const [client, version, tenant] of [
+    [{}, '2023-06-01', 'a'],
+    [{ 'anthropic-version': '', 'x-tenant': '' }, '2023-06-01', 'a'],
+    [{ 'anthropic-version': '2099-01-01', 'x-tenant': 'b' }, '2099-01-01', 'b'],
+  ] as const) {
+    const { headers } = sent(file, undefined, client)
+    t.same(headers, [
+      `anthropic-version: ${version}`,
+      `x-tenant: ${tenant}`,
+      ...own,
+      `authorization: Bearer ${TOKEN}`,
+    ])
+  }
+})
+
 const ROUTES: UpstreamFile = {
   headers: { 'x-general': '1' },
   query: { general: '1' },
