@@ -17,7 +17,7 @@ import {
 
 const BLOCK = Type.Object({ type: Type.String(), content: Type.Optional(Type.Unknown()) })
 const MESSAGE = Type.Object({
-  role: Type.Enum(['user', 'assistant']),
+  role: Type.String(),
   content: Type.Union([Type.String(), Type.Array(BLOCK)]),
 })
 /** The vendor's own tools have a type, and no schema. */
