@@ -4,6 +4,8 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type Type from 'typebox'
+import { Compile } from 'typebox/compile'
 import { ApiError } from './api-error.ts'
 
 export interface Upload {
@@ -53,23 +55,27 @@ export async function formOf({ type, kept }: Upload): Promise<FormData | undefin
   }
 }
 
-/** What we use of a compiled schema. */
-interface Schema<T> {
-  Check(value: unknown): value is T
-  Errors(value: unknown): { readonly instancePath: string; readonly message: string }[]
-}
+const compiled = new WeakMap<Type.TSchema, ReturnType<typeof Compile>>()
 
 /** @throws ApiError invalid_body | model_not_found */
-export function readCall<T extends { model: string }>(body: unknown, schema: Schema<T>, model: string): T {
+export function readCall<Schema extends OfCall>(
+  body: unknown,
+  schema: Schema,
+  model: string,
+): Type.Static<Schema> {
   const call = Buffer.isBuffer(body) ? parse(body) : undefined
   if (call === undefined) throw new ApiError('invalid_body', null, 'it is not JSON')
-  if (!schema.Check(call)) {
-    const [problem] = schema.Errors(call)
+  const check = compiled.get(schema) ?? Compile(schema) // all at the start, they would cost some of that
+  compiled.set(schema, check)
+  if (!check.Check(call)) {
+    const [problem] = check.Errors(call)
     throw new ApiError('invalid_body', problem?.instancePath.split('/')[1] ?? null, problem?.message)
   }
-  if (call.model !== model) throw new ApiError('model_not_found', 'model')
-  return call
+  if ((call as { model: string }).model !== model) throw new ApiError('model_not_found', 'model')
+  return call as Type.Static<Schema>
 }
+
+type OfCall = Type.TObject<{ model: Type.TString }>
 
 function parse(body: Buffer): unknown {
   try {

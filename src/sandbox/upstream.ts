@@ -3,7 +3,6 @@
  * authorization server.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Compile } from 'typebox/compile'
 import { BoundedMap } from '../base/bounded-map.ts'
 import { type Clock, SECOND } from '../base/clock.ts'
 import { ApiError, answerApiErrors, isOfAnthropic } from './api-error.ts'
@@ -29,13 +28,6 @@ export interface UpstreamParts {
 const CHAT_MODEL = 'sandbox-model'
 const EMBEDDING_MODEL = 'sandbox-embedding'
 const MODELS = [CHAT_MODEL, EMBEDDING_MODEL]
-
-const CHAT = Compile(CHAT_REQUEST)
-const COMPLETION = Compile(COMPLETION_REQUEST)
-const EMBEDDING = Compile(EMBEDDING_REQUEST)
-const RESPONSE = Compile(RESPONSE_REQUEST)
-const MESSAGES = Compile(MESSAGES_REQUEST)
-const COUNT = Compile(COUNT_REQUEST)
 
 export function addUpstream(scope: FastifyInstance, parts: UpstreamParts): void {
   const created = () => Math.floor(parts.clock() / SECOND)
@@ -77,20 +69,22 @@ function addModels(scope: FastifyInstance): void {
 
 function addCompletions(scope: FastifyInstance, created: () => number): void {
   scope.post('/chat/completions', async (request, reply) => {
-    const call = readCall(request.body, CHAT, CHAT_MODEL)
+    const call = readCall(request.body, CHAT_REQUEST, CHAT_MODEL)
     checkStreamOptions(call)
     return call.stream
       ? sendEvents(reply, chatCompletionEvents(call, created()), DONE)
       : chatCompletion(call, created())
   })
   scope.post('/completions', async (request, reply) => {
-    const call = readCall(request.body, COMPLETION, CHAT_MODEL)
+    const call = readCall(request.body, COMPLETION_REQUEST, CHAT_MODEL)
     checkStreamOptions(call)
     return call.stream
       ? sendEvents(reply, textCompletionEvents(call, created()), DONE)
       : textCompletion(call, created())
   })
-  scope.post('/embeddings', async (request) => embeddings(readCall(request.body, EMBEDDING, EMBEDDING_MODEL)))
+  scope.post('/embeddings', async (request) =>
+    embeddings(readCall(request.body, EMBEDDING_REQUEST, EMBEDDING_MODEL)),
+  )
 }
 
 /** Each holds all that was said before it. */
@@ -105,7 +99,7 @@ function addResponses(scope: FastifyInstance, created: () => number): void {
   }
 
   scope.post('/responses', async ({ body }, reply) => {
-    const call = readCall(body, RESPONSE, CHAT_MODEL)
+    const call = readCall(body, RESPONSE_REQUEST, CHAT_MODEL)
     const previousId = call.previous_response_id ?? undefined
     const previous = previousId === undefined ? undefined : kept.get(previousId)
     if (previousId !== undefined && !previous)
@@ -129,10 +123,12 @@ function addResponses(scope: FastifyInstance, created: () => number): void {
 
 function addMessages(scope: FastifyInstance): void {
   scope.post('/messages', async ({ body }, reply) => {
-    const call = readCall(body, MESSAGES, CHAT_MODEL)
+    const call = readCall(body, MESSAGES_REQUEST, CHAT_MODEL)
     return call.stream ? sendEvents(reply, messageEvents(call)) : message(call)
   })
-  scope.post('/messages/count_tokens', async ({ body }) => countTokens(readCall(body, COUNT, CHAT_MODEL)))
+  scope.post('/messages/count_tokens', async ({ body }) =>
+    countTokens(readCall(body, COUNT_REQUEST, CHAT_MODEL)),
+  )
 }
 
 function record(request: FastifyRequest, reply: FastifyReply, counts: Counts): void {

@@ -25,6 +25,16 @@ t.test('commands', async (t) => {
   )
 })
 
+/** What the rows of the table of clients hold in backquotes. */
+function clients(text: string): string[] {
+  return [...text.matchAll(/^\|.*\|(.*<br>.*)\|$/gm)].map(([, lines = '']) => lines.trim())
+}
+
+t.test('clients', async (t) => {
+  t.ok(clients(english).length > 4)
+  t.same(clients(chinese), clients(english))
+})
+
 t.test('settings', async (t) => {
   t.ok(settings(english).length > 12)
   t.same(settings(chinese), settings(english))

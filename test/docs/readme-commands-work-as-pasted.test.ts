@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { startBroker } from '../support/broker.ts'
 import { startProcess } from '../support/broker-process.ts'
 import { sitDown } from '../support/desk.ts'
+import { STAND_INS } from './fixtures/clients.ts'
 import { NPX } from './fixtures/npx.ts'
 import { QWEN } from './fixtures/qwen.ts'
 
@@ -18,10 +19,16 @@ function blocksOf(heading: string): string[] {
 }
 
 /** A shell that ends where a command fails; `npx token-broker` in it is the command line of these sources. */
-function startShell(t: Test, cwd: string, env: Record<string, string> = {}) {
+function startShell(
+  t: Test,
+  cwd: string,
+  env: Record<string, string> = {},
+  commands: Record<string, string> = {},
+) {
   const bin = join(cwd, 'bin')
   mkdirSync(bin)
-  writeFileSync(join(bin, 'npx'), `#!/bin/sh\n${NPX}\n`, { mode: 0o755 })
+  for (const [name, does] of Object.entries({ npx: NPX, ...commands }))
+    writeFileSync(join(bin, name), `#!/bin/sh\n${does}\n`, { mode: 0o755 })
   const PATH = `${bin}:${process.env['PATH']}`
   const shell = spawn('bash', ['-eo', 'pipefail'], { cwd, env: { PATH, ...env }, stdio: 'pipe' })
   t.teardown(() => shell.kill('SIGKILL'))
@@ -50,6 +57,37 @@ function startShell(t: Test, cwd: string, env: Record<string, string> = {}) {
     })
   }
 }
+
+/** What an SDK does once its variables are set. */
+const SDKS: Record<string, string> = {
+  OPENAI:
+    "import Client from 'openai'; console.log((await new Client().responses.create({ model, input })).output_text)",
+  ANTHROPIC:
+    "import Client from '@anthropic-ai/sdk'; const messages = [{ role: 'user', content: input }];" +
+    'console.log((await new Client().messages.create({ model, max_tokens: 9, messages })).content[0].text)',
+}
+
+t.test('each client is pointed here by the two lines of its row', async (t) => {
+  const broker = await startBroker(t)
+  const { key } = await broker.connect()
+  const rows = [...README.matchAll(/^\| ([^|]+) \| `(.+)`<br>`(.+)` \|$/gm)]
+  t.equal(rows.length, 5)
+  for (const [, client = '', ...lines] of rows) {
+    const cwd = t.testdir({})
+    const run = startShell(t, cwd, {}, STAND_INS)
+    await run(`broker=${broker.origin}\nkey=${key}`)
+    const output = await run(lines.join('\n'))
+    const program = /^(\w+) .*$/.exec(lines[1] ?? '')?.[1] ?? ''
+    if (program !== 'export') t.match(output, `Hello from the sandbox! You said: “${program}”`, client)
+    else {
+      const sdk = SDKS[/export (\w+?)_/.exec(lines[1] ?? '')?.[1] ?? '']
+      const script = `const model = 'sandbox-model', input = 'SDK'; ${sdk}`
+      const root = new URL('../..', import.meta.url).pathname
+      const said = await run(`cd '${root}'; '${process.execPath}' --input-type=module -e "${script}"`)
+      t.match(said, 'Hello from the sandbox! You said: “SDK”', client)
+    }
+  }
+})
 
 t.test('an account is connected over the API', async (t) => {
   const broker = await startBroker(t, { config: QWEN })

@@ -13,6 +13,7 @@ import { startProxy } from '../support/connect-proxy.ts'
 import { freePort } from '../support/free-port.ts'
 import { CONFIDENTIAL_CLIENT, CONFIDENTIAL_SECRET, startIndependentServer } from '../support/oidc-provider.ts'
 import { testWhere, whatIsMissing } from '../support/test-where.ts'
+import { STAND_INS } from './fixtures/clients.ts'
 import { runRecipe } from './fixtures/recipe.ts'
 
 const run = new Set<string>()
@@ -125,51 +126,6 @@ t.test('models-on-your-network.md', async (t) => {
   })
   t.match(output, 'data: [DONE]')
 })
-
-/** Calls the API that a client speaks with what the page has told it: base URL, path, key, model. */
-function calls(url: string, key: string, model: string, input: string): string {
-  const body = `{\\"model\\":\\"${model}\\",\\"max_tokens\\":9,${input}}`
-  return `curl -sS --fail-with-body "${url}" -H "authorization: Bearer ${key}" -H 'content-type: application/json' -d "${body}"`
-}
-
-const SAID = '\\"messages\\":[{\\"role\\":\\"user\\",\\"content\\":\\"$(basename $0)\\"}]'
-const OF_OPENAI = ['$OPENAI_BASE_URL/chat/completions', '$OPENAI_API_KEY'] as const
-const OF_FILE = (file: string, expression: string) => `$('${process.execPath}' -p '${expression}' < ${file})`
-const OPENCODE = 'const { provider: { broker }, model } = JSON.parse(fs.readFileSync(0));'
-const CHAT = 'const text = String(fs.readFileSync(0));'
-
-/** In the place of the programs themselves, which `npm run test:clients` fetches and runs. */
-const STAND_INS = {
-  claude: calls(
-    '$ANTHROPIC_BASE_URL/v1/messages?beta=true',
-    '$ANTHROPIC_AUTH_TOKEN',
-    '$ANTHROPIC_MODEL',
-    SAID,
-  ),
-  codex: [
-    'of() { sed -n "s/^$1 = .\\(.*\\).$/\\1/p" ~/.codex/config.toml; }',
-    'eval "key=\\$$(of env_key)"',
-    calls('$(of base_url)/$(of wire_api)', '$key', '$(of model)', '\\"input\\":\\"codex\\"'),
-  ].join('\n'),
-  qwen: calls(...OF_OPENAI, '$OPENAI_MODEL', SAID),
-  opencode: calls(
-    `${OF_FILE('opencode.json', `${OPENCODE} broker.options.baseURL`)}/chat/completions`,
-    '$BROKER_KEY',
-    OF_FILE('opencode.json', `${OPENCODE} model.slice(7)`),
-    SAID,
-  ),
-  python3: calls(...OF_OPENAI, `$(sed -n 's/.*model="\\([^"]*\\)".*/\\1/p')`, SAID),
-  node: [
-    `ln -sfn '${new URL('../../node_modules', import.meta.url).pathname}' node_modules`,
-    `if [ "$1" = messages.mjs ]; then exec '${process.execPath}' "$@"; fi`,
-    calls(
-      `${OF_FILE('chat.mjs', `${CHAT} /baseURL: .([^ ,]+).,/.exec(text)[1]`)}/chat/completions`,
-      OF_FILE('chat.mjs', `${CHAT} /apiKey: .([^ ,]+). /.exec(text)[1]`),
-      OF_FILE('chat.mjs', `${CHAT} /broker\\(.([^ ,]+).\\)/.exec(text)[1]`),
-      SAID,
-    ),
-  ].join('\n'),
-}
 
 t.test('clients.md', async (t) => {
   const broker = await startBroker(t)
