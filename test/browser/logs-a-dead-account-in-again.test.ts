@@ -19,7 +19,7 @@ withBrowser(t, 'a dead credential shows up by itself, and one login heals it', a
   // What follows happens without a reload, and told by the stream of changes alone.
   await broker.sandbox.revokeFamilies()
   await broker.admin('POST', `/api/models/configs/${configId}/refresh`)
-  await page.getByText('1 account needs a login').waitFor()
+  await page.getByText('1 account needs you').waitFor()
   await page.locator('.row .badge.bad', { hasText: 'Login needed' }).waitFor()
 
   await page.getByRole('link', { name: 'Log in again: Research' }).click()
