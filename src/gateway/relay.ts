@@ -76,10 +76,10 @@ export function relay(
     fail(error) {
       keepAlive?.stop()
       const hasLeft = client.destroyed
-      if (isPlainEventStream(head) && !hasLeft)
-        write(client, isFramed, Buffer.from(errorEvent(error, asked)), undefined)
+      const hasSaid = isPlainEventStream(head) && !hasLeft
+      if (hasSaid) write(client, isFramed, Buffer.from(errorEvent(error, asked)), undefined)
       const endsByClosing = !isFramed && headerValue(head.headers, 'content-length') === undefined
-      cut(client, endsByClosing)
+      cut(client, endsByClosing, hasSaid)
       done(error, hasLeft)
     },
   }
@@ -88,18 +88,18 @@ export function relay(
   if (!call.isEnded && !isHeadOut) client.flushHeaders()
 }
 
-/** A reset overtakes what the client has not read yet, and so waits for it. */
-const RESET_AFTER_MS = 1_000
+/** A cut overtakes what the client has not read yet, and so waits a little where something was said. */
+const CUT_AFTER_MS = 500
 
 /**
  * Ends the connection behind what was written, and not as a whole answer ends: without the last chunk, or before the
  * length that was told. Where closing is the end (RFC 9112 §6.3: HTTP/1.0, which nginx speaks unless it is told
  * otherwise) there is no word for it but a reset.
  */
-function cut({ socket }: ServerResponse, endsByClosing: boolean): void {
-  if (!socket || !endsByClosing) return void socket?.destroySoon()
-  const timer = setTimeout(() => socket.resetAndDestroy(), RESET_AFTER_MS)
-  socket.once('close', () => clearTimeout(timer))
+function cut({ socket }: ServerResponse, endsByClosing: boolean, hasSaid: boolean): void {
+  const end = () => (endsByClosing ? socket?.resetAndDestroy() : socket?.destroySoon())
+  const timer = setTimeout(end, endsByClosing || hasSaid ? CUT_AFTER_MS : 0)
+  socket?.once('close', () => clearTimeout(timer))
 }
 
 /** As latin1 text every byte stays itself, and Node puts head and body into one buffer and one system call. */

@@ -1,4 +1,5 @@
 import { createConnection } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { onNginx } from '../support/nginx.ts'
@@ -71,6 +72,18 @@ t.test("a stream of Messages ends with an error event of that API's", async (t) 
     request_id: answer.headers['x-request-id'],
   })
   t.equal(answer.isWhole, false)
+})
+
+t.test('whoever reads a little later hears why, too', async (t) => {
+  const { upstream, key, v1 } = await setUp(t)
+  upstream.answer(breaksOff({ 'content-type': 'text/event-stream' }, 'data: 1\n\n'))
+  const { body } = await fetch(`${v1}/x`, { headers: { authorization: `Bearer ${key}` } })
+  const reader = (body as ReadableStream<Uint8Array>).getReader()
+  let text = ''
+  while (!text.includes('data: 1')) text += Buffer.from((await reader.read()).value ?? []).toString()
+  await sleep(200) // the event has come meanwhile, and nobody has asked for it yet
+  t.match(text + Buffer.from((await reader.read()).value ?? []).toString(), '"upstream_broken"')
+  await t.rejects(reader.read(), { message: 'terminated' })
 })
 
 onNginx(t, 'behind nginx as it comes, the event arrives, and the cut too', async (t, inFrontOf) => {
