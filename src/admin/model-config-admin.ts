@@ -167,9 +167,10 @@ export class ModelConfigAdmin {
     const file = this.#parts.providers.get(row.provider)
     const provider = file && this.#shown(file, row)
     const lack = provider?.lacking[0]
-    const state = lack ? 'missing' : stateOf(row, this.#parts.clock())
+    const refusal = this.#parts.credentials.refusalOf(row.id)
+    const state = lack ? 'missing' : refusal ? 'refused' : stateOf(row, this.#parts.clock())
     const action = lack ? 'edit_inputs' : nextAction(provider, state, row.last_error)
-    const why = lack ? `inputs.${lack.input} ${lack.why.english}` : row.last_error
+    const why = lack ? `inputs.${lack.input} ${lack.why.english}` : (refusal ?? row.last_error)
     return {
       id: row.id,
       name: row.name,

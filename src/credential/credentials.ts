@@ -185,6 +185,11 @@ export class Credentials {
     })
   }
 
+  /** Of what stands in no row: why this process was refused, where only a person can mend that. */
+  refusalOf(configId: string): string | undefined {
+    return this.#local.refusalOf(configId)
+  }
+
   /** Refreshes now, whether due or not. @throws as {@link usable} | BrokerError session_not_extended */
   async renew(configId: string): Promise<void> {
     const credential = await this.#load(configId)

@@ -88,6 +88,12 @@ export class LocalKeys {
     return credential && kept.generation > generation && isOther(credential, refused) ? credential : undefined
   }
 
+  /** Why this process has no new keys for it, where only a person can mend that. */
+  refusalOf(configId: string): string | undefined {
+    const error = this.#kept.peek(configId)?.trouble?.error
+    return error?.isRefusal ? error.message : undefined
+  }
+
   /** Fetches now. @throws as {@link usable} */
   async renew(row: Credential, patienceMs: number): Promise<void> {
     const kept = this.#of(row)

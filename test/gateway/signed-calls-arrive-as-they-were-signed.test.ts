@@ -242,6 +242,11 @@ t.test('without keys a call is told so, and keys are handed out to nobody', asyn
   t.equal(calls.length, 0)
   const { body } = await broker.admin('POST', `/api/models/configs/${id}/diagnose`)
   t.match(JSON.stringify(body.checks), /none of web_identity, container is configured/)
+  t.match((await broker.admin('GET', `/api/models/configs/${id}`)).body.credential, {
+    state: 'refused',
+    next_action: 'edit_inputs',
+    reason: 'none of web_identity, container is configured',
+  })
   const open = await keyOf('plain')
   t.match(await broker.admin('POST', `/api/models/configs/${open.id}/token`), {
     status: 409,
