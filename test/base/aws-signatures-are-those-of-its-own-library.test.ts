@@ -27,9 +27,10 @@ function theirs(keys: AwsKeys, { headers, body, ...request }: Signable, at: numb
 const segment = fc
   .stringMatching(/^(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-7][0-9A-F]){1,12}$/)
   .filter((one) => !/^\.+$/.test(one))
-const parameter = fc.stringMatching(
-  /^(?:[A-Za-z0-9._~!$'()*+,;:@/?-]|%(?:[0-7][0-9A-F]|C3%A9|E6%A8%A1)){1,12}$/,
-)
+/** But for a name that the library drops, for it keeps parameters in an object with a prototype. */
+const parameter = fc
+  .stringMatching(/^(?:[A-Za-z0-9._~!$'()*+,;:@/?-]|%(?:[0-7][0-9A-F]|C3%A9|E6%A8%A1)){1,12}$/)
+  .filter((one) => decodeURIComponent(one) !== '__proto__')
 const query = fc.array(
   fc
     .tuple(parameter, fc.option(parameter, { nil: undefined }))
