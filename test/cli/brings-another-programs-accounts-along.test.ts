@@ -74,7 +74,7 @@ onMysql(
         api_key: sealed('sk-sealed-canary-0123456789'),
         is_active: false,
       },
-      { name: 'no file of this name', provider: 'deepseek', ...key },
+      { name: 'no file of this name', provider: 'an-unknown-vendor', ...key },
       { name: 'token', ...qwen, ...login('at-plain-canary-0123456789', 'rt-plain-canary-0123456789') },
       {
         name: 'sealed token',
