@@ -10,11 +10,11 @@ import type { NewLogin } from '../model-config/model-config-store.ts'
 import type { Model } from '../model-config/model-configs.ts'
 import { lifeOfGiven, normalizeTokenType, type TokenSet } from '../oauth/token-response.ts'
 import { webSessionTokens } from '../oauth/web-session-renewal.ts'
-import { goesElsewhere, isSamePlace } from '../provider/places.ts'
+import { goesElsewhere, isSamePlace, reaching } from '../provider/places.ts'
 import { looksLikeKeyOf, type Provider, withInputs } from '../provider/provider.ts'
 import { upstreamTarget } from '../upstream/resource-url.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
-import { assertComplete, assertNothingFollows, readInputs } from './input-forms.ts'
+import { assertComplete, assertNoDefaultFollows, assertNothingFollows, readInputs } from './input-forms.ts'
 import type { ConfigChangeBody, NewConfigBody, OAuthTokenBody } from './schemas.ts'
 
 export interface ConfigFormParts {
@@ -36,10 +36,12 @@ export class ConfigForms {
   /** Of a config that is to be made. @throws BrokerError invalid_request | session_not_found | session_not_ready */
   async read(file: Provider, body: NewConfigBody): Promise<{ fields: ConfigFields; login: NewLogin }> {
     const { provider, inputs } = this.#newInputs(file, body)
+    const baseUrl = baseUrlOf(provider, body.base_url) ?? ''
+    assertNoDefaultFollows(provider, reaching(provider, baseUrl))
     const fields: ConfigFields = {
       name: body.name,
       provider: provider.name,
-      base_url: baseUrlOf(provider, body.base_url) ?? '',
+      base_url: baseUrl,
       api_key: this.#apiKey(provider, body.api_key) ?? '',
       models: modelsOf(body.models),
       aliases: body.aliases ?? {},
@@ -69,8 +71,11 @@ export class ConfigForms {
   ): Promise<{ changed: Partial<ConfigFields>; login: NewLogin | undefined }> {
     const { provider, inputs } = this.#changedInputs(before, body)
     const baseUrl = baseUrlOf(provider, body.base_url)
+    const [from, to] = [reaching(before, row.base_url), reaching(provider, baseUrl ?? row.base_url)]
+    assertNothingFollows(from, to, body.inputs ?? {})
+    if (baseUrl !== undefined || inputs) assertNoDefaultFollows(provider, to)
     const apiKey = this.#apiKey(provider, body.api_key || undefined)
-    if (!apiKey && isElsewhere({ before, after: provider }, row, baseUrl))
+    if (!apiKey && row.api_key !== '' && goesElsewhere(from, to))
       throw invalid(
         'api_key',
         'is needed again: base_url or an input names another origin, where the stored key never goes',
@@ -110,7 +115,6 @@ export class ConfigForms {
     }
     const { provider, changed } = readInputs(before, said)
     assertComplete(provider)
-    assertNothingFollows(before, provider, said)
     if (sessionId && !isSamePlace(withInputs(provider, new Map()), provider)) throw foreignLogin()
     if (changed.length === 0) return { provider, inputs: undefined }
     return { provider, inputs: { columns: this.#columnsOf(provider), changed } }
@@ -195,24 +199,6 @@ function tokensGiven(provider: Provider, given: OAuthTokenBody): TokenSet {
     ...lifeOfGiven(given.access_token, given.expires_at ?? undefined),
     metadata: resourceUrl ? { resource_url: resourceUrl } : {},
   }
-}
-
-/**
- * Whoever may manage can write an API key but not read it; a stored key that followed a base URL or an input anywhere
- * would be read at the other end.
- * @param baseUrl undefined: it stays
- */
-function isElsewhere(
-  { before, after }: { before: Provider; after: Provider },
-  row: StoredConfig,
-  baseUrl = row.base_url,
-): boolean {
-  if (row.api_key === '' || (before === after && baseUrl === row.base_url)) return false
-  const at = (provider: Provider, own: string) => {
-    const { upstream } = provider
-    return { ...provider, upstream: { ...upstream, baseUrl: own || upstream.baseUrl } }
-  }
-  return goesElsewhere(at(before, row.base_url), at(after, baseUrl))
 }
 
 /** Its tokens are of the server that the file's defaults name. */

@@ -5,6 +5,7 @@ import { SECOND } from '../base/clock.ts'
 import { reasonOf } from '../base/failure.ts'
 import type { Language } from '../base/language.ts'
 import { withoutQuoted } from '../base/quoted.ts'
+import { reaching } from '../provider/places.ts'
 import { addressProblem } from '../provider/upstream-address.ts'
 import { PLAIN_UPSTREAM } from '../provider/upstream-config.ts'
 import type { Config } from '../settings/config.ts'
@@ -14,6 +15,7 @@ import { toTarget } from '../upstream/resource-url.ts'
 import { beginningOf } from './answer-beginning.ts'
 import { askUpstream, completionOf } from './ask-upstream.ts'
 import type { ConnectionTestAnswer } from './config-answers.ts'
+import { defaultThatFollows } from './input-forms.ts'
 import type { ConnectionTestBody } from './schemas.ts'
 import { modelsAt } from './upstream-models.ts'
 
@@ -35,6 +37,11 @@ export async function testConnection(
   const say = (english: string, chinese: string) => (language === 'zh' ? chinese : english)
   if (body.provider && !provider)
     return { success: false, message: say('There is no such provider', '提供方不存在') }
+  const kept = provider && defaultThatFollows(provider, reaching(provider, body.base_url))
+  if (kept !== undefined) {
+    const [english, chinese] = [`The default of inputs.${kept} never goes`, `inputs.${kept} 的默认值不会发往`]
+    return { success: false, message: say(`${english} to another base_url`, `${chinese}其他 base_url`) }
+  }
   const grounds = { token: body.api_key, resourceUrl: undefined, baseUrl: body.base_url }
   const access = provider
     ? accessTo(provider, grounds)

@@ -51,6 +51,29 @@ export function assertNothingFollows(before: Provider, after: Provider, said: Sa
   })
 }
 
+/**
+ * What the operator fills in goes where the file says, and nowhere that a config names.
+ * @param there the same with a base URL of the config's own
+ * @throws BrokerError invalid_request that names what the config has to say itself
+ */
+export function assertNoDefaultFollows(provider: Provider, there: Provider): void {
+  const kept = defaultThatFollows(provider, there)
+  if (kept === undefined) return
+  throw inputError(kept, {
+    english: 'is needed: its default never goes to a base_url of the config',
+    chinese: '需要填写：其默认值不会发往此配置自己的 base_url',
+  })
+}
+
+/** The name of a secret input whose default would go to a host that the file does not name. */
+export function defaultThatFollows(provider: Provider, there: Provider): string | undefined {
+  const kept = provider.inputs.find(
+    ({ name, isSecret, default: byDefault }) =>
+      isSecret && byDefault !== undefined && !provider.given.has(name),
+  )
+  return kept && goesElsewhere(provider, there) ? kept.name : undefined
+}
+
 export function lackError({ input, why }: Lack): BrokerError {
   return inputError(input, why)
 }

@@ -50,7 +50,12 @@ export function errorCode(
     if (KNOWN_WORDS.has(word.toLowerCase())) return word.toLowerCase()
   }
   const [unknown] = errors.flatMap((value) => wordsOf(value, CODE_MEMBERS))
-  return unknown === undefined ? undefined : withoutTokens(withoutQuoted(unknown, sent))
+  return unknown === undefined ? undefined : withoutSecrets(unknown, sent)
+}
+
+/** What a server says, without what may be a secret in it. */
+export function withoutSecrets(text: string, sent: Said['sent']): string {
+  return withoutTokens(withoutQuoted(text, sent))
 }
 
 type Said = Pick<Answered, 'body' | 'sent'>
@@ -76,7 +81,7 @@ export function errorDescription({ body, sent }: Said): string | undefined {
   const text =
     body?.['error_description'] ?? inner?.['error_description'] ?? inner?.['message'] ?? body?.['message']
   if (typeof text !== 'string') return undefined
-  return withoutTokens(withoutQuoted(text.slice(0, 1_000), sent)).slice(0, 200)
+  return withoutSecrets(text.slice(0, 1_000), sent).slice(0, 200)
 }
 
 /** Servers quote what they refuse, also what others sent them: a run of characters that could be a token is masked. */

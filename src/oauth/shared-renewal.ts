@@ -4,7 +4,7 @@
  * No answer, an unreadable one and 5xx are trouble of the server's: one at a time finds out when it is over. A refusal is
  * about what the config was given.
  */
-import { errorCode, errorDescription } from './dialect.ts'
+import { errorCode, errorDescription, withoutSecrets } from './dialect.ts'
 import { notProcessed, type Renewal } from './refresh-token-grant.ts'
 import type { TokenSet } from './token-response.ts'
 import type { Answered, WireAnswer } from './wire.ts'
@@ -42,7 +42,9 @@ export function judgeShared(answer: WireAnswer, reading: Reading): Renewal {
   if (answer.kind !== 'answer') return notProcessed(answer.why, undefined, true)
   const { status, body, retryAfterMs } = answer
   const code = reading.code?.(answer) ?? errorCode(answer, refused)
-  const why = [`status ${status}`, code, errorDescription(answer)].filter(Boolean).join(' ')
+  const isKnown = code === undefined || REFUSED_CODES.has(code) || refused.has(code)
+  const shown = isKnown ? code : withoutSecrets(code, answer.sent)
+  const why = [`status ${status}`, shown, errorDescription(answer)].filter(Boolean).join(' ')
   const found = status >= 200 && status < 300 && !code ? tokens(answer) : undefined
   if (typeof found === 'object') return { kind: 'tokens', tokens: found }
   if (found !== undefined) return notProcessed(`${why}, ${found}`, undefined, true)

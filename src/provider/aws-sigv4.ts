@@ -6,6 +6,7 @@ import type { AwsKeys } from '../base/aws-signature.ts'
 import type { Environment } from '../base/environment.ts'
 import { Secret } from '../base/secret.ts'
 import type { Fields } from './fields.ts'
+import { parseTemplate, referencesOf, UnfitValue } from './placeholders.ts'
 import { ProviderMistake } from './provider-mistake.ts'
 
 const SOURCES = ['inputs', 'env', 'web_identity', 'container', 'file', 'imds'] as const
@@ -72,8 +73,7 @@ export function toAwsSigV4(
   if (!file) return undefined
   const at = (name: string) => ['aws_sigv4', name]
   const region = fields.text(file.region, ...at('region')) ?? ''
-  if (!region.includes('{') && !REGION.test(region))
-    throw new ProviderMistake(at('region'), 'is not the name of a region, such as us-east-1')
+  assertRegion(region, file.region, fields)
   const sources = file.credentials ?? SOURCES.filter((source) => source !== 'inputs' || fields.has(KEY_ID))
   const ofInput = (name: string) =>
     fields.has(name) ? fields.secret(`{${name}}`, ...at('credentials'))?.reveal() : undefined
@@ -100,4 +100,13 @@ export function toAwsSigV4(
     environment: new Map(set(VARIABLES)),
     secrets: new Map(set(SECRETS).map(([name, value]) => [name, new Secret(value)])),
   }
+}
+
+/** @param written as its file has it. @throws ProviderMistake | UnfitValue */
+function assertRegion(region: string, written: string, { areFilled }: Fields): void {
+  const [input] = written.includes('{') ? referencesOf(parseTemplate(written)) : []
+  if (REGION.test(region) || (input && !areFilled)) return
+  const english = 'is not the name of a region, such as us-east-1'
+  if (input) throw new UnfitValue(input.name, english, '不是区域名称，例如 us-east-1')
+  throw new ProviderMistake(['aws_sigv4', 'region'], english)
 }

@@ -48,6 +48,11 @@ export class Fields {
     return new Fields(this.#inputs, this.#env, values, this.#secrets)
   }
 
+  /** Whether they hold what a config says. */
+  get areFilled(): boolean {
+    return this.#values !== undefined
+  }
+
   /** Whether there is an input of this name. */
   has(name: string): boolean {
     return this.#inputs.has(name)

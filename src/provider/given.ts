@@ -5,7 +5,8 @@ import { inspect } from 'node:util'
 import type { Said } from '../base/language.ts'
 import { Secret } from '../base/secret.ts'
 import { type Input, readInput } from './inputs.ts'
-import { UnfitValue, type Value, type Values } from './placeholders.ts'
+import { metadataAddress } from './metadata-source.ts'
+import { parseTemplate, referencesOf, UnfitValue, type Value, type Values } from './placeholders.ts'
 import type { ProviderFile } from './provider-file.ts'
 import { ProviderMistake } from './provider-mistake.ts'
 
@@ -75,15 +76,26 @@ export function checkNothingKept({
   authorization_server: server,
   inputs = {},
   subject_token,
+  signed_jwt,
+  token_request = [],
 }: ProviderFile): void {
   const why = 'would go to any host that a config names'
-  const kept = (text: unknown) => text !== undefined && !(typeof text === 'string' && text.includes('{'))
+  const kept = (text: unknown) => text !== undefined && !(typeof text === 'string' && isFilled(text))
   for (const field of ['client_secret', 'private_key', 'client_assertion'] as const) {
     if (kept(server?.[field])) throw new ProviderMistake(['authorization_server', field], why)
   }
   if (kept(subject_token)) throw new ProviderMistake(['subject_token'], why)
+  if (kept(signed_jwt?.key)) throw new ProviderMistake(['signed_jwt', 'key'], why)
+  for (const [index, { url }] of token_request.entries()) {
+    // Who this machine is, for a later step to send on.
+    if (metadataAddress(url, false)) throw new ProviderMistake(['token_request', String(index), 'url'], why)
+  }
   for (const [name, input] of Object.entries(inputs)) {
     if (input.secret && input.default !== undefined)
       throw new ProviderMistake(['inputs', name, 'default'], why)
   }
+}
+
+function isFilled(text: string): boolean {
+  return referencesOf(parseTemplate(text)).length > 0
 }

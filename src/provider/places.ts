@@ -24,6 +24,16 @@ export function goesElsewhere(before: Provider, after: Provider): boolean {
 }
 
 /**
+ * As it is with a base URL of the config's own. Whoever may manage can write a key but not read it; a stored one that
+ * followed a base URL or an input anywhere would be read at the other end.
+ * @param own '' where the provider's counts
+ */
+export function reaching(provider: Provider, own: string): Provider {
+  const { upstream } = provider
+  return own === '' ? provider : { ...provider, upstream: { ...upstream, baseUrl: own } }
+}
+
+/**
  * Hosts that get what a config keeps secret: its key, or what its client proves itself with. A header can hold any of
  * it, so upstream counts for every kind.
  */

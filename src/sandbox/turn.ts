@@ -72,7 +72,11 @@ const MAX_DEPTH = 8
 /** A value for every member that a tool's JSON schema requires. */
 function argumentsFor(schema: unknown, depth = 0): Record<string, unknown> {
   if (!OBJECT.Check(schema) || depth > MAX_DEPTH) return {}
-  const members = schema.required.map((name) => [name, valueFor(name, schema.properties[name], depth)])
+  // Each once: whoever names one many times, at each depth, would keep everybody waiting.
+  const members = [...new Set(schema.required)].map((name) => [
+    name,
+    valueFor(name, schema.properties[name], depth),
+  ])
   return Object.fromEntries(members) as Record<string, unknown>
 }
 
@@ -90,7 +94,8 @@ function valueFor(name: string, property: unknown, depth: number): unknown {
   const schema = (typeof property === 'object' && property !== null ? property : {}) as Property
   if (schema.const !== undefined) return schema.const
   if (Array.isArray(schema.enum) && schema.enum.length > 0) return schema.enum[0]
-  if (Array.isArray(schema.anyOf) && schema.anyOf.length > 0) return valueFor(name, schema.anyOf[0], depth)
+  if (Array.isArray(schema.anyOf) && schema.anyOf.length > 0 && depth < MAX_DEPTH)
+    return valueFor(name, schema.anyOf[0], depth + 1)
   const [type] = [schema.type].flat()
   if (type === 'number' || type === 'integer') return schema.minimum ?? 1
   if (type === 'boolean') return false

@@ -87,11 +87,12 @@ function addCompletions(scope: FastifyInstance, created: () => number): void {
   )
 }
 
-/** Each holds all that was said before it. */
 const MAX_RESPONSES = 200
+/** Each holds all that was said before it: of one that is longer none is kept. */
+const MAX_KEPT_BYTES = 256 * 1024
 
 function addResponses(scope: FastifyInstance, created: () => number): void {
-  const kept = new BoundedMap<Exchange>(MAX_RESPONSES)
+  const kept = new BoundedMap<Exchange & { readonly bytes: number }>(MAX_RESPONSES)
   const known = (id: string): Exchange => {
     const found = kept.get(id)
     if (!found) throw new ApiError('not_found', 'id')
@@ -105,7 +106,8 @@ function addResponses(scope: FastifyInstance, created: () => number): void {
     if (previousId !== undefined && !previous)
       throw new ApiError('previous_response_not_found', 'previous_response_id')
     const made = exchange(call, created(), previous)
-    if (call.store ?? true) kept.set(made.response.id, made)
+    const bytes = (previous?.bytes ?? 0) + (body as Buffer).length
+    if ((call.store ?? true) && bytes <= MAX_KEPT_BYTES) kept.set(made.response.id, { ...made, bytes })
     return call.stream ? sendEvents(reply, responseEvents(made.response)) : made.response
   })
   scope.get<{ Params: { id: string } }>('/responses/:id', async ({ params }) => known(params.id).response)

@@ -106,3 +106,37 @@ onEachDatabase(
     t.notMatch(listener.heard.join(), new RegExp(KEY))
   },
 )
+
+onEachDatabase(t, 'nor does what a secret input holds, or has by default', async (t, { url }) => {
+  const listener = await startListener(t)
+  const of = (secret: object) => ({
+    credential: 'api_key',
+    inputs: { org: { secret: true, ...secret } },
+    upstream: { base_url: 'https://models.example/v1', headers: { 'x-org': '{org}' } },
+  })
+  const providers = { asked: of({}), given: of({ default: 'env:ORG' }) }
+  const config = `allow_insecure_loopback: true\nproviders: ${JSON.stringify(providers)}`
+  const broker = await startBroker(t, { databaseUrl: url, config, env: { ORG: 'operators-own-0123456789' } })
+  const base_url = `${listener.origin}/v1`
+  const api_key = KEY
+  const at = (provider: string, more: object) => ({ name: provider, provider, models: [], api_key, ...more })
+  const needed = { status: 422, body: { message: /inputs\.org is needed/ } }
+
+  const org = 'org-of-the-config-0123456789'
+  const { id } = await create(broker, at('asked', { inputs: { org } }))
+  const put = (body: object) => broker.admin('PUT', `${CONFIGS}/${id}`, body)
+  t.match(await put({ base_url, api_key }), needed)
+  t.match(await put({ base_url, api_key, inputs: {} }), needed)
+  t.match(await put({ base_url, api_key, inputs: { org } }), { status: 200 })
+
+  t.match(await broker.admin('POST', CONFIGS, at('given', { base_url })), needed)
+  const tried = { base_url, api_key, model_id: 'm', provider: 'given' }
+  const { body } = await broker.admin('POST', `${CONFIGS}/test-connection`, tried)
+  t.match(body, { success: false, message: /inputs\.org/ })
+  t.notMatch(listener.heard.join(), 'operators-own')
+  const own = await create(broker, at('given', {}))
+  t.match(await broker.admin('PUT', `${CONFIGS}/${own.id}`, { base_url, api_key }), needed)
+  const inputs = { org: 'another' }
+  t.match(await broker.admin('PUT', `${CONFIGS}/${own.id}`, { base_url, api_key, inputs }), { status: 200 })
+  t.match(await broker.admin('PUT', `${CONFIGS}/${own.id}`, { inputs: { org: null } }), needed)
+})

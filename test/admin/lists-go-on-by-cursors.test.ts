@@ -123,7 +123,15 @@ onEachDatabase(t, 'a cursor that does not fit is refused, and said so', async (t
         query.slice(0, 60),
       )
     // Made up so that they fit: whatever they say, somebody gets rows of a list that is theirs anyway.
-    for (const values of [['a'], ['a', 1, 'b'], [1.5], [Number.MAX_SAFE_INTEGER, 'x'.repeat(2_000)]])
+    for (const values of [
+      ['a'],
+      ['a', 1, 'b'],
+      [1.5],
+      [Number.MAX_SAFE_INTEGER, 'x'.repeat(2_000)],
+      ['é', '😀'],
+      [1, '\ud800'],
+      [1, '\0'],
+    ])
       t.ok(
         (await broker.admin('GET', `${path}?cursor=${madeUp(...parts.slice(0, 3), ...values)}`)).status < 500,
       )

@@ -150,7 +150,10 @@ t.test('what the server quotes of what it was sent is not told', async (t) => {
       credential: 'token_request',
       inputs: { key: { label: 'k', secret: true } },
       token_request: [
-        { url: 'https://vendor.example/token', form: { key: '{key}' }, response: { token: '/t' } },
+        {
+          ...{ url: 'https://vendor.example/token', form: { key: '{key}' } },
+          response: { token: '/t', error: '/fault' },
+        },
       ],
       upstream: { base_url: 'https://vendor.example/v1' },
     },
@@ -163,4 +166,10 @@ t.test('what the server quotes of what it was sent is not told', async (t) => {
   t.match(renewal, { kind: 'refused', why: /^status 401 invalid_client no such key/ })
   t.notMatch(JSON.stringify(renewal), secret)
   t.match(wire.requests[0], 'key=hunter2+hunter2')
+  for (const quoted of [secret, 'Zq8vXw2Lk0Tn5Rb7Yc1Hd3Jf']) {
+    wire.answers = [json({ fault: `no ${quoted}` }, { status: 401 })]
+    const { why } = (await requestBySteps(filled, wire.dispatcher, () => NOW)) as { why: string }
+    t.match(why, /^status 401 no /)
+    t.notMatch(why, quoted)
+  }
 })

@@ -108,6 +108,45 @@ t.test('whoever may name any host never gets what the file itself keeps secret',
   const byDefault: Inputs = { ...inputs, s: { secret: true, default: 'env:S' } }
   const other = { ...secret, inputs: byDefault, authorization_server: { ...server, client_secret: '{s}' } }
   t.match(mistakeIn(other), /^inputs\.s\.default would go to any host/)
+  const escaped = { ...own, authorization_server: { ...server, client_secret: 'of-the-{{file' } }
+  t.match(mistakeIn(escaped), /^authorization_server\.client_secret would go/)
+
+  const upstream = { base_url: 'https://{h}/v1' }
+  const signed = (key: string | { file: string }): Partial<ProviderFile> => ({
+    ...{ credential: 'signed_jwt', inputs: { ...inputs, k: { secret: true } }, upstream },
+    signed_jwt: { algorithm: 'HS256', key },
+  })
+  t.equal(mistakeIn(signed('{k}')), 'none')
+  for (const key of ['of-the-file', { file: '/run/secrets/key' }])
+    t.match(mistakeIn(signed(key)), /^signed_jwt\.key would go to any host/)
+
+  const response = { token: '/token' }
+  const steps = (url: string): Partial<ProviderFile> => ({
+    ...{ credential: 'token_request', inputs, upstream },
+    token_request: [
+      { name: 'first', url, method: 'GET', response },
+      { url: 'https://{h}/token', form: { identity: '{first}' }, response },
+    ],
+  })
+  t.equal(mistakeIn(steps('https://vendor.example/first')), 'none')
+  const machines = steps('http://169.254.169.254/latest/identity')
+  t.match(mistakeIn(machines), /^token_request\.0\.url would go to any host/)
+})
+
+t.test('a region is one, whatever a config says', async (t) => {
+  const file: Partial<ProviderFile> = {
+    credential: 'aws_sigv4',
+    inputs: { region: { required: false } },
+    aws_sigv4: { region: '{region}', service: 's' },
+    upstream: { base_url: 'https://a.example/v1' },
+  }
+  t.equal(filled(file, { region: 'eu-west-1' }).awsSigV4?.region, 'eu-west-1')
+  for (const region of ['sts.evil.example/{', '{', '{region}', 'EU', 'a.b', 'eu-west-1.evil.example/']) {
+    const { lacking, awsSigV4 } = filled(file, { region })
+    t.match(lacking, [{ input: 'region', why: { english: /region, such as us-east-1/ } }], region)
+    t.equal(awsSigV4?.region, '{region}', region)
+  }
+  t.match(filled(file, {}).lacking, [{ input: 'region' }])
 })
 
 t.test('an address is filled so that it leads where the author said', async (t) => {
