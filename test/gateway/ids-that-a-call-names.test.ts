@@ -65,6 +65,7 @@ t.test('in JSON', async (t) => {
     [{ tools: [{ parameters: { properties: { file_id: { type: 'string' } } } }] }],
     [{ input: 'say {"file_id": "file-1"}, "file_id": "file-2"' }],
     [{ input: '\\', 'x\\': 1, file_id: 'file-1' }, 'file-1'],
+    [{ 'a name that ends in "file_id': 'file-1' }],
     [{ previous_response_id: 'x'.repeat(300) }],
   ]
   for (const [value, ...ids] of cases) {
