@@ -24,15 +24,10 @@ export class HomeStore {
     return Number(added)
   }
 
-  /** Those that are known. @throws BrokerError storage_unavailable */
-  find(hashes: readonly string[], now: number): Promise<ResourceHomeRow[]> {
+  /** Those that are there, also if their time is over. @throws BrokerError storage_unavailable */
+  find(hashes: readonly string[]): Promise<ResourceHomeRow[]> {
     return this.#database.run((db) =>
-      db
-        .selectFrom('resource_homes')
-        .selectAll()
-        .where('id_hash', 'in', hashes)
-        .where('expires_at', '>', now)
-        .execute(),
+      db.selectFrom('resource_homes').selectAll().where('id_hash', 'in', hashes).execute(),
     )
   }
 

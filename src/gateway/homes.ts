@@ -118,8 +118,7 @@ export class Homes {
   }
 
   async #read(names: readonly string[]): Promise<void> {
-    const { store, clock } = this.#parts
-    for (const { id_hash, config_id, expires_at } of await store.find(names, clock()))
+    for (const { id_hash, config_id, expires_at } of await this.#parts.store.find(names))
       this.#known.set(id_hash, { configId: config_id, expiresAt: Number(expires_at) })
   }
 }
