@@ -30,6 +30,7 @@ export class Fields {
   readonly #values: Values | undefined
   /** Those of the environment, by field: read once, when the file is. */
   readonly #secrets: Map<string, Secret>
+  readonly #used = new Set<string>()
 
   constructor(
     inputs: ReadonlyMap<string, Input>,
@@ -56,6 +57,11 @@ export class Fields {
   /** Whether there is an input of this name. */
   has(name: string): boolean {
     return this.#inputs.has(name)
+  }
+
+  /** Names of the inputs that some text names which was read so far. */
+  get used(): ReadonlySet<string> {
+    return this.#used
   }
 
   /**
@@ -178,6 +184,7 @@ export class Fields {
           const known = [...this.#inputs.keys()].join(', ')
           throw new UnreadableTemplate(`has {${nameOf(reference)}}, which no input gives; inputs: ${known}`)
         }
+        this.#used.add(reference.name)
       }
       return template
     } catch (error) {

@@ -62,23 +62,21 @@ export function readAll(
   return { values, lacking }
 }
 
-/** A config of it may name any host. */
-export function isOpen({ inputs = {} }: ProviderFile): boolean {
-  return Object.values(inputs).some((input) => input.any_host)
-}
-
 /**
  * Of a file in which a config may name any host: it holds no secret that is not the config's own, or whoever manages
  * configs would have the operator's sent to a host of theirs.
  * @throws ProviderMistake
  */
-export function checkNothingKept({
-  authorization_server: server,
-  inputs = {},
-  subject_token,
-  signed_jwt,
-  token_request = [],
-}: ProviderFile): void {
+export function checkNothingKept(
+  {
+    authorization_server: server,
+    inputs: written = {},
+    subject_token,
+    signed_jwt,
+    token_request = [],
+  }: ProviderFile,
+  inputs: readonly Input[],
+): void {
   const why = 'would go to any host that a config names'
   const kept = (text: unknown) => text !== undefined && !(typeof text === 'string' && isFilled(text))
   for (const field of ['client_secret', 'private_key', 'client_assertion'] as const) {
@@ -90,8 +88,8 @@ export function checkNothingKept({
     // Who this machine is, for a later step to send on.
     if (metadataAddress(url, false)) throw new ProviderMistake(['token_request', String(index), 'url'], why)
   }
-  for (const [name, input] of Object.entries(inputs)) {
-    if (input.secret && input.default !== undefined)
+  for (const { name, isSecret } of inputs) {
+    if (isSecret && written[name]?.default !== undefined)
       throw new ProviderMistake(['inputs', name, 'default'], why)
   }
 }

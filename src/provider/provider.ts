@@ -11,7 +11,7 @@ import { type AwsSigV4Config, toAwsSigV4 } from './aws-sigv4.ts'
 import { type Egress, toEgress } from './egress.ts'
 import { type ExpiredRule, toExpiredRules } from './expired-rules.ts'
 import { Fields } from './fields.ts'
-import { checkNothingKept, type Given, isOpen, type Lack, lackOf, readAll, Unprinted } from './given.ts'
+import { checkNothingKept, type Given, type Lack, lackOf, readAll, Unprinted } from './given.ts'
 import { type Input, toInputs, toSaid } from './inputs.ts'
 import { usesMetadata } from './metadata-source.ts'
 import { checkNeeds } from './needs.ts'
@@ -129,9 +129,18 @@ export interface ProviderSurroundings {
 /** @throws ProviderMistake */
 export function toProvider(name: string, file: ProviderFile, around: ProviderSurroundings): Provider {
   checkNeeds(file)
-  const inputs = toInputs(file.inputs, around.env)
-  const fields = new Fields(new Map(inputs.map((input) => [input.name, input])), around.env)
+  const all = toInputs(file.inputs, around.env)
+  const fields = new Fields(new Map(all.map((input) => [input.name, input])), around.env)
   const isSandbox = JSON.stringify(file).includes('"sandbox:/')
+  const allowsInsecureLoopback = around.allowInsecureLoopback || isSandbox
+  const places = (of: Fields, isOpen: boolean) =>
+    toPlaces(file, around, of, { allowsInsecureLoopback, isOpen })
+  const first = places(fields, false)
+  // CONFIG_FILE may have said what they were for: such inputs nobody is asked for.
+  const inputs = all.filter(({ name: input }) => fields.used.has(input))
+  const isOpen = inputs.some(({ isAnyHost }) => isAnyHost)
+  const raw = isOpen ? places(fields, isOpen) : first
+  if (isOpen) checkNothingKept(file, inputs)
   const common = {
     name,
     file: around.file,
@@ -144,7 +153,7 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
     apiKey: toApiKey(file.api_key),
     ...toPatience(file),
     isSandbox,
-    allowsInsecureLoopback: around.allowInsecureLoopback || isSandbox,
+    allowsInsecureLoopback,
   }
   const filled = (given: Given): Provider => {
     const { values, lacking } = readAll(inputs, given)
@@ -157,14 +166,12 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
     }
     if (lacking.length > 0) return { ...state, ...raw }
     try {
-      return { ...state, ...toPlaces(file, around, fields.with(values), common.allowsInsecureLoopback) }
+      return { ...state, ...places(fields.with(values), isOpen) }
     } catch (error) {
       if (error instanceof UnfitValue) return { ...state, ...raw, lacking: [lackOf(error)] }
       throw error
     }
   }
-  const raw = toPlaces(file, around, fields, common.allowsInsecureLoopback)
-  if (isOpen(file)) checkNothingKept(file)
   return inputs.length > 0
     ? filled(new Map())
     : { ...common, ...raw, given: new Map(), values: new Map(), lacking: [], fill: undefined }
@@ -175,7 +182,7 @@ function toPlaces(
   file: ProviderFile,
   around: ProviderSurroundings,
   fields: Fields,
-  allowsInsecureLoopback: boolean,
+  { allowsInsecureLoopback, isOpen }: { allowsInsecureLoopback: boolean; isOpen: boolean },
 ): Pick<
   Provider,
   | 'authorizationServer'
@@ -188,7 +195,7 @@ function toPlaces(
   | 'upstream'
 > {
   const httpHosts = toHttpHosts(file.upstream.allow_http_hosts)
-  const egress = toEgress(file, around.env, isOpen(file))
+  const egress = toEgress(file, around.env, isOpen)
   const address: Address = (text, ...path) => {
     const absolute = text?.replace(/^sandbox:\//, `${around.sandboxOrigin}/`)
     const allowed = path[0] === 'upstream' ? httpHosts : undefined

@@ -192,6 +192,6 @@ t.test('an address is filled so that it leads where the author said', async (t) 
     const provider = filled(at(base_url, inputs), { ...all, ...values })
     const said = `${base_url} ${JSON.stringify(values)}`
     t.equal(provider.lacking.length > 0 ? undefined : provider.upstream.baseUrl, expected, said)
-    t.equal(provider.egress?.isConfined, true, said)
+    t.equal(provider.egress?.isConfined ?? false, base_url.includes('{o}'), said)
   }
 })

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { createRenew } from '../../src/credential/renew.ts'
 import { AuthorizationServer } from '../../src/oauth/authorization-server.ts'
+import { requestDeviceAuthorization } from '../../src/oauth/device-authorization.ts'
 import { requestOf, type StepRequest } from '../../src/oauth/step-request.ts'
 import { withInputs } from '../../src/provider/provider.ts'
 import { isFetched } from '../../src/provider/renewal-class.ts'
@@ -60,7 +61,8 @@ const env = { SUBJECT_TOKEN_FILE: SUBJECT_FILE, AZURE_FEDERATED_TOKEN_FILE: SUBJ
 const { providers } = readConfig({ ...env, DATA_DIR: t.testdir() })
 
 for (const provider of providers.values()) {
-  if (!isFetched(provider.kind) && !provider.signedJwt) continue
+  const isLogin = provider.kind === 'device_code' && provider.inputs.length > 0
+  if (!isFetched(provider.kind) && !provider.signedJwt && !isLogin) continue
   t.test(provider.name, async (t) => {
     const file = new URL(`${provider.name}.http`, GOLDEN)
     t.ok(existsSync(file), 'what it should send is written down')
@@ -83,6 +85,11 @@ for (const provider of providers.values()) {
     const [own] = (filled.tokenRequest ?? []).filter(({ isMetadata }) => isMetadata)
     if (own) {
       t.equal(`${requestText(requestOf(own, filled.values))}\n`, expected)
+      return
+    }
+    if (isLogin) {
+      await requestDeviceAuthorization(server())
+      t.equal(`${wire.requests.map(legible).join('\n\n')}\n`, expected)
       return
     }
     const renewal = await renew(credential({ provider: filled }))
