@@ -6,10 +6,11 @@ import type { BrokerError } from '../base/errors.ts'
 import type { CallLine } from '../base/log.ts'
 import type { Metrics } from '../base/metrics.ts'
 import type { Acceptances } from '../credential/acceptances.ts'
-import { headerValue } from '../http1/header-list.ts'
+import { type HeaderList, headerValue } from '../http1/header-list.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { Config } from '../settings/config.ts'
 import { responseHeaders, upstreamRequestId } from '../upstream/headers.ts'
+import { quotesAdded } from '../upstream/query.ts'
 import { tokenReaderFor } from '../usage/token-reader.ts'
 import type { Usage } from '../usage/usage.ts'
 import { type Answer, type ClientCall, corsHeaders, traceOf, useOf } from './client-call.ts'
@@ -37,7 +38,7 @@ export function relayAnswer(client: ClientCall, answer: Answer, parts: AnswerPar
   const contentType = headerValue(head.headers, 'content-type')
   if (isGood(head.status, contentType)) acceptances.note(credential)
   const reader = tokenReaderFor(head.status, contentType, headerValue(head.headers, 'content-encoding'))
-  const headers = responseHeaders(head.headers, head.status)
+  const headers = passedOn(answer, client.target)
   headers.push('x-request-id', request.id, 'x-token-broker-trace', traceOf(client, route))
   const theirId = upstreamRequestId(head.headers)
   if (theirId !== undefined) headers.push('x-upstream-request-id', theirId)
@@ -76,4 +77,15 @@ export function relayAnswer(client: ClientCall, answer: Answer, parts: AnswerPar
 /** A page, such as of a form to sign in with, says nothing for the credential. */
 function isGood(status: number, contentType: string | undefined): boolean {
   return status >= 200 && status < 300 && !contentType?.startsWith('text/html')
+}
+
+/** Without links that quote the credential, as one to the next page may where it stands in the query. */
+function passedOn({ call, head }: Answer, asked: string): HeaderList {
+  const kept = responseHeaders(head.headers, head.status)
+  if (headerValue(kept, 'link') === undefined) return kept
+  const isQuoting = (name = '', value = '') => name === 'link' && quotesAdded(value, call.request.path, asked)
+  return kept.filter((_, at) => {
+    const nameAt = at - (at % 2)
+    return !isQuoting(kept[nameAt], kept[nameAt + 1])
+  })
 }

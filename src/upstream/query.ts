@@ -34,8 +34,7 @@ function nameOf(part: string): string {
 
 /** `search` without the parameters that were added on the way from `asked` to `sent`: one may be the credential. */
 export function withoutAdded(search: string, sent: string, asked: string): string {
-  const before = new URLSearchParams(queryOf(asked))
-  const added = [...new URLSearchParams(queryOf(sent))].filter(([name, value]) => !before.has(name, value))
+  const added = addedBetween(sent, asked)
   if (added.length === 0) return search
   const names = new Set(added.map(([name]) => name.toLowerCase()))
   const kept = search
@@ -43,6 +42,23 @@ export function withoutAdded(search: string, sent: string, asked: string): strin
     .split('&')
     .filter((part) => part !== '' && !names.has(nameOf(part)))
   return kept.length > 0 ? `?${kept.join('&')}` : ''
+}
+
+/** Shorter, what was added is a version or a word. */
+const MIN_SECRET = 20
+
+/** Whether a header of upstream's quotes what was added so, as a link to the next page does. */
+export function quotesAdded(text: string, sent: string, asked: string): boolean {
+  return addedBetween(sent, asked).some(([, value]) => {
+    const once = encodeURIComponent(value)
+    const forms = [value, once, encodeURIComponent(once)]
+    return value.length >= MIN_SECRET && forms.some((form) => text.includes(form))
+  })
+}
+
+function addedBetween(sent: string, asked: string): [name: string, value: string][] {
+  const before = new URLSearchParams(queryOf(asked))
+  return [...new URLSearchParams(queryOf(sent))].filter(([name, value]) => !before.has(name, value))
 }
 
 function queryOf(path: string): string {

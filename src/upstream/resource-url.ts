@@ -7,7 +7,7 @@
 import { BrokerError } from '../base/errors.ts'
 import type { Provider } from '../provider/provider.ts'
 import { addressProblem } from '../provider/upstream-address.ts'
-import { withoutAdded } from './query.ts'
+import { quotesAdded, withoutAdded } from './query.ts'
 
 export interface UpstreamTarget {
   /** scheme://host[:port] */
@@ -103,7 +103,7 @@ function isMisleading(path: string): boolean {
 
 /**
  * A `Location` of upstream's as its client reaches it, e.g. `/v1/files/1?x=y`; undefined if that is not through us:
- * on another host, or beside the base URL.
+ * on another host, beside the base URL, or with the credential in it.
  *
  * @param sent what upstream was asked for
  * @param target what the client asked for: the same path, behind `/v1`, without what was added to its query
@@ -121,7 +121,8 @@ export function clientLocation(
   // Behind a TLS terminator servers take themselves for http; we never follow, so only the host counts.
   if (!/^https?:$/.test(protocol) || host !== asked.host || username) return undefined
   if (pathname !== basePath && !pathname.startsWith(`${basePath}/`)) return undefined
-  return `/v1${pathname.slice(basePath.length)}${withoutAdded(search, sent.path, target)}${hash}`
+  const there = `/v1${pathname.slice(basePath.length)}${withoutAdded(search, sent.path, target)}${hash}`
+  return quotesAdded(there, sent.path, target) ? undefined : there
 }
 
 /** Without its query. */

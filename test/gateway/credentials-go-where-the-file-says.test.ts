@@ -102,6 +102,24 @@ t.test('handshakes show it there as well', async (t) => {
   }
 })
 
+t.test('headers that quote the address that was asked stay behind with it', async (t) => {
+  const { keys, answer, v1 } = await setUp(t)
+  answer((request, response) => {
+    response.setHeader('link', `<https://upstream.example${request.url}&page=2>; rel="next"`)
+    json(response, { ok: true })
+  })
+  const { headers } = await ask(`${v1}/files?limit=1`, { key: keys.query })
+  t.equal(headers['link'], undefined)
+  t.match((await ask(`${v1}/files?limit=1`, { key: keys.bare })).headers['link'], /page=2/)
+  answer((request, response) =>
+    response
+      .writeHead(307, { location: `/base/v1/login?next=${encodeURIComponent(request.url ?? '')}` })
+      .end(),
+  )
+  const sent = await ask(`${v1}/files`, { key: keys.query })
+  t.notMatch(JSON.stringify(sent.headers), UPSTREAM_KEY)
+})
+
 t.test('a redirect brings back neither the credential nor what the file adds', async (t) => {
   const { broker, keys, answer, v1 } = await setUp(t)
   answer((request, response) => response.writeHead(307, { location: `${request.url}&more=1#part` }).end())
