@@ -46,6 +46,15 @@ const CHINESE = {
   Name: '名称',
   Models: '模型',
   'separated by commas': '用逗号分隔',
+  optional: '可选',
+  'set; leave empty to keep it': '已设置，留空则保留',
+  'or from a file': '或从文件读取',
+  'Where to find it': '在哪里找到',
+  'The credential goes to this host. Enter only one that you trust.':
+    '凭证会发往此主机，请只填写您信任的主机。',
+  'Its login depends on what the account says. Make the account over the API, then start its login:':
+    '其登录取决于账户填写的内容。请先通过 API 创建账户，再开始登录：',
+  'What this account says is not whole: {reason}': '此账户缺少必需的内容：{reason}',
   any: '任意',
   'only where it differs': '仅在不同时填写',
   Any: '任意',

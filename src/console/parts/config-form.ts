@@ -1,20 +1,28 @@
 /** `<config-form>`: what an account is called, what it serves and where. Tells `changed` or `cancelled`. */
 import { html, nothing, type TemplateResult } from 'lit'
-import type { ListedModels, ModelConfigItem } from '../../admin/config-answers.ts'
-import { api } from '../api.ts'
+import type { ListedModels, ModelConfigItem, ProviderInput, Providers } from '../../admin/config-answers.ts'
+import { api, get } from '../api.ts'
 import { t } from '../texts.ts'
 import { Action } from './action.ts'
 import { field, secret } from './field.ts'
+import { inputFields, inputsIn } from './input-fields.ts'
 import { listedModels } from './listed-models.ts'
 import { modelsOf } from './models-text.ts'
 import { View } from './view.ts'
 
 class ConfigForm extends View {
-  static override properties = { config: {}, address: { state: true }, listed: { state: true } }
+  static override properties = {
+    config: {},
+    address: { state: true },
+    listed: { state: true },
+    inputs: { state: true },
+  }
   /** As it was when the form was opened: somebody else's change meanwhile is not written over. */
   declare config: ModelConfigItem
   declare protected address: string
   declare protected listed: ListedModels | undefined
+  /** Of its provider's file, once they are known. */
+  declare protected inputs: readonly ProviderInput[] | undefined
   readonly #action = new Action(this)
 
   protected override willUpdate(): void {
@@ -23,6 +31,10 @@ class ConfigForm extends View {
 
   protected override firstUpdated(): void {
     this.querySelector<HTMLElement>('input')?.focus()
+    void this.#action.run(async () => {
+      const { items } = await get<Providers>('/api/providers')
+      this.inputs = items.find(({ name }) => name === this.config.provider)?.inputs
+    })
   }
 
   protected override render(): TemplateResult {
@@ -36,6 +48,7 @@ class ConfigForm extends View {
       <div class="columns">
         ${field(t('Name'), name)}
         ${config.credential.kind === 'api_key' ? this.#renderAddress() : nothing}
+        ${inputFields(this.inputs ?? [], config.inputs)}
       </div>
       <div>${field(t('Models'), models, t('separated by commas'))}
         <p class="under"><button type="button" class="small" @click=${() => void this.#fill()}>${t('Fill in what the endpoint lists')}</button>
@@ -69,7 +82,9 @@ class ConfigForm extends View {
   readonly #submit = async (event: SubmitEvent) => {
     event.preventDefault()
     const { config } = this
-    const fields = new FormData(event.target as HTMLFormElement)
+    const form = event.target as HTMLFormElement
+    const fields = new FormData(form)
+    const inputs = inputsIn(form, this.inputs ?? [], config.inputs)
     const text = (name: string) => String(fields.get(name) ?? '').trim()
     const known = new Map(config.models.map((model) => [model.model_id, model]))
     const changed = await this.#action.run(() =>
@@ -78,6 +93,7 @@ class ConfigForm extends View {
         models: modelsOf(text('models')).map((model_id) => known.get(model_id) ?? { model_id }),
         ...(fields.has('base_url') && text('base_url') !== config.base_url && { base_url: text('base_url') }),
         ...(fields.has('api_key') && { api_key: text('api_key') }),
+        ...(Object.keys(inputs).length > 0 && { inputs }),
         updated_at: config.updated_at,
       }),
     )

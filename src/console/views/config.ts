@@ -65,7 +65,7 @@ class ConfigView extends View {
       <div class="heading"><h1 tabindex="-1">${config.name}</h1>${stateBadge(config)}</div>
       <div role="status">${this.said ? html`<p class="note good">${icon('check')}${this.said}</p>` : nothing}</div>
       ${this.#action.renderProblem()}
-      ${config.credential.next_action === 'edit_inputs' ? html`<p class="note bad">${icon('alert')}${t('The server that gives out tokens refuses what this account was given: {reason}', { reason: config.credential.reason ?? '–' })}</p>` : nothing}
+      ${config.credential.next_action === 'edit_inputs' ? html`<p class="note bad">${icon('alert')}${t(config.credential.state === 'missing' ? 'What this account says is not whole: {reason}' : 'The server that gives out tokens refuses what this account was given: {reason}', { reason: config.credential.reason ?? '–' })}</p>` : nothing}
       ${this.#renderLogin(config)}
       ${this.edited ? html`<config-form .config=${this.edited} @cancelled=${() => this.#closeForm()} @changed=${() => this.#closeForm(t('Saved.'))}></config-form>` : nothing}
       <section class="card">

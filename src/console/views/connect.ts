@@ -13,12 +13,14 @@ import { Action } from '../parts/action.ts'
 import { diagnose, outwards } from '../parts/diagnosis.ts'
 import { field, secret } from '../parts/field.ts'
 import { icon } from '../parts/icons.ts'
+import { inputFields, inputsIn } from '../parts/input-fields.ts'
 import { withListedModels } from '../parts/listed-models.ts'
 import { Loader } from '../parts/loader.ts'
 import { type Made, ONLY_A_LOGIN, renderMade } from '../parts/made-account.ts'
 import { modelsOf } from '../parts/models-text.ts'
 import { renderTemplate } from '../parts/template-card.ts'
 import { View } from '../parts/view.ts'
+import { language } from '../settings.ts'
 import { type Text, t } from '../texts.ts'
 
 const KINDS: Readonly<Record<CredentialKind, Text>> = {
@@ -86,9 +88,8 @@ class ConnectView extends View {
     const chosen = items.find(({ name }) => name === this.provider)
     if (!chosen) return renderChoice(items)
     const { missing_lines } = chosen
-    return missing_lines === null
-      ? this.#renderForm(chosen)
-      : renderTemplate(chosen, missing_lines, config_file, renderHelp(chosen))
+    if (missing_lines !== null) return renderTemplate(chosen, missing_lines, config_file, renderHelp(chosen))
+    return isOverApi(chosen) ? renderOverApi(chosen) : this.#renderForm(chosen)
   }
 
   #renderForm(provider: ProviderItem): TemplateResult {
@@ -99,7 +100,7 @@ class ConnectView extends View {
     const listed = provider.models.join(', ')
     const models = html`<input name="models" .defaultValue=${listed} placeholder=${t('any')} autocomplete="off" spellcheck="false" />`
     return html`<form class="card form" @submit=${(event: SubmitEvent) => void this.#submit(event, provider)}>
-        <h2>${provider.label}</h2>
+        <h2>${labelOf(provider)}</h2>
         ${provider.serves_completions ? nothing : html`<p class="quiet">${t(ONLY_A_LOGIN)}</p>`}
         ${renderHelp(provider)}
         ${this.#action.renderProblem()}
@@ -108,6 +109,7 @@ class ConnectView extends View {
             <div role="status">${isTaken ? html`<p class="note bad">${t('The name is taken. Choose another.')}</p>` : nothing}</div></div>
           ${provider.serves_completions ? field(t('Models'), models, t('separated by commas')) : nothing}
           ${this.#renderSecretFields(provider)}
+          ${inputFields(provider.inputs)}
         </div>
         ${isDevice && !this.#sessionId ? nothing : this.#renderButtons(provider)}
         ${this.#renderTested()}
@@ -115,8 +117,8 @@ class ConnectView extends View {
       ${isDevice && !isTaken ? this.#renderLogin(provider) : nothing}`
   }
 
-  #renderLogin({ name, label }: ProviderItem): TemplateResult {
-    return html`<token-broker-connect provider=${name} name=${label} @connected=${this.#connected}></token-broker-connect>`
+  #renderLogin(provider: ProviderItem): TemplateResult {
+    return html`<token-broker-connect provider=${provider.name} name=${labelOf(provider)} @connected=${this.#connected}></token-broker-connect>`
   }
 
   #renderSecretFields({ credential, base_url }: ProviderItem): TemplateResult | typeof nothing {
@@ -138,7 +140,7 @@ class ConnectView extends View {
     const test = html`<button type="button" @click=${() => void this.#test(provider)}>${t('Test')}</button>`
     return html`<div class="actions">
       <button class="primary" aria-disabled=${this.#action.isBusy}>${t('Connect')}</button>
-      ${provider.credential === 'api_key' ? test : nothing}</div>`
+      ${provider.credential === 'api_key' && provider.inputs.length === 0 ? test : nothing}</div>`
   }
 
   readonly #connected = (event: CustomEvent<{ session_id: string }>) => {
@@ -157,6 +159,8 @@ class ConnectView extends View {
 
   async #create(fields: Record<string, string>, provider: ProviderItem): Promise<void> {
     const { name, base_url, api_key, access_token } = fields
+    const form = this.querySelector('form')
+    const inputs = form ? inputsIn(form, provider.inputs) : {}
     const config = await this.#action.run(() =>
       post<ModelConfigItem>('/api/models/configs', {
         name,
@@ -166,6 +170,7 @@ class ConnectView extends View {
         ...(api_key && { api_key }),
         ...(access_token && { oauth_token: { access_token } }),
         ...(this.#sessionId !== undefined && { oauth_session_id: this.#sessionId }),
+        ...(Object.keys(inputs).length > 0 && { inputs }),
       }),
     )
     if (config) await this.#try({ config, provider, diagnosis: undefined })
@@ -212,6 +217,21 @@ class ConnectView extends View {
   }
 }
 
+function labelOf({ label, label_zh }: ProviderItem): string {
+  return language() === 'zh' ? label_zh : label
+}
+
+/** A login whose server depends on what the account says: it is begun for an account that there is. */
+function isOverApi({ credential, inputs }: ProviderItem): boolean {
+  return credential === 'device_code' && inputs.some(({ required, has_default }) => required && !has_default)
+}
+
+function renderOverApi(provider: ProviderItem): TemplateResult {
+  return html`<section class="card"><h2>${labelOf(provider)}</h2>
+    <p>${t('Its login depends on what the account says. Make the account over the API, then start its login:')}</p>
+    <p><code>POST /api/models/configs</code>, <code>POST /api/models/configs/{id}/login</code></p></section>`
+}
+
 function renderHelp({ help_url, credential }: ProviderItem): TemplateResult | typeof nothing {
   return help_url === null ? nothing : html`<p>${outwards(help_url, t(HELP[credential]))}</p>`
 }
@@ -231,8 +251,8 @@ function renderChoice(providers: readonly ProviderItem[]): TemplateResult {
     .map(
       ({ text, members }) => html`<section><h2>${t(text)}</h2>
       <ul class="choices">${members.map(
-        ({ name, label }) =>
-          html`<li><a class="card" href="#/connect/${encodeURIComponent(name)}"><strong>${label}</strong>${icon('chevron')}</a></li>`,
+        (provider) =>
+          html`<li><a class="card" href="#/connect/${encodeURIComponent(provider.name)}"><strong>${labelOf(provider)}</strong>${icon('chevron')}</a></li>`,
       )}</ul></section>`,
     )}`
 }
