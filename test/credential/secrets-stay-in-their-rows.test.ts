@@ -215,7 +215,8 @@ onEachDatabase(t, 'what changes a row keeps its seals right', async (t, where) =
   const [keyed] = ids.key
   await put(keyed, { api_key: 'sk-new' })
   await isSealed(keyed, 'another key')
-  t.equal((await put(keyed, { base_url: 'https://moved.example/v1', api_key: 'sk-moved' })).status, 200)
+  const moved = { base_url: 'https://moved.example/v1', api_key: 'sk-moved', inputs: { note: 'moved' } }
+  t.equal((await put(keyed, moved)).status, 200)
   await isSealed(keyed, 'another address')
   t.equal((await broker.admin('DELETE', `/api/models/configs/${keyed}`)).status, 204)
 })

@@ -1,6 +1,5 @@
 /** The sweeper: refreshes what nobody asks for, a little early, and once over all replicas. */
 import t, { type Test } from 'tap'
-import { DAY } from '../../src/base/clock.ts'
 import { createLog } from '../../src/base/log.ts'
 import { isSweepDue } from '../../src/credential/sweep-moment.ts'
 import { loadConfig } from '../../src/settings/config.ts'
@@ -68,21 +67,6 @@ onEachDatabase(t, 'a refresh token that says when it ends is warned of, once a d
   t.match(await warnings(), [{ reason: /^the refresh token ends at 20/ }])
   await sweeper.sweep()
   t.equal((await warnings()).length, 1)
-})
-
-onEachDatabase(t, 'what was told of a credential stays for as long as the audit', async (t, { url }) => {
-  const broker = await startBroker(t, { databaseUrl: url })
-  const { parts, sweeper } = await sweeperBeside(t, broker, url)
-  const old = { id: 'old', type: 'credential.uncertain', config_id: 'c', config_name: 'c', provider: 'p' }
-  const at = Date.now() - 31 * DAY
-  await parts.database.run((db) =>
-    db
-      .insertInto('audit_events')
-      .values({ ...old, reason: null, created_at: at, deliveries: 0, next_delivery_at: null })
-      .execute(),
-  )
-  await sweeper.sweep()
-  t.match(await parts.database.run((db) => db.selectFrom('audit_events').selectAll().execute()), [old])
 })
 
 t.test('each credential has its own moment, never after the inline path begins', async (t) => {
