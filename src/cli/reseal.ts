@@ -4,6 +4,8 @@
  *
  * A row is written only if it still is what was read: whoever changes it meanwhile seals it with the current key.
  */
+
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import { checkRight, checkRotated, sealRight, sealRotated } from '../api-key/key-rights.ts'
 import { BrokerError } from '../base/errors.ts'
@@ -46,6 +48,9 @@ interface Sealed {
 const PAGE = 500
 /** How often a row that is changed again and again is read again. */
 const TRIES = 10
+/** After so many rows it rests for so many times as long as it worked: brokers share its processor and its database. */
+const ROWS_AT_ONCE = 20
+const REST = 2
 
 /** @param tie also rows that have no seal yet, or a wrong one: whatever is there counts as right */
 export async function resealAll(
@@ -58,8 +63,10 @@ export async function resealAll(
   const left: string[] = []
   let count = 0
   let rows = 0
+  const rest = resting()
   for (const sealed of sealedTables(seals, sessions)) {
     for await (const row of rowsOf(database, sealed)) {
+      await rest()
       const outcome = await resealRow(database, keyRing, sealed, row, tie)
       if (outcome === 'left') left.push(`${sealed.table} ${row[sealed.id]}`)
       if (typeof outcome !== 'number') continue
@@ -68,6 +75,18 @@ export async function resealAll(
     }
   }
   return { count, rows, left }
+}
+
+/** To be called before each row. */
+function resting(): () => Promise<void> {
+  let row = 0
+  let since = performance.now()
+  return async () => {
+    row += 1
+    if (row % ROWS_AT_ONCE !== 0) return
+    await sleep(REST * (performance.now() - since))
+    since = performance.now()
+  }
 }
 
 function sealedTables(seals: RowSeals, sessions: Pick<DeviceSessionStore, 'check' | 'seal'>): Sealed[] {
