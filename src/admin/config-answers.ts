@@ -3,24 +3,10 @@
  */
 import Type from 'typebox'
 import { type Answer, instant, nextCursor, nullable, pageFields, text } from '../base/answers.ts'
+import { CREDENTIAL_KINDS } from '../provider/credential-kinds.ts'
 import { CAUSES, type Cause } from './causes.ts'
 
-const CREDENTIAL_KIND = Type.Enum(
-  [
-    'device_code',
-    'client_credentials',
-    'token_exchange',
-    'jwt_bearer',
-    'token_request',
-    'session',
-    'api_key',
-    'aws_sigv4',
-    'signed_jwt',
-  ],
-  {
-    title: 'CredentialKind',
-  },
-)
+const CREDENTIAL_KIND = Type.Enum(CREDENTIAL_KINDS, { title: 'CredentialKind' })
 export type CredentialKind = Answer<typeof CREDENTIAL_KIND>
 
 const CREDENTIAL_STATE = Type.Enum(

@@ -1,8 +1,8 @@
 /**
  * `proxy` and `tls` of a provider file: the way out to it, where that is not everybody's.
  */
-import { createHash } from 'node:crypto'
 import Type from 'typebox'
+import { sha256 } from '../base/digest.ts'
 import { ConfigError, type Environment, secretOf } from '../base/environment.ts'
 import { isProxyAddress } from '../base/proxy-settings.ts'
 import { Secret } from '../base/secret.ts'
@@ -55,7 +55,7 @@ export function toEgress(
   if (tls && (tls.certificate === undefined) !== (tls.key === undefined))
     throw new ProviderMistake(['tls'], 'needs certificate_file and key_file together')
   const parts = [proxy instanceof Secret ? proxy.reveal() : proxy, tls, isConfined]
-  return { key: createHash('sha256').update(JSON.stringify(parts)).digest('hex'), proxy, tls, isConfined }
+  return { key: sha256(JSON.stringify(parts)), proxy, tls, isConfined }
 }
 
 function toProxy(text: string, env: Environment): Secret {

@@ -5,6 +5,7 @@
 import Type from 'typebox'
 import { AUTHORIZATION_SERVER_FILE } from './authorization-server-file.ts'
 import { AWS_SIGV4_FILE } from './aws-sigv4.ts'
+import { CREDENTIAL_KINDS } from './credential-kinds.ts'
 import { PROXY_FILE, TLS_FILE } from './egress.ts'
 import { EXPIRED_RULES } from './expired-rules.ts'
 import { INPUTS, WORDS } from './input-schema.ts'
@@ -22,17 +23,7 @@ export const PROVIDER_FILE = Type.Object(
     label: Type.Optional(WORDS),
     /** Where a person gets a key, a session or an account. */
     help_url: Type.Optional(url),
-    credential: Type.Enum([
-      'device_code',
-      'client_credentials',
-      'token_exchange',
-      'jwt_bearer',
-      'token_request',
-      'session',
-      'api_key',
-      'aws_sigv4',
-      'signed_jwt',
-    ]),
+    credential: Type.Enum(CREDENTIAL_KINDS),
     inputs: Type.Optional(INPUTS),
     authorization_server: Type.Optional(AUTHORIZATION_SERVER_FILE),
     /** Of token_exchange and jwt_bearer: the token that is traded; of token_request: `{subject_token}`. */
