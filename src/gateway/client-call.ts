@@ -7,8 +7,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ApiKey } from '../api-key/api-key.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { Credential } from '../credential/credential.ts'
-import type { HttpRequest } from '../http1/request-head.ts'
 import type { Served } from '../model-config/config-index.ts'
+import type { ClientRequest } from '../upstream/access.ts'
 import type { Head, UpstreamCall } from '../upstream/call.ts'
 import type { TokenCounts } from '../usage/token-counts.ts'
 import { OTHER_MODELS, type Use } from '../usage/usage.ts'
@@ -119,16 +119,14 @@ export function modelAsked({
   return typeof scan === 'string' ? modelInQuery(target) : scan.text
 }
 
-interface Outgoing extends Pick<HttpRequest, 'body' | 'contentLength'> {
-  readonly target: string
-  readonly headers: IncomingHttpHeaders
-}
-
 /**
  * What goes up: with another model name where the route asks for one (`config-name/model-id`, an alias), else byte
  * for byte. A stream goes up once.
  */
-export function outgoing({ request: { raw }, body, target }: ClientCall, route: Route): Outgoing {
+export function outgoing(
+  { request: { method, raw }, body, target }: ClientCall,
+  route: Route,
+): ClientRequest {
   const { sent, readable, scan } = body
   const { headers } = raw
   const contentLength = headers['content-length']
@@ -136,17 +134,17 @@ export function outgoing({ request: { raw }, body, target }: ClientCall, route: 
     if (sent === raw && readable) raw.unshift(readable)
     const isInQuery = typeof scan === 'string' && route.model !== undefined
     const asking = isInQuery ? withModelInQuery(target, route.model) : target
-    return { target: asking, body: sent, contentLength, headers }
+    return { method, target: asking, body: sent, contentLength, headers }
   }
   const renamed = replaceModel(readable, scan, route.model)
   if (sent === raw) {
     raw.unshift(renamed)
     const length = Number(contentLength) + renamed.length - readable.length
-    return { target, body: raw, contentLength: contentLength && String(length), headers }
+    return { method, target, body: raw, contentLength: contentLength && String(length), headers }
   }
   // The model was found below the codings, which are gone now.
   const { 'content-encoding': _codings, ...others } = headers
-  return { target, body: renamed, contentLength: undefined, headers: others }
+  return { method, target, body: renamed, contentLength: undefined, headers: others }
 }
 
 /** What the books say of a call. A model that its config does not list is a name the client made up. */

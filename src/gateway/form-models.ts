@@ -4,6 +4,7 @@
  */
 import { MAX_FORM_FIELDS } from './form-scan.ts'
 import { type NamedModel, namesModels } from './json-models.ts'
+import { decoded } from './target.ts'
 
 const MULTIPART =
   /^multipart\/form-data[\t ]*;[\t ]*boundary=(?:"([^"\\]{1,70})"|([\w'+.!#$%&*^`|~-]{1,70}))[\t ]*$/i
@@ -33,10 +34,10 @@ function modelsInUrlencoded(body: Buffer): readonly NamedModel[] | undefined {
   if (fields.length > MAX_FORM_FIELDS) return undefined
   for (const field of fields) {
     const [name = ''] = field.split('=', 1)
-    const known = decoded(name)
+    const known = decoded(name.replaceAll('+', ' '))
     if (known === undefined) return undefined
     if (namesModels(known)) {
-      const value = decoded(field.slice(name.length + 1))
+      const value = decoded(field.slice(name.length + 1).replaceAll('+', ' '))
       if (value === undefined) return undefined
       found.push({ text: value, start: start + Math.min(name.length + 1, field.length), answers: true })
     }
@@ -82,12 +83,4 @@ function nameIn(head: string): string | undefined {
   }
   // Encoded words (RFC 2047), which old mail parsers undo.
   return name?.includes('=?') ? undefined : name
-}
-
-function decoded(text: string): string | undefined {
-  try {
-    return decodeURIComponent(text.replaceAll('+', ' '))
-  } catch {
-    return undefined
-  }
 }

@@ -147,8 +147,7 @@ export class Gateway {
   #send(call: ClientCall, credential: Credential, route: Route): UpstreamCall {
     // The client left while its key was read or a refresh was waited for: nobody would cancel this call.
     if (call.hasLeft) throw new BrokerError('upstream_unreachable', { detail: 'the client left' })
-    const { method } = call.request
-    const request = accessOf(credential).request({ method, ...outgoing(call, route) })
+    const request = accessOf(credential).request(outgoing(call, route))
     call.attempts += 1
     call.upstream = this.#parts.upstreams.send(request)
     return call.upstream

@@ -9,6 +9,7 @@ import { modelsInForm } from './form-models.ts'
 import { FrameError, type FrameSink } from './frames.ts'
 import { modelsInJson, type NamedModel, namesModels } from './json-models.ts'
 import type { ClientBody } from './request-body.ts'
+import { decoded } from './target.ts'
 
 type Limited = Pick<ApiKey, 'models'>
 type Call = Pick<IncomingMessage, 'method' | 'url' | 'headers'>
@@ -149,14 +150,6 @@ function modelsInPath(path: string): readonly NamedModel[] | undefined {
 function plain(segment = ''): string {
   const [name = ''] = segment.toLowerCase().split(';')
   return name.trim()
-}
-
-function decoded(segment: string): string | undefined {
-  try {
-    return decodeURIComponent(segment)
-  } catch {
-    return undefined
-  }
 }
 
 function assertAllowed(models: readonly string[], named: readonly NamedModel[]): void {

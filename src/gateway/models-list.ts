@@ -9,6 +9,7 @@ import type { Provider } from '../provider/provider.ts'
 import { isOfAnthropic } from './api-error.ts'
 import { hasUnreadBody } from './request-body.ts'
 import { chooseRoutes, modelNotFound } from './routing.ts'
+import { decoded } from './target.ts'
 
 export interface ModelsList {
   readonly object: 'list'
@@ -66,11 +67,7 @@ const MODELS = '/v1/models'
 /** Behind `/v1/models/`, with slashes or without; undefined if nothing is asked for in this way. */
 function idIn(path: string): string | undefined {
   if (!path.startsWith(`${MODELS}/`) || path.length === MODELS.length + 1) return undefined
-  try {
-    return decodeURIComponent(path.slice(MODELS.length + 1))
-  } catch {
-    return undefined
-  }
+  return decoded(path.slice(MODELS.length + 1))
 }
 
 /** A list of {@link ModelsList} as JSON, or undefined if upstream answers. */

@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http'
 import { BrokerError } from '../base/errors.ts'
 import { asListed, ConfigIndex, type ModelConfig } from '../model-config/config-index.ts'
 import { notFound } from './routing.ts'
+import { decoded } from './target.ts'
 
 const HEADER = 'x-token-broker-config'
 const BASE = /^(\/c\/([^/?]+))(\/v1(?:[/?].*)?)$/s
@@ -70,14 +71,6 @@ export function alone(config: ModelConfig): ConfigIndex {
 function readingsOf(text: string): string[] {
   const asUtf8 = Buffer.from(text, 'latin1').toString('utf8')
   return [...new Set([text, asUtf8, decoded(text) ?? text])]
-}
-
-function decoded(text: string): string | undefined {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return undefined
-  }
 }
 
 function malformed(reason: string): BrokerError {

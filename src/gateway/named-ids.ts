@@ -4,6 +4,7 @@
  */
 import type { ClientCall } from './client-call.ts'
 import { formFields } from './form-scan.ts'
+import { decoded } from './target.ts'
 
 export interface Named {
   readonly ids: readonly string[]
@@ -61,14 +62,6 @@ function readPath(target: string, ids: Set<string>): void {
 
 function add(text: string | undefined, ids: Set<string>): void {
   if (text !== undefined && text !== '' && text.length <= MAX_LENGTH) ids.add(text)
-}
-
-function decoded(text: string): string | undefined {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** Inside of a text a quote is escaped, so that one without a backslash before it and with a colon behind is a name's. */

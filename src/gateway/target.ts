@@ -2,6 +2,7 @@
  * A client's request target, its query above all.
  */
 import { BrokerError } from '../base/errors.ts'
+import { queryOf } from '../upstream/query.ts'
 
 /** A broker key; what only looks a little like one (`risk-tb-1`) is somebody's name for something. */
 const KEY = /sk-tb-[A-Za-z0-9_-]{43}/
@@ -46,7 +47,11 @@ function holdsKey(text: string): boolean {
   return KEY.test(plain)
 }
 
-function queryOf(target: string): string {
-  const question = target.indexOf('?')
-  return question === -1 ? '' : target.slice(question + 1)
+/** Without its percent-encoding; undefined if that is none. */
+export function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
 }

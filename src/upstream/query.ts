@@ -61,7 +61,8 @@ function addedBetween(sent: string, asked: string): [name: string, value: string
   return [...new URLSearchParams(queryOf(sent))].filter(([name, value]) => !before.has(name, value))
 }
 
-function queryOf(path: string): string {
+/** Of a path or a request target; '' if it has none. */
+export function queryOf(path: string): string {
   const question = path.indexOf('?')
   return question === -1 ? '' : path.slice(question + 1)
 }
