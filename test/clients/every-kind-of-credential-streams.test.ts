@@ -15,8 +15,7 @@ import {
   SIGNING_KEY,
   startIndependentServer,
 } from '../support/oidc-provider.ts'
-
-const WORDS = ['Hello', ' from', ' 模型']
+import { STREAMED, streamWords } from '../support/strict-token-endpoint.ts'
 
 /** A model endpoint below `/base` that asks `knows` who may use it, and streams its words. */
 async function startModel(t: Test, knows: (token: string) => Promise<boolean>): Promise<string> {
@@ -27,12 +26,7 @@ async function startModel(t: Test, knows: (token: string) => Promise<boolean>): 
       response.writeHead(401, { 'content-type': 'application/json' }).end('{"error":{"message":"who?"}}')
       return
     }
-    response.writeHead(200, { 'content-type': 'text/event-stream' })
-    for (const content of WORDS) {
-      const choices = [{ index: 0, delta: { content }, finish_reason: null }]
-      response.write(`data: ${JSON.stringify({ object: 'chat.completion.chunk', choices })}\n\n`)
-    }
-    response.end('data: [DONE]\n\n')
+    streamWords(response)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => {
@@ -135,6 +129,6 @@ for (const [name, kindOf] of Object.entries(KINDS)) {
     })
     const words: (string | null | undefined)[] = []
     for await (const chunk of stream) words.push(chunk.choices[0]?.delta.content)
-    t.same(words, WORDS)
+    t.same(words, STREAMED)
   })
 }

@@ -160,7 +160,7 @@ t.test('for another service or region it is not good, and that is told once', as
 })
 
 t.test(
-  'keys that were exchanged in their file are found after a refusal, and the call is signed anew',
+  'keys that were exchanged in their file just after a refusal are not looked for again within a minute',
   async (t) => {
     const { calls, known, file, keyOf, v1 } = await setUp(t)
     const { key, name } = await keyOf('file')

@@ -55,7 +55,18 @@ export interface StrictEndpoint {
   revoke(): void
 }
 
-const WORDS = ['Hello', ' from', ' 模型']
+/** What its model endpoint streams. */
+export const STREAMED = ['Hello', ' from', ' 模型']
+
+/** A completion as OpenAI streams it. */
+export function streamWords(response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'text/event-stream' })
+  for (const content of STREAMED) {
+    const choices = [{ index: 0, delta: { content }, finish_reason: null }]
+    response.write(`data: ${JSON.stringify({ object: 'chat.completion.chunk', choices })}\n\n`)
+  }
+  response.end('data: [DONE]\n\n')
+}
 
 /** @param t whoever ends it */
 export async function startStrictEndpoint(
@@ -91,12 +102,7 @@ export async function startStrictEndpoint(
       say(response, { status: 401, body: { error: { message: 'who?', code: 'invalid_token' } } })
       return
     }
-    response.writeHead(200, { 'content-type': 'text/event-stream' })
-    for (const content of WORDS) {
-      const choices = [{ index: 0, delta: { content }, finish_reason: null }]
-      response.write(`data: ${JSON.stringify({ object: 'chat.completion.chunk', choices })}\n\n`)
-    }
-    response.end('data: [DONE]\n\n')
+    streamWords(response)
   }
 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -122,9 +128,6 @@ export async function startStrictEndpoint(
   }
   return state
 }
-
-/** What its model endpoint says, in the pieces of the stream. */
-export const STREAMED = WORDS
 
 function say(response: ServerResponse, { status = 200, headers = {}, body = '' }: Said): void {
   const isRaw = typeof body === 'string' || Buffer.isBuffer(body)
