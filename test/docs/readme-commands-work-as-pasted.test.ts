@@ -126,7 +126,7 @@ t.test('from the built-in key to one of your own', async (t) => {
   const env = { DATA_DIR: desk.env.DATA_DIR }
   const before = await startProcess(t, { env })
   const key = await before.practiceKey() // behind the lines of the start
-  t.match(before.log(), 'sealed with the built-in key')
+  await before.untilSaid(/sealed with the built-in key/)
   await before.terminate('SIGINT')
 
   const run = startShell(t, desk.home, env)
