@@ -159,7 +159,8 @@ class Search {
  * start, unless only some of it may be wanted; the rest as it comes.
  *
  * @param read is shown them at once, for every promise between would cost each call; else than whole, the request
- * waits, with the rest
+ * waits, with the rest. Where there is none (it had arrived before anybody looked), the request is over in the next tick:
+ * what was taken is the whole, even if the last piece is beyond `max`
  * @throws BrokerError malformed_request | request_timeout | rate_limit_exceeded | overloaded
  */
 function take(
@@ -193,7 +194,7 @@ function take(
       pieces.push(chunk)
       if (size <= max && !search?.isOver(pieces, size)) return
       stop()
-      finish(false)
+      finish(request.complete && request.readableLength === 0)
     }
     const onEnd = () => finish(true)
     const stop = () => request.off('data', onData).off('end', onEnd).pause()
