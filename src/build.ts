@@ -22,8 +22,8 @@ const OUTPUT = join(PROJECT, 'dist')
 const STAMP = join(OUTPUT, 'built')
 const SERVER_OUTPUT = join(OUTPUT, 'server')
 const PACKAGES = join(PROJECT, 'node_modules')
-/** A native module; files that worker threads load. */
-const NOT_BUNDLED = ['better-sqlite3', 'pino', 'pino-pretty']
+/** A native module; what is loaded only on a terminal. */
+const NOT_BUNDLED = ['better-sqlite3', 'pino-pretty']
 /** Bundled, yet with files that are served as they are: see `src/http/api-description.ts`. */
 const WITH_FILES = ['@fastify/swagger-ui']
 const CONSOLE_OUTPUT = join(OUTPUT, 'console')

@@ -75,6 +75,9 @@ function isAhead(file: string, target: string): boolean {
   return at !== -1 && at < targetAt
 }
 
+/** Anything but types: see `src/base/node-http.ts`. */
+const WHOLE_HTTP = /^import (?!type\b)[^'"`;]*'node:http'/m
+
 /** @param files their paths below `src/`, and their text */
 function violations(files: ReadonlyMap<string, string>): string[] {
   const found: string[] = []
@@ -82,6 +85,7 @@ function violations(files: ReadonlyMap<string, string>): string[] {
     const folder = folderOf(file)
     if (folder !== BESIDE && floorOf(folder) === undefined) found.push(`${file} stands on no floor`)
     if (file.endsWith('/index.ts')) found.push(`${file} is a barrel`)
+    if (WHOLE_HTTP.test(text)) found.push(`${file} loads all of node:http`)
     if (/^\s*export\s+default\b|\bas default\b/m.test(text)) found.push(`${file} has a default export`)
     for (const name of importsOf(text)) {
       const owner = DRIVERS[name.split('/')[0] ?? '']
@@ -206,6 +210,7 @@ t.test('every way to break the rule is caught', async (t) => {
       `import * as a from '../../migrations/a.ts'`,
       'vault/a.ts leaves src: ../../migrations/a.ts',
     ],
+    ['http/a.ts', `import { type Server, request } from 'node:http'`, 'http/a.ts loads all of node:http'],
     ['util/a.ts', '', 'util/a.ts stands on no floor'],
     ['vault/index.ts', '', 'vault/index.ts is a barrel'],
     ['vault/a.ts', 'export default class {}', 'vault/a.ts has a default export'],

@@ -5,6 +5,7 @@ import { LRUCache } from 'lru-cache'
 import { MINUTE } from '../base/clock.ts'
 import { sha256 } from '../base/digest.ts'
 import { BrokerError } from '../base/errors.ts'
+import { upTo } from '../base/up-to.ts'
 import type { ChangeWatcher } from '../storage/changes.ts'
 import { RowCache } from '../storage/row-cache.ts'
 import { type FoundKey, isKey } from './api-key.ts'
@@ -21,7 +22,7 @@ export class ApiKeys {
   readonly #changes: ChangeWatcher
   readonly #known: RowCache<FoundKey>
   /** Digests that belong to nobody, so that a wrong key does not cost a query each time. */
-  readonly #unknown = new LRUCache<string, () => BrokerError>({ max: MAX_UNKNOWN })
+  readonly #unknown = new LRUCache<string, () => BrokerError>(upTo(MAX_UNKNOWN))
 
   constructor(store: Pick<ApiKeyStore, 'find'>, changes: ChangeWatcher) {
     this.#store = store

@@ -2,7 +2,9 @@
  * JSON lines, pretty on a terminal. An allow-list: a line holds only the fields named here, so that a header,
  * a body or an error object with secrets in it cannot slip in (docs/security.md).
  */
+import { createRequire } from 'node:module'
 import { type LoggerOptions, type Logger as PinoLogger, pino } from 'pino'
+import type Pretty from 'pino-pretty'
 import { LineWriter } from './line-writer.ts'
 import { visible } from './visible.ts'
 
@@ -55,10 +57,16 @@ export function createLog(level: LogLevel, destination?: LogDestination): PinoLo
     formatters: { level: (label) => ({ level: label }), log: onlyAllowed },
   }
   if (destination) return pino(options, destination)
-  if (process.stdout.isTTY) return pino({ ...options, transport: { target: 'pino-pretty' } })
+  if (process.stdout.isTTY) return pino(options, prettyLines())
   const stdout = new LineWriter(process.stdout.fd)
   process.once('exit', () => stdout.flush())
   return pino(options, stdout)
+}
+
+/** For a person; loaded only where there is one. */
+function prettyLines(): LogDestination {
+  const pretty = createRequire(import.meta.url)('pino-pretty') as typeof Pretty
+  return pretty({ sync: true }) // so that the last words are read, too
 }
 
 /** What is logged of a call through the gateway. */

@@ -3,6 +3,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from './clock.ts'
+import { upTo } from './up-to.ts'
 
 const MAX_CALLERS = 10_000
 
@@ -10,7 +11,7 @@ export class RecentCounts {
   readonly #clock: Clock
   readonly #max: number
   readonly #windowMs: number
-  readonly #counts = new LRUCache<string, { since: number; count: number }>({ max: MAX_CALLERS })
+  readonly #counts = new LRUCache<string, { since: number; count: number }>(upTo(MAX_CALLERS))
 
   /** @param max how often is allowed within `windowMs` of the first time */
   constructor(max: number, windowMs: number, clock: Clock) {

@@ -5,6 +5,7 @@
  * gone back in time, this is the newer one.
  */
 import { LRUCache } from 'lru-cache'
+import { upTo } from '../base/up-to.ts'
 import type { ChangeWatcher } from '../storage/changes.ts'
 import { type Credential, isOlder } from './credential.ts'
 
@@ -12,7 +13,7 @@ import { type Credential, isOlder } from './credential.ts'
 const MAX_CREDENTIALS = 10_000
 
 export class CredentialCache {
-  readonly #cache = new LRUCache<string, Held>({ max: MAX_CREDENTIALS })
+  readonly #cache = new LRUCache<string, Held>(upTo(MAX_CREDENTIALS))
   readonly #changes: Changes
 
   constructor(changes: Changes) {

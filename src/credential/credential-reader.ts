@@ -7,6 +7,7 @@ import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kyse
 import { LRUCache } from 'lru-cache'
 import { HOUR } from '../base/clock.ts'
 import { ReadTogether } from '../base/read-together.ts'
+import { upTo } from '../base/up-to.ts'
 import { type Provider, withInputs } from '../provider/provider.ts'
 import { recordDaily } from '../storage/audit-log.ts'
 import type { Database } from '../storage/database.ts'
@@ -57,10 +58,10 @@ export class CredentialReader {
   readonly #providers: ReadonlyMap<string, Provider>
   readonly #reads: ReadTogether<string, ReadRow>
   /** Told a moment ago: every call asks for its credential anew as long as there is none. */
-  readonly #toldTampered = new LRUCache<string, true>({ max: 1_000, ttl: HOUR })
-  readonly #filledBefore = new LRUCache<string, InputColumns & { readonly provider: Provider }>({
-    max: MAX_FILLED,
-  })
+  readonly #toldTampered = new LRUCache<string, true>({ ...upTo(1_000), ttl: HOUR })
+  readonly #filledBefore = new LRUCache<string, InputColumns & { readonly provider: Provider }>(
+    upTo(MAX_FILLED),
+  )
 
   constructor(
     database: Database,

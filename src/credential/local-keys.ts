@@ -7,6 +7,7 @@ import { LRUCache } from 'lru-cache'
 import { NoKeys } from '../aws/aws-question.ts'
 import { type Clock, MINUTE, SECOND, within } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
+import { upTo } from '../base/up-to.ts'
 import { type Credential, isDue, isOlder, isUsable } from './credential.ts'
 import type { Fetched, LocalFetch } from './local-fetch.ts'
 
@@ -33,7 +34,7 @@ interface Kept {
 export class LocalKeys {
   readonly #get: LocalFetch
   readonly #clock: Clock
-  readonly #kept = new LRUCache<string, Kept>({ max: MAX_KEPT })
+  readonly #kept = new LRUCache<string, Kept>(upTo(MAX_KEPT))
   /** To which keys a credential belongs. */
   readonly #generations = new WeakMap<Credential, number>()
 

@@ -6,6 +6,7 @@
 import { LRUCache } from 'lru-cache'
 import { DAY, MINUTE, SECOND } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
+import { upTo } from '../base/up-to.ts'
 import type { Provider } from '../provider/provider.ts'
 import { isStored } from '../provider/renewal-class.ts'
 import { recordEventOnce } from '../storage/audit-events.ts'
@@ -46,8 +47,8 @@ export class Sweeper {
     const lane = {
       ...parts,
       look: (credential: Credential) => this.#warnIfLapsing(credential),
-      unreadable: new LRUCache<string, string>({ max: MAX_UNREADABLE, ttl: LOOK_AGAIN_MS }),
-      seen: new LRUCache<string, true>({ max: MAX_SEEN, ttl: SEEN_FOR_MS }),
+      unreadable: new LRUCache<string, string>({ ...upTo(MAX_UNREADABLE), ttl: LOOK_AGAIN_MS }),
+      seen: new LRUCache<string, true>({ ...upTo(MAX_SEEN), ttl: SEEN_FOR_MS }),
     }
     this.#lanes = [...parts.providers.values()]
       .filter(isStored)

@@ -6,6 +6,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import { MINUTE, SECOND } from '../base/clock.ts'
+import { upTo } from '../base/up-to.ts'
 
 interface Pause {
   until: number
@@ -20,7 +21,7 @@ const MAX_PAUSES = 10_000
 const PROBE_MS = 30 * SECOND
 
 export class Cooldowns {
-  readonly #pauses = new LRUCache<string, Pause>({ max: MAX_PAUSES })
+  readonly #pauses = new LRUCache<string, Pause>(upTo(MAX_PAUSES))
 
   /** Whether a call of this key may try this config now. */
   isAvailable(configId: string, keyId: string, now: number = Date.now()): boolean {

@@ -11,6 +11,7 @@ import { LRUCache } from 'lru-cache'
 import { type Clock, DAY, HOUR, SECOND, within } from '../base/clock.ts'
 import { every } from '../base/every.ts'
 import type { Logger } from '../base/log.ts'
+import { upTo } from '../base/up-to.ts'
 import type { Database } from '../storage/database.ts'
 import { inBatches } from '../storage/in-batches.ts'
 import { WriteBehind } from '../storage/write-behind.ts'
@@ -39,7 +40,7 @@ export interface HomesParts {
 
 export class Homes {
   readonly #parts: HomesParts
-  readonly #known = new LRUCache<string, Home>({ max: MAX_REMEMBERED })
+  readonly #known = new LRUCache<string, Home>(upTo(MAX_REMEMBERED))
   readonly #writes: WriteBehind<Home>
 
   constructor(parts: HomesParts) {

@@ -4,12 +4,12 @@
  * ends broken streams silently; WebSockets by joined sockets, because its own know no back-pressure and no end but
  * their sides'.
  */
-import { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import httpProxy from '@fastify/http-proxy'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { BrokerError } from '../base/errors.ts'
 import { inTurn } from '../base/in-turn.ts'
+import { ServerResponse } from '../base/node-http.ts'
 import { isSame, type Secret } from '../base/secret.ts'
 import { toBrokerError } from '../base/thrown.ts'
 import { errorBody, errorHeaders } from './api-error.ts'

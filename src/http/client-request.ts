@@ -2,10 +2,11 @@
  * What Node's HTTP server does not do for a client by itself: upgrades that nobody asked us for are ignored, a body is
  * asked for (`100 Continue`) when somebody reads it, and an answer that comes before the end of a body arrives.
  */
-import { IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import type { RequestListener, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { SECOND } from '../base/clock.ts'
 import { inTurn } from '../base/in-turn.ts'
+import { IncomingMessage } from '../base/node-http.ts'
 import { headProblem } from './request-head.ts'
 
 /** How long, and how much of, the rest of a body is read and dropped behind an answer. */

@@ -2,7 +2,7 @@
  * The HTTP server without its routes: request ids, validation, and how errors that no route caught look.
  */
 import { randomBytes } from 'node:crypto'
-import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { Compile } from 'typebox/compile'
 import { SECOND } from '../base/clock.ts'
@@ -11,6 +11,7 @@ import { apiErrorBody, BrokerError } from '../base/errors.ts'
 import { languageFor } from '../base/language.ts'
 import type { Logger } from '../base/log.ts'
 import { firstMistake } from '../base/mistake.ts'
+import { STATUS_CODES } from '../base/node-http.ts'
 import { toBrokerError } from '../base/thrown.ts'
 import { errorBody, errorHeaders, openAiError } from '../gateway/api-error.ts'
 import { withoutBase } from '../gateway/named-config.ts'

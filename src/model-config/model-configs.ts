@@ -19,9 +19,9 @@ export interface Model {
   readonly support_thinking: boolean
 }
 
-const MAX_CACHED_SCOPES = 20_000
-/** A config counts once for each scope that it is in. */
+/** A config counts once for each scope that it is in, and a scope for itself. */
 const MAX_CONFIGS_IN_SCOPES = 500_000
+const A_SCOPE = 24
 /** Of lists of models, as they are stored. */
 const MAX_SHARED_CHARACTERS = 1_000_000
 /** Calls go on between one page and the next: this many are read and sorted in within some milliseconds. */
@@ -49,9 +49,8 @@ export class ModelConfigs {
   #all: Scope | undefined
   /** By the ids in them. */
   readonly #scopes = new LRUCache<string, Scope>({
-    max: MAX_CACHED_SCOPES,
     maxSize: MAX_CONFIGS_IN_SCOPES,
-    sizeCalculation: ({ index }) => index.all.length + 1,
+    sizeCalculation: ({ index }) => index.all.length + A_SCOPE,
   })
   /** The last one in line for each scope: they come one after the other, so that none brings what is old. */
   readonly #readings = new Map<string, Reading>()

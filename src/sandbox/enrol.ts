@@ -3,9 +3,10 @@
  *
  * A database has bad moments, and other replicas start at the same time: neither is a reason to give up.
  */
-import { type IncomingMessage, type RequestOptions, request } from 'node:http'
+import type { IncomingMessage, RequestOptions } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { request } from '../base/node-http.ts'
 import type { Sandbox } from './sandbox.ts'
 
 export interface Enrolment {

@@ -6,6 +6,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import { SingleFlight } from '../base/single-flight.ts'
+import { upTo } from '../base/up-to.ts'
 import type { ChangeWatcher } from './changes.ts'
 
 /** Of one row, whatever it is looked up by. */
@@ -17,7 +18,7 @@ export class RowCache<Value extends { readonly id: string }> {
 
   constructor(changes: ChangeWatcher, max: number) {
     this.#changes = changes
-    this.#known = new LRUCache({ max })
+    this.#known = new LRUCache(upTo(max))
     changes.onChange(() => this.#reads.clear())
   }
 
