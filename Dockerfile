@@ -7,6 +7,7 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json ./
+COPY config config
 COPY migrations migrations
 COPY src src
 RUN node src/build.ts --self-contained

@@ -1,5 +1,6 @@
 /**
- * `npm run build`: the server into dist/server, the console and the embeddable element into dist/console.
+ * `npm run build`: the server into dist/server, the console and the embeddable element into dist/console, and what the
+ * shipped provider files say beside them, so that a start need not parse them.
  *
  * Vite is a development dependency. Where it is not installed nothing is built. With `--if-stale` (npm's `prepare`)
  * nothing is built either if nothing changed since the last time, nor for `npx`, which prepares what it is about to
@@ -104,6 +105,8 @@ async function main(): Promise<void> {
   await rm(OUTPUT, { recursive: true, force: true })
   for (const config of [SERVER, CONSOLE, ELEMENT]) await vite.build(config)
   await chmod(join(SERVER_OUTPUT, 'main.js'), 0o755)
+  const { proveShipped } = await import('./settings/config.ts')
+  await writeFile(join(OUTPUT, 'proven-files.json'), JSON.stringify(proveShipped()))
   await compressAll()
   if (process.argv.includes('--self-contained')) await copyPackages()
   await writeFile(STAMP, '')
@@ -113,7 +116,7 @@ async function main(): Promise<void> {
 async function isFresh(): Promise<boolean> {
   if (!existsSync(STAMP)) return false
   const builtAt = (await stat(STAMP)).mtimeMs
-  for (const source of ['src', 'migrations', 'package-lock.json', 'tsconfig.json']) {
+  for (const source of ['src', 'config', 'migrations', 'package-lock.json', 'tsconfig.json']) {
     const path = join(PROJECT, source)
     const below = (await stat(path)).isDirectory() ? await readdir(path, { recursive: true }) : []
     for (const name of ['', ...below]) {

@@ -44,8 +44,6 @@ export interface DueRow {
 export type Half = 'living' | 'ended'
 
 const PAGE = 500
-/** As many as there are credentials in memory. */
-const MAX_FILLED = 10_000
 /** Of the pool's ten connections most are left for those who write: they hold leases and turns at servers. */
 const READS_AT_ONCE = 3
 /** What was asked for meanwhile is read in one query: in a rush of callers the last would wait for thousands of them. */
@@ -59,9 +57,8 @@ export class CredentialReader {
   readonly #reads: ReadTogether<string, ReadRow>
   /** Told a moment ago: every call asks for its credential anew as long as there is none. */
   readonly #toldTampered = new LRUCache<string, true>({ ...upTo(1_000), ttl: HOUR })
-  readonly #filledBefore = new LRUCache<string, InputColumns & { readonly provider: Provider }>(
-    upTo(MAX_FILLED),
-  )
+  /** As many as there are credentials in memory. */
+  readonly #filledBefore = new LRUCache<string, InputColumns & { provider: Provider }>(upTo(10_000))
 
   constructor(
     database: Database,

@@ -7,14 +7,15 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import Type from 'typebox'
+import Type, { type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { type Document, LineCounter, parseDocument } from 'yaml'
+import { sha256 } from '../base/digest.ts'
 import { ConfigError, type Environment, type StartWarning, watched } from '../base/environment.ts'
 import { firstMistake, type Schema } from '../base/mistake.ts'
 import { type Provider, toProvider } from '../provider/provider.ts'
 import { PROVIDER_FILE, type ProviderFile } from '../provider/provider-file.ts'
 import { ProviderMistake } from '../provider/provider-mistake.ts'
+import { isMapping, mistakeAt, type Proven, readLayer, type Source } from './layer.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { builtInKeyWarnings, openSecretWarnings } from './start-warnings.ts'
 
@@ -25,29 +26,22 @@ export interface Config extends Settings {
 
 /** The project's own `config/` folder. */
 const CONFIG_DIR = fileURLToPath(new URL('../../config/', import.meta.url))
+const DEFAULTS = join(CONFIG_DIR, 'default.yaml')
 
-const TOP_LEVEL = Compile(
-  Type.Object(
-    {
-      allow_insecure_loopback: Type.Optional(Type.Boolean()),
-      providers: Type.Optional(
-        Type.Record(Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,49}$' }), Type.Object({}), {
-          additionalProperties: false,
-        }),
-      ),
-    },
-    { additionalProperties: false },
-  ),
+/** What the last build has found nothing wrong with; absent where nothing is built. */
+const PROVEN_FILE = fileURLToPath(new URL('../../dist/proven-files.json', import.meta.url))
+
+const TOP_LEVEL = Type.Object(
+  {
+    allow_insecure_loopback: Type.Optional(Type.Boolean()),
+    providers: Type.Optional(
+      Type.Record(Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,49}$' }), Type.Object({}), {
+        additionalProperties: false,
+      }),
+    ),
+  },
+  { additionalProperties: false },
 )
-const PROVIDER = Compile(PROVIDER_FILE)
-
-/** A parsed YAML file that still knows its line numbers. */
-interface Layer {
-  readonly file: string
-  readonly document: Document
-  readonly lines: LineCounter
-  readonly content: Record<string, unknown>
-}
 
 export interface LoadOptions {
   /** Where the built-in sandbox listens; without it, providers with `sandbox:` addresses are left out. */
@@ -57,7 +51,8 @@ export interface LoadOptions {
 /** @throws ConfigError on the first mistake. */
 export function loadConfig(settings: Settings, env: Environment, options: LoadOptions = {}): Config {
   const own = settings.configFile === undefined ? undefined : readLayer(settings.configFile)
-  const topLevel = [readLayer(join(CONFIG_DIR, 'default.yaml')), ...(own ? [own] : [])]
+  const proven = readProven()
+  const topLevel = [readLayer(DEFAULTS, proven), ...(own ? [own] : [])]
   for (const layer of topLevel) check(TOP_LEVEL, layer.content, [{ layer, prefix: [] }])
   const top = Object.assign({}, ...topLevel.map((layer) => layer.content)) as {
     allow_insecure_loopback?: boolean
@@ -67,9 +62,7 @@ export function loadConfig(settings: Settings, env: Environment, options: LoadOp
     throw new ConfigError('allow_insecure_loopback is refused when NODE_ENV is production')
   }
 
-  const shipped = readdirSync(join(CONFIG_DIR, 'providers'))
-    .filter((file) => file.endsWith('.yaml'))
-    .map((file) => readLayer(join(CONFIG_DIR, 'providers', file)))
+  const shipped = shippedFiles().map((file) => readLayer(file, proven))
   const overrides = (own?.content['providers'] ?? {}) as Record<string, Record<string, unknown>>
   const names = new Set([...shipped.map((layer) => basename(layer.file, '.yaml')), ...Object.keys(overrides)])
 
@@ -84,7 +77,7 @@ export function loadConfig(settings: Settings, env: Environment, options: LoadOp
       ...(own && overrides[name] ? [{ layer: own, prefix: ['providers', name] }] : []),
       ...(base ? [{ layer: base, prefix: [] }] : []),
     ]
-    check(PROVIDER, file, sources)
+    check(PROVIDER_FILE, file, sources)
     try {
       checkSisters(file as ProviderFile, names)
       const { sandboxOrigin } = options
@@ -125,49 +118,41 @@ export function readConfig(env: Environment, options: LoadOptions = {}): Config 
   return loadConfig(readSettings(env), env, options)
 }
 
-function readLayer(file: string): Layer {
-  let text: string
+function shippedFiles(): string[] {
+  const folder = join(CONFIG_DIR, 'providers')
+  return readdirSync(folder)
+    .filter((file) => file.endsWith('.yaml'))
+    .map((file) => join(folder, file))
+}
+
+function readProven(): Proven {
   try {
-    text = readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new ConfigError(`${file} cannot be read (${(error as NodeJS.ErrnoException).code})`)
+    return JSON.parse(readFileSync(PROVEN_FILE, 'utf8')) as Proven
+  } catch {
+    return {}
   }
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines })
-  const [problem] = document.errors
-  if (problem) {
-    throw new ConfigError(`${file}:${problem.linePos?.[0].line ?? 1}: ${problem.message.split('\n')[0]}`)
-  }
-  const content = withoutNulls(document.toJS() ?? {})
-  if (typeof content !== 'object' || Array.isArray(content)) {
-    throw new ConfigError(`${file}:1: must be a mapping of names to values`)
-  }
-  return { file, document, lines, content: content as Record<string, unknown> }
 }
 
-interface Source {
-  readonly layer: Layer
-  readonly prefix: readonly string[]
+/** For the build: what the shipped files say. @throws ConfigError on the first mistake */
+export function proveShipped(): Proven {
+  const layers = [DEFAULTS, ...shippedFiles()].map((file) => readLayer(file))
+  for (const layer of layers) {
+    const schema = layer.file === DEFAULTS ? TOP_LEVEL : PROVIDER_FILE
+    check(schema, layer.content, [{ layer, prefix: [] }])
+  }
+  return Object.fromEntries(layers.map(({ text, content }) => [sha256(text), content]))
 }
 
-function check(schema: Schema, content: unknown, sources: readonly Source[]): void {
-  const mistake = firstMistake(schema, content)
+/** By their schemas; to compile one is worth it only if there is something to look at. */
+const checkers = new Map<TSchema, Schema>()
+
+/** @throws ConfigError */
+function check(schema: TSchema, content: unknown, sources: readonly Source[]): void {
+  if (sources.every(({ layer }) => layer.isProven)) return
+  const checker = checkers.get(schema) ?? Compile(schema)
+  checkers.set(schema, checker)
+  const mistake = firstMistake(checker, content)
   if (mistake) throw mistakeAt(mistake.path, mistake.message, sources)
-}
-
-/** Names the file and line of the field, or of its nearest parent that is written down. */
-function mistakeAt(path: readonly string[], message: string, sources: readonly Source[]): ConfigError {
-  const field = path.join('.') || 'the file'
-  for (let depth = path.length; depth >= 0; depth -= 1) {
-    for (const { layer, prefix } of sources) {
-      const node = layer.document.getIn([...prefix, ...path.slice(0, depth)], true) as
-        | { range?: [number, number, number] }
-        | undefined
-      if (!node?.range) continue
-      return new ConfigError(`${layer.file}:${layer.lines.linePos(node.range[0]).line}: ${field} ${message}`)
-    }
-  }
-  return new ConfigError(`${field} ${message}`)
 }
 
 function merge(base: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
@@ -177,18 +162,4 @@ function merge(base: Record<string, unknown>, over: Record<string, unknown>): Re
     merged[name] = isMapping(before) && isMapping(value) ? merge(before, value) : value
   }
   return merged
-}
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function withoutNulls(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutNulls)
-  if (!isMapping(value)) return value
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([, inner]) => inner !== null)
-      .map(([name, inner]) => [name, withoutNulls(inner)]),
-  )
 }
