@@ -30,7 +30,8 @@ export function createRenew(
     }
     if (isClientGrant(provider.kind)) return requestForClient(provider.kind, servers(provider), clock)
     if (provider.signedJwt) return signedToken(provider.signedJwt, clock())
-    if (provider.kind === 'token_request') return requestBySteps(provider, dispatcherFor(provider), clock)
+    if (provider.kind === 'token_request')
+      return requestBySteps({ provider, dispatcher: dispatcherFor(provider), clock })
     if (provider.kind === 'session')
       return renewWebSession(provider, tokens.accessToken, tokens.expiresAt, clock, dispatcherFor(provider))
     return { kind: 'invalid_grant', why: 'there is nothing to renew it with' }

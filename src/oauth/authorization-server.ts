@@ -16,10 +16,12 @@ import type { Dispatcher } from 'undici'
 import { systemClock } from '../base/clock.ts'
 import type { AuthorizationServerConfig } from '../provider/authorization-server-config.ts'
 import type { Provider } from '../provider/provider.ts'
+import type { Source } from '../provider/source.ts'
 import { addressProblem } from '../provider/upstream-address.ts'
 import { clientAuthentication } from './client-authentication.ts'
 import { ask } from './request.ts'
 import { SourceTrouble } from './simple-sources.ts'
+import { readSource } from './sources.ts'
 import { exchange, type JsonObject, type WireAnswer } from './wire.ts'
 
 /** What oauth4webapi hands to fetch. */
@@ -60,6 +62,11 @@ export class AuthorizationServer {
     this.#dispatcher = dispatcher
   }
 
+  /** What a token call is made with. @throws SourceTrouble */
+  read(source: Source, clock: () => number): Promise<string> {
+    return readSource(source, { provider: this.provider, dispatcher: this.#dispatcher, clock })
+  }
+
   /** Sends once, never again by itself. Resolves for every outcome; rejects only for programming errors. */
   async exchange(
     send: (to: Endpoint, options: RequestOptions) => Promise<Response>,
@@ -70,7 +77,9 @@ export class AuthorizationServer {
       const known = await this.endpoint()
       to = {
         ...known,
-        clientAuthentication: await clientAuthentication(this.#config, known.metadata, systemClock()),
+        clientAuthentication: await clientAuthentication(this.#config, known.metadata, (source) =>
+          this.read(source, systemClock),
+        ),
       }
     } catch (error) {
       if (error instanceof SourceTrouble) return error.answer

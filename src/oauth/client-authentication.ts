@@ -14,24 +14,24 @@ import {
   type AuthorizationServer as ServerMetadata,
 } from 'oauth4webapi'
 import type { AuthorizationServerConfig } from '../provider/authorization-server-config.ts'
+import type { Source } from '../provider/source.ts'
 import { SourceTrouble } from './simple-sources.ts'
-import { readSource } from './sources.ts'
 
 const JWT_BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
-/** @param now epoch ms. @throws SourceTrouble */
+/** @param read what a source says now. @throws SourceTrouble */
 export async function clientAuthentication(
   config: AuthorizationServerConfig,
   server: ServerMetadata,
-  now: number,
+  read: (source: Source) => Promise<string>,
 ): Promise<ClientAuth> {
   const { clientSecret, clientAssertion, privateKey } = config
   switch (config.clientAuthentication) {
     case 'private_key_jwt':
-      if (privateKey) return signingClient(config, await readSource(privateKey, now), server, now)
+      if (privateKey) return signingClient(config, await read(privateKey), server, read)
       break
     case 'client_assertion':
-      if (clientAssertion) return assertedClient(await readSource(clientAssertion, now))
+      if (clientAssertion) return assertedClient(await read(clientAssertion))
       break
     case 'client_secret_post':
       if (clientSecret) return ClientSecretPost(clientSecret.reveal())
@@ -58,11 +58,11 @@ async function signingClient(
   config: AuthorizationServerConfig,
   pem: string,
   { issuer, token_endpoint }: ServerMetadata,
-  now: number,
+  read: (source: Source) => Promise<string>,
 ): Promise<ClientAuth> {
   const { keyId, assertionAudience, certificate } = config
   const key = await importKey(pem, config)
-  const thumbprint = certificate && thumbprintOf(await readSource(certificate, now), certificate.name)
+  const thumbprint = certificate && thumbprintOf(await read(certificate), certificate.name)
   const audience =
     assertionAudience === 'token_endpoint'
       ? token_endpoint

@@ -8,7 +8,6 @@ import type { AuthorizationServer } from './authorization-server.ts'
 import type { Renewal } from './refresh-token-grant.ts'
 import { judgeShared } from './shared-renewal.ts'
 import { SourceTrouble } from './simple-sources.ts'
-import { readSource } from './sources.ts'
 import { parseTokenResponse, tokenProblem } from './token-response.ts'
 
 const GRANTS = {
@@ -30,7 +29,7 @@ export async function requestForClient(
   const { provider } = server
   let parameters: URLSearchParams
   try {
-    parameters = await parametersOf(kind, provider, clock())
+    parameters = await parametersOf(kind, server, clock)
   } catch (error) {
     if (error instanceof SourceTrouble) return judgeShared(error.answer, readingOf(provider, clock))
     throw error
@@ -48,22 +47,27 @@ export async function requestForClient(
   return judgeShared(answer, readingOf(provider, clock))
 }
 
-function readingOf({ errors }: Provider, clock: () => number): Parameters<typeof judgeShared>[1] {
+function readingOf(
+  { errors, authorizationServer: server }: Provider,
+  clock: () => number,
+): Parameters<typeof judgeShared>[1] {
   return {
     refused: errors.refused,
-    tokens: ({ body }) => parseTokenResponse(body, clock()) ?? (body && tokenProblem(body)),
+    tokens: ({ body }) =>
+      parseTokenResponse(body, clock(), server?.lifetimeMs) ?? (body && tokenProblem(body)),
   }
 }
 
 /** @throws SourceTrouble */
 async function parametersOf(
   kind: ClientGrant,
-  { subject, authorizationServer }: Provider,
-  now: number,
+  server: AuthorizationServer,
+  clock: () => number,
 ): Promise<URLSearchParams> {
+  const { subject, authorizationServer } = server.provider
   const parameters = new URLSearchParams({ grant_type: GRANTS[kind] })
   if (subject) {
-    const token = await readSource(subject.token, now)
+    const token = await server.read(subject.token, clock)
     parameters.set(kind === 'jwt_bearer' ? 'assertion' : 'subject_token', token)
     if (kind === 'token_exchange') parameters.set('subject_token_type', subject.type)
   }

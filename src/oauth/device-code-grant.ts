@@ -50,11 +50,11 @@ export async function pollDeviceCode(
       ...(codeVerifier && { additionalParameters: { code_verifier: codeVerifier } }),
     }),
   )
-  return judgePoll(answer, clock())
+  return judgePoll(answer, server, clock())
 }
 
 /** @param receivedAt epoch ms */
-function judgePoll(answer: WireAnswer, receivedAt: number): DevicePoll {
+function judgePoll(answer: WireAnswer, { provider }: AuthorizationServer, receivedAt: number): DevicePoll {
   if (answer.kind !== 'answer') return { kind: 'no_answer', why: answer.why }
   const { status, body } = answer
   const code = errorCode(answer)
@@ -64,7 +64,9 @@ function judgePoll(answer: WireAnswer, receivedAt: number): DevicePoll {
   const end = status < 500 && status !== 429 ? endOf(status, code) : undefined
   if (end) return end
   const isGood = status >= 200 && status < 300 && !code
-  const tokens = isGood ? parseTokenResponse(body, receivedAt) : undefined
+  const tokens = isGood
+    ? parseTokenResponse(body, receivedAt, provider.authorizationServer?.lifetimeMs)
+    : undefined
   if (tokens) return { kind: 'tokens', tokens }
   const why = code
     ? `${code}: ${errorDescription(answer) ?? ''}`

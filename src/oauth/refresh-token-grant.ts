@@ -57,7 +57,9 @@ export function judgeRenewal(answer: WireAnswer, server: AuthorizationServer, re
   if (code && isInvalidGrant(status, code, server.provider)) return { kind: 'invalid_grant', why }
   if (status === 429) return notProcessed(why, retryAfterMs, true)
   const isGood = status >= 200 && status < 300 && !code
-  const tokens = isGood ? parseTokenResponse(body, receivedAt) : undefined
+  const tokens = isGood
+    ? parseTokenResponse(body, receivedAt, server.provider.authorizationServer?.lifetimeMs)
+    : undefined
   if (tokens) return { kind: 'tokens', tokens }
   // An OAuth error other than invalid_grant (RFC 6749 §5.2) is a refusal before the token was looked at.
   const isRefusal = code !== undefined && code !== 'server_error' && status < 500

@@ -1,94 +1,23 @@
 /**
- * Tokens by a vendor's own requests: step after step, within one time limit for all of them.
+ * Tokens by a vendor's own requests.
  */
-import type { Dispatcher } from 'undici'
-import { UnfitValue, type Value } from '../provider/placeholders.ts'
-import type { Provider } from '../provider/provider.ts'
-import { SUBJECT, type TokenStep } from '../provider/token-request.ts'
-import { METADATA_AGENT } from './metadata.ts'
+import type { Value } from '../provider/placeholders.ts'
+import { SUBJECT } from '../provider/token-request.ts'
 import type { Renewal } from './refresh-token-grant.ts'
-import { ask } from './request.ts'
 import { judgeShared } from './shared-renewal.ts'
 import { SourceTrouble } from './simple-sources.ts'
 import { readSource } from './sources.ts'
-import { codeIn, readStep, type StepFound } from './step-answer.ts'
-import { asValue, requestOf } from './step-request.ts'
-import type { TokenSet } from './token-response.ts'
-import { exchange, type WireAnswer } from './wire.ts'
+import { asValue } from './step-request.ts'
+import { type Asking, askSteps } from './steps.ts'
 
-export async function requestBySteps(
-  provider: Provider,
-  dispatcher: Dispatcher,
-  clock: () => number,
-): Promise<Renewal> {
-  const values = new Map<string, Value>(provider.values)
+export async function requestBySteps(asking: Asking): Promise<Renewal> {
+  const { tokenRequest = [], subject, errors } = asking.provider
+  const before = new Map<string, Value>()
   try {
-    if (provider.subject) values.set(SUBJECT, asValue(await readSource(provider.subject.token, clock())))
+    if (subject) before.set(SUBJECT, asValue(await readSource(subject.token, asking)))
   } catch (error) {
     if (!(error instanceof SourceTrouble)) throw error
-    return judgeShared(error.answer, { refused: provider.errors.refused, tokens: () => undefined })
+    return judgeShared(error.answer, { refused: errors.refused, tokens: () => undefined })
   }
-  const until = performance.now() + provider.refresh.timeoutMs
-  const secrets = secretsOf(provider, values)
-  let renewal: Renewal | undefined
-  for (const step of provider.tokenRequest ?? []) {
-    let found: StepFound | undefined
-    const answer = await send(step, values, { dispatcher, secrets, timeoutMs: until - performance.now() })
-    renewal = judgeShared(answer, {
-      refused: provider.errors.refused,
-      code: (said) => codeIn(said, step.response),
-      tokens: (said) => {
-        const read = readStep(said, step.response, clock())
-        if (typeof read === 'string') return read
-        found = read
-        return tokensOf(read, clock())
-      },
-    })
-    if (renewal.kind !== 'tokens' || !found) return renewal
-    values.set(step.name, asValue(found.token, { ...found.kept, token: found.token }))
-    secrets.push(found.token, ...Object.values(found.kept))
-  }
-  if (!renewal) throw new TypeError(`provider ${provider.name} has no token request`)
-  return renewal
-}
-
-async function send(
-  step: TokenStep,
-  values: ReadonlyMap<string, Value>,
-  { dispatcher, secrets, timeoutMs }: { dispatcher: Dispatcher; secrets: string[]; timeoutMs: number },
-): Promise<WireAnswer> {
-  if (timeoutMs <= 0) return { kind: 'unclear', why: 'no time is left for the next step' }
-  try {
-    const { url, body, ...request } = requestOf(step, values)
-    const headers = { 'user-agent': 'token-broker', ...request.headers }
-    const asked = (signal: AbortSignal, by: Dispatcher) =>
-      ask(by, url, { method: request.method, headers, body, signal })
-    return await exchange(step.isMetadata ? METADATA_AGENT : dispatcher, timeoutMs, asked, secrets)
-  } catch (error) {
-    if (error instanceof UnfitValue)
-      return { kind: 'unsent', why: `${error.input} ${error.message}`, isLasting: true }
-    throw error
-  }
-}
-
-function tokensOf({ token, expiresAt, resourceUrl }: StepFound, receivedAt: number): TokenSet {
-  return {
-    accessToken: token,
-    refreshToken: undefined,
-    tokenType: 'Bearer',
-    scope: undefined,
-    expiresAt,
-    receivedAt,
-    metadata: resourceUrl === undefined ? {} : { resource_url: resourceUrl },
-  }
-}
-
-/** What a server may quote, and nobody is to see. */
-function secretsOf({ inputs, subject }: Provider, values: ReadonlyMap<string, Value>): string[] {
-  const secret = inputs.filter(({ isSecret }) => isSecret).map(({ name }) => name)
-  const named = [...secret, ...(subject ? [SUBJECT] : [])]
-  return named.flatMap((name) => {
-    const value = values.get(name)
-    return value ? [value.text, ...value.members.values()] : []
-  })
+  return askSteps(tokenRequest, asking, before)
 }

@@ -64,9 +64,14 @@ export function isRefreshToken(value: unknown): value is string {
 
 /**
  * @param receivedAt epoch ms at which the answer was read; `expires_in` counts from there
+ * @param unspokenMs how long the access token lives where the answer does not say
  * @returns undefined if this is no token answer; {@link tokenProblem} says why
  */
-export function parseTokenResponse(body: JsonObject | undefined, receivedAt: number): TokenSet | undefined {
+export function parseTokenResponse(
+  body: JsonObject | undefined,
+  receivedAt: number,
+  unspokenMs?: number,
+): TokenSet | undefined {
   if (!body || tokenProblem(body) !== undefined) return undefined
   const { access_token: accessToken, refresh_token: refreshToken } = body
   if (!isToken(accessToken)) return undefined
@@ -75,7 +80,7 @@ export function parseTokenResponse(body: JsonObject | undefined, receivedAt: num
     refreshToken: isRefreshToken(refreshToken) ? refreshToken : undefined,
     tokenType: normalizeTokenType(body['token_type']),
     scope: scopeOf(body['scope']),
-    expiresAt: endOf(body['expires_in'], accessToken, receivedAt),
+    expiresAt: endOf(body['expires_in'], unspokenMs, accessToken, receivedAt),
     receivedAt,
     metadata: metadataOf(body),
   }
@@ -104,12 +109,18 @@ function scopeOf(value: unknown): string | undefined {
 }
 
 /**
- * When a token just received ends. A lifetime that is over already, or lasts for ten years, tells nothing: then the
- * JWT's own `exp` counts, if the token is one, else nobody knows.
+ * When a token just received ends. A lifetime that is over already, or lasts for ten years, tells nothing: then what
+ * the provider file says counts, else the JWT's own `exp`, if the token is one, else nobody knows.
  */
-function endOf(expiresIn: unknown, accessToken: string, receivedAt: number): number | undefined {
-  const lifetimeMs = (numberOf(expiresIn) ?? 0) * 1000
-  if (lifetimeMs > 0 && lifetimeMs < MAX_LIFETIME_MS) return Math.trunc(receivedAt + lifetimeMs)
+function endOf(
+  expiresIn: unknown,
+  unspokenMs: number | undefined,
+  accessToken: string,
+  receivedAt: number,
+): number | undefined {
+  const toldMs = (numberOf(expiresIn) ?? 0) * 1000
+  const lifetimeMs = toldMs > 0 && toldMs < MAX_LIFETIME_MS ? toldMs : unspokenMs
+  if (lifetimeMs !== undefined) return Math.trunc(receivedAt + lifetimeMs)
   const end = readJwt(accessToken)?.expiresAt
   return end !== undefined && end > receivedAt ? end : undefined
 }

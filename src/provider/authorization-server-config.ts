@@ -1,12 +1,12 @@
 /**
  * What a provider file says of its authorization server.
  */
+import { SECOND } from '../base/clock.ts'
 import type { Secret } from '../base/secret.ts'
 import type { AuthorizationServerFile } from './authorization-server-file.ts'
 import type { Fields } from './fields.ts'
 import { toHeaders } from './provider-headers.ts'
-import { type Source, toSource } from './source.ts'
-import type { Address } from './upstream-address.ts'
+import { type Source, type SourceReading, toSource } from './source.ts'
 
 export interface AuthorizationServerConfig {
   readonly issuer: string | undefined
@@ -27,6 +27,8 @@ export interface AuthorizationServerConfig {
   readonly keyId: string | undefined
   readonly algorithm: 'RS256' | 'PS256' | 'ES256'
   readonly scope: string | undefined
+  /** Of an access token where an answer does not say; undefined: its own word counts, if it is a JWT. */
+  readonly lifetimeMs: number | undefined
   /** Of token requests, in the file's order; without those whose optional input is unset. */
   readonly params: readonly (readonly [name: string, value: string])[]
   /** Of token requests; names in lower case. */
@@ -40,17 +42,15 @@ const PATH = 'authorization_server'
 /** @throws ProviderMistake | UnfitValue */
 export function toAuthorizationServer(
   server: AuthorizationServerFile | undefined,
-  address: Address,
-  fields: Fields,
-  allowsLoopback: boolean,
+  reading: SourceReading,
 ): AuthorizationServerConfig | undefined {
   if (!server) return undefined
+  const { address, fields } = reading
   const at = (name: 'issuer' | 'device_authorization_endpoint' | 'token_endpoint' | 'revocation_endpoint') =>
     address(server[name], PATH, name)
   const say = (name: 'client_id' | 'key_id' | 'scope' | 'assertion_audience') =>
     fields.text(server[name], PATH, name)
-  const source = (name: 'certificate' | 'client_assertion') =>
-    toSource(server[name], fields, allowsLoopback, PATH, name)
+  const source = (name: 'certificate' | 'client_assertion') => toSource(server[name], reading, PATH, name)
   return {
     issuer: at('issuer'),
     deviceAuthorizationEndpoint: at('device_authorization_endpoint'),
@@ -59,13 +59,14 @@ export function toAuthorizationServer(
     clientId: say('client_id') ?? '',
     clientSecret: fields.secret(server.client_secret, PATH, 'client_secret'),
     clientAuthentication: authenticationOf(server),
-    privateKey: privateKeyOf(server.private_key, fields, allowsLoopback),
+    privateKey: privateKeyOf(server.private_key, reading),
     certificate: source('certificate'),
     clientAssertion: source('client_assertion'),
     assertionAudience: say('assertion_audience'),
     keyId: say('key_id'),
     algorithm: server.algorithm ?? 'RS256',
     scope: say('scope'),
+    lifetimeMs: server.lifetime_seconds && server.lifetime_seconds * SECOND,
     params: paramsOf(server.params, fields),
     headers: toHeaders(server.headers, fields, [PATH, 'headers']),
     body: server.body ?? 'form',
@@ -86,12 +87,11 @@ function authenticationOf(
 /** A variable of the environment that is not set stops the start here, as it always did. @throws ProviderMistake | UnfitValue */
 function privateKeyOf(
   given: AuthorizationServerFile['private_key'],
-  fields: Fields,
-  allowsLoopback: boolean,
+  reading: SourceReading,
 ): Source | undefined {
   const path = [PATH, 'private_key']
-  if (typeof given !== 'string') return toSource(given, fields, allowsLoopback, ...path)
-  const text = fields.secret(given, ...path)
+  if (typeof given !== 'string') return toSource(given, reading, ...path)
+  const text = reading.fields.secret(given, ...path)
   return { from: 'text', name: path.join('.'), text, lacks: 'has no value' }
 }
 

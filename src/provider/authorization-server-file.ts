@@ -41,6 +41,8 @@ export const AUTHORIZATION_SERVER_FILE = Type.Object(
     key_id: Type.Optional(line),
     algorithm: Type.Optional(Type.Enum(['RS256', 'PS256', 'ES256'])),
     scope: Type.Optional(Type.String()),
+    /** Of an access token, where the answer does not say. */
+    lifetime_seconds: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
     /** What else a token request says; a list stands there once for each of its members. */
     params: Type.Optional(
       Type.Record(

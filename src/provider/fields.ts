@@ -159,11 +159,14 @@ export class Fields {
 
   /**
    * A text that is filled anew for each request, by its owner ({@link fillText}, `Provider.values`): with what only
-   * then is known. It may name inputs, `{uuid}` and these others.
+   * then is known. It may name inputs, `{uuid}` and these others, each with its members.
    * @throws ProviderMistake
    */
-  late(text: string, others: ReadonlySet<string>, ...path: string[]): Template {
-    return this.#parse(text, path, ({ name }) => BUILT_IN.has(name) || others.has(name))
+  late(text: string, others: ReadonlyMap<string, ReadonlySet<string>>, ...path: string[]): Template {
+    return this.#parse(text, path, ({ name, member }) => {
+      const other = others.get(name)
+      return BUILT_IN.has(name) || (other !== undefined && (member === undefined || other.has(member)))
+    })
   }
 
   #read(

@@ -54,10 +54,13 @@ export function usesMetadata({
   token_request = [],
 }: ProviderFile): boolean {
   const sources = [subject_token, server?.client_assertion, server?.private_key, server?.certificate]
-  return (
-    sources.some((source) => typeof source === 'object' && 'metadata' in source) ||
-    token_request.some(({ url }) => metadataAddress(url, false) !== undefined)
-  )
+  return sources.some(isOfMachine) || isOfMachine({ token_request })
+}
+
+function isOfMachine(source: SourceFile | undefined): boolean {
+  if (typeof source !== 'object') return false
+  if (!('token_request' in source)) return 'metadata' in source
+  return source.token_request.some(({ url }) => metadataAddress(url, false) !== undefined)
 }
 
 /** Undefined: it is none. */

@@ -68,8 +68,17 @@ function checkServer(credential: ProviderFile['credential'], server: Authorizati
     if (server.client_authentication === way && server[field] === undefined)
       throw new ProviderMistake([...PATH, 'client_authentication'], `${way} needs ${field}`)
   }
-  if (server.body === 'json' && credential === 'device_code')
-    throw new ProviderMistake([...PATH, 'body'], 'of a device login is a form')
+  if (credential === 'device_code') checkLogin(server)
+}
+
+/** Its refresh token goes out within the time of one request. */
+function checkLogin(server: AuthorizationServerFile): void {
+  if (server.body === 'json') throw new ProviderMistake([...PATH, 'body'], 'of a device login is a form')
+  for (const field of ['private_key', 'client_assertion', 'certificate'] as const) {
+    const source = server[field]
+    if (typeof source === 'object' && 'token_request' in source)
+      throw new ProviderMistake([...PATH, field], 'of a login is asked of no other server')
+  }
 }
 
 const NEEDED = [

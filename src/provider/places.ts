@@ -3,14 +3,17 @@
  */
 import { Secret } from '../base/secret.ts'
 import type { Provider } from './provider.ts'
+import { stepsOf } from './source.ts'
 
 /** Whether tokens of the one are as good for the other: the same client at the same server, and the same hosts. */
 export function isSamePlace(one: Provider, other: Provider): boolean {
   return textOf(one) === textOf(other)
 }
 
-function textOf({ authorizationServer, webSession, upstream }: Provider): string {
-  const all = [authorizationServer, webSession?.refreshEndpoint, upstreamOrigins(upstream)]
+function textOf(provider: Provider): string {
+  const { authorizationServer, webSession, upstream } = provider
+  const asked = originsOf(stepsOf(provider).map(({ url }) => url))
+  const all = [authorizationServer, webSession?.refreshEndpoint, asked, upstreamOrigins(upstream)]
   return JSON.stringify(all, function (this: Record<string, unknown>, name, shown: unknown) {
     const value = this[name]
     return value instanceof Secret ? value.reveal() : shown
@@ -38,14 +41,14 @@ export function reaching(provider: Provider, own: string): Provider {
  * it, so upstream counts for every kind.
  */
 function secretOrigins(provider: Provider): Set<string> {
-  const { authorizationServer: server, tokenRequest = [], webSession, upstream } = provider
+  const { authorizationServer: server, webSession, upstream } = provider
   const addresses = [
     server?.issuer,
     server?.tokenEndpoint,
     server?.deviceAuthorizationEndpoint,
     server?.revocationEndpoint,
     webSession?.refreshEndpoint,
-    ...tokenRequest.map(({ url }) => url),
+    ...stepsOf(provider).map(({ url }) => url),
   ]
   return new Set([...originsOf(addresses), ...upstreamOrigins(upstream)])
 }

@@ -19,9 +19,9 @@ import { UnfitValue, type Values } from './placeholders.ts'
 import type { ProviderFile } from './provider-file.ts'
 import { ProviderMistake } from './provider-mistake.ts'
 import { type SignedJwt, toSignedJwt } from './signed-jwt-config.ts'
-import { type Source, toSource } from './source.ts'
+import { type Source, type SourceReading, toSource } from './source.ts'
 import { missingLines } from './template.ts'
-import { type TokenStep, toTokenRequest } from './token-request.ts'
+import { SUBJECT, type TokenStep, toTokenRequest } from './token-request.ts'
 import { type Address, addressProblem, toHttpHosts } from './upstream-address.ts'
 import { toUpstream, type UpstreamConfig } from './upstream-config.ts'
 
@@ -201,17 +201,13 @@ function toPlaces(
     const allowed = path[0] === 'upstream' ? httpHosts : undefined
     return fields.address(absolute, (one) => addressProblem(one, allowsInsecureLoopback, allowed), ...path)
   }
+  const reading = { fields, address, allowsLoopback: allowsInsecureLoopback }
   return {
-    authorizationServer: toAuthorizationServer(
-      file.authorization_server,
-      address,
-      fields,
-      allowsInsecureLoopback,
-    ),
-    subject: toSubject(file, fields, allowsInsecureLoopback),
+    authorizationServer: toAuthorizationServer(file.authorization_server, reading),
+    subject: toSubject(file, reading),
     awsSigV4: toAwsSigV4(file.aws_sigv4, fields, around.env),
     signedJwt: file.signed_jwt && toSignedJwt(file.signed_jwt, fields, 'signed_jwt'),
-    tokenRequest: toTokenRequest(file.token_request, address, fields, file.subject_token !== undefined),
+    tokenRequest: toSteps(file, reading),
     webSession: file.session && {
       refreshEndpoint: address(file.session.refresh_endpoint, 'session', 'refresh_endpoint') ?? '',
       refreshBeforeMs: (file.session.refresh_before_days ?? 3) * DAY,
@@ -223,11 +219,17 @@ function toPlaces(
 }
 
 /** @throws ProviderMistake | UnfitValue */
-function toSubject(file: ProviderFile, fields: Fields, allowsLoopback: boolean): Provider['subject'] {
-  const token = toSource(file.subject_token, fields, allowsLoopback, 'subject_token')
+function toSubject(file: ProviderFile, reading: SourceReading): Provider['subject'] {
+  const token = toSource(file.subject_token, reading, 'subject_token')
   if (!token) return undefined
   const { subject_token_type: type = 'jwt' } = file
   return { token, type: type.includes(':') ? type : `urn:ietf:params:oauth:token-type:${type}` }
+}
+
+/** @throws ProviderMistake | UnfitValue */
+function toSteps({ token_request, subject_token }: ProviderFile, reading: SourceReading) {
+  const before: [string, Set<string>][] = subject_token === undefined ? [] : [[SUBJECT, new Set()]]
+  return token_request && toTokenRequest(token_request, reading, before, 'token_request')
 }
 
 function toPatience(file: ProviderFile): Pick<Provider, 'refresh' | 'errors'> {

@@ -4,13 +4,18 @@
 import Type from 'typebox'
 import { SIGNED_JWT_FILE } from './signed-jwt-config.ts'
 import { SIMPLE_SOURCE } from './simple-source-schema.ts'
+import { TOKEN_REQUEST_FILE } from './token-request-file.ts'
 
 const closed = { additionalProperties: false }
 
-/** As {@link SIMPLE_SOURCE}, a JWT that is signed for each call, or what the machine's metadata service says. */
+/**
+ * As {@link SIMPLE_SOURCE}, a JWT that is signed for each call, what the machine's metadata service says, or the token
+ * that another server gives.
+ */
 export const SOURCE = Type.Union([
   ...SIMPLE_SOURCE.anyOf,
   Type.Object({ signed_jwt: SIGNED_JWT_FILE }, closed),
+  Type.Object({ token_request: TOKEN_REQUEST_FILE }, closed),
   Type.Object(
     {
       metadata: Type.String({ minLength: 1 }),

@@ -46,38 +46,41 @@ export interface StepAnswer {
   readonly keep: Readonly<Record<string, string>>
 }
 
-/** What a template may name beside inputs: earlier steps, and the token that a file or another program gives. */
+/** What a template may name beside inputs: the token that a file or another program gives, and earlier steps. */
 export const SUBJECT = 'subject_token'
-
-/** @throws ProviderMistake | UnfitValue */
-export function toTokenRequest(
-  steps: readonly TokenStepFile[] | undefined,
-  address: Address,
-  fields: Fields,
-  hasSubject: boolean,
-): readonly TokenStep[] | undefined {
-  const known = new Set(hasSubject ? [SUBJECT] : [])
-  return steps?.map((step, index) => {
-    const read = toStep(step, {
-      address,
-      fields,
-      known: new Set(known),
-      path: ['token_request', String(index)],
-    })
-    known.add(read.name)
-    return read
-  })
-}
 
 interface Reading {
   readonly address: Address
   readonly fields: Fields
-  readonly known: ReadonlySet<string>
-  readonly path: readonly string[]
 }
 
-function toStep(step: TokenStepFile, reading: Reading): TokenStep {
-  const { path, fields, known } = reading
+/** Names beside inputs, each with its members. */
+type Known = ReadonlyMap<string, ReadonlySet<string>>
+
+/**
+ * @param before what there is before the first step, by name and with its members
+ * @throws ProviderMistake | UnfitValue
+ */
+export function toTokenRequest(
+  steps: readonly TokenStepFile[],
+  reading: Reading,
+  before: Iterable<readonly [string, ReadonlySet<string>]>,
+  ...path: string[]
+): readonly TokenStep[] {
+  const known = new Map(before)
+  return steps.map((step, index) => {
+    const read = toStep(step, reading, known, [...path, String(index)])
+    known.set(read.name, new Set(['token', ...Object.keys(read.response.keep)]))
+    return read
+  })
+}
+
+function toStep(
+  step: TokenStepFile,
+  { address, fields }: Reading,
+  known: Known,
+  path: readonly string[],
+): TokenStep {
   const { response, basic } = step
   const name = step.name ?? `step${path.at(-1)}`
   if (known.has(name)) throw new ProviderMistake([...path, 'name'], 'is taken by another')
@@ -95,7 +98,7 @@ function toStep(step: TokenStepFile, reading: Reading): TokenStep {
   return {
     name,
     method,
-    url: own ?? reading.address(step.url, ...path, 'url') ?? '',
+    url: own ?? address(step.url, ...path, 'url') ?? '',
     isMetadata: own !== undefined,
     query: all(step.query, 'query'),
     headers: all(step.headers, 'headers'),

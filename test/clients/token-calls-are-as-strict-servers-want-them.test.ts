@@ -272,6 +272,32 @@ const OWN: Record<string, () => Kind> = {
       },
     ],
   }),
+  'token_exchange of what another server gives': () => ({
+    file: {
+      credential: 'token_exchange',
+      authorization_server: { body: 'json', params: { identity_provider_id: 'idp_1' } },
+      subject_token: {
+        token_request: [
+          {
+            url: '{origin}/idp',
+            basic: { user: 'client0123', password: 'clientsecret0123456789' },
+            form: { grant_type: 'client_credentials' },
+            response: { token: '/token' },
+          },
+        ],
+      },
+    },
+    expected: () => [
+      { path: '/idp', authorization: BASIC, parameters: { grant_type: 'client_credentials' } },
+      {
+        ...{ path: '/token', body: 'json' },
+        parameters: {
+          ...{ grant_type: TOKEN_EXCHANGE, subject_token: 'first-step', subject_token_type: JWT_TYPE },
+          identity_provider_id: 'idp_1',
+        },
+      },
+    ],
+  }),
   'jwt_bearer by a JWT of our own': () => ({
     file: {
       credential: 'jwt_bearer',

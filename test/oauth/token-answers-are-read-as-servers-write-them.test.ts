@@ -123,6 +123,18 @@ t.test('how long a token lives is read from whatever says it', async (t) => {
   await ends('an encrypted JWT', { access_token: 'e30.e30.e30.e30.e30' }, undefined)
 })
 
+t.test('what the provider file says of it stands between the answer and the JWT', (t) => {
+  const FILE_MS = 60_000
+  const own = { access_token: jwt({ exp: inSeconds(HOUR) }) }
+  const ends = (body: object) => parseTokenResponse({ ...TOKENS, ...body }, NOW, FILE_MS)?.expiresAt
+  t.equal(ends({}), NOW + HOUR)
+  for (const nothing of [undefined, 0, -1, 'soon', 1e300]) {
+    t.equal(ends({ expires_in: nothing }), NOW + FILE_MS)
+    t.equal(ends({ expires_in: nothing, ...own }), NOW + FILE_MS)
+  }
+  t.end()
+})
+
 const DEAD = [
   { error: 'invalid_grant' },
   { error: ' INVALID_GRANT ' },

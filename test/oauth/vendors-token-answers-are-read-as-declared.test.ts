@@ -30,7 +30,11 @@ async function asked(wire: Wire, response: object, answer: Wire['answers'][numbe
     around,
   )
   wire.answers = [answer]
-  return requestBySteps(withInputs(provider, new Map()), wire.dispatcher, () => NOW)
+  return requestBySteps({
+    provider: withInputs(provider, new Map()),
+    dispatcher: wire.dispatcher,
+    clock: () => NOW,
+  })
 }
 
 const json = (body: unknown, fields: object = {}) => ({ body: JSON.stringify(body), ...fields })
@@ -136,7 +140,7 @@ t.test('30 KiB in a header', async (t) => {
   )
   const agent = createLoginAgent(NO_PROXY)
   t.teardown(() => agent.destroy())
-  t.match(await requestBySteps(provider, agent, () => NOW), {
+  t.match(await requestBySteps({ provider, dispatcher: agent, clock: () => NOW }), {
     kind: 'tokens',
     tokens: { accessToken: token },
   })
@@ -162,13 +166,17 @@ t.test('what the server quotes of what it was sent is not told', async (t) => {
   const secret = 'hunter2 hunter2'
   wire.answers = [json({ error: 'invalid_client', message: `no such key ${secret}` }, { status: 401 })]
   const filled = withInputs(provider, new Map([['key', secret]]))
-  const renewal = await requestBySteps(filled, wire.dispatcher, () => NOW)
+  const renewal = await requestBySteps({ provider: filled, dispatcher: wire.dispatcher, clock: () => NOW })
   t.match(renewal, { kind: 'refused', why: /^status 401 invalid_client no such key/ })
   t.notMatch(JSON.stringify(renewal), secret)
   t.match(wire.requests[0], 'key=hunter2+hunter2')
   for (const quoted of [secret, 'Zq8vXw2Lk0Tn5Rb7Yc1Hd3Jf']) {
     wire.answers = [json({ fault: `no ${quoted}` }, { status: 401 })]
-    const { why } = (await requestBySteps(filled, wire.dispatcher, () => NOW)) as { why: string }
+    const { why } = (await requestBySteps({
+      provider: filled,
+      dispatcher: wire.dispatcher,
+      clock: () => NOW,
+    })) as { why: string }
     t.match(why, /^status 401 no /)
     t.notMatch(why, quoted)
   }

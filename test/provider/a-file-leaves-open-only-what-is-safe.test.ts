@@ -1,4 +1,5 @@
 import t from 'tap'
+import { goesElsewhere } from '../../src/provider/places.ts'
 import type { ProviderFile } from '../../src/provider/provider-file.ts'
 import { ProviderMistake } from '../../src/provider/provider-mistake.ts'
 import { filled, providerOf } from './fixtures/file.ts'
@@ -131,6 +132,53 @@ t.test('whoever may name any host never gets what the file itself keeps secret',
   t.equal(mistakeIn(steps('https://vendor.example/first')), 'none')
   const machines = steps('http://169.254.169.254/latest/identity')
   t.match(mistakeIn(machines), /^token_request\.0\.url would go to any host/)
+})
+
+t.test('what asks another server first is asked nothing that others may hear', async (t) => {
+  const response = { token: '/token' }
+  const file = (url: string, form = {}, tenant: Inputs = {}): Partial<ProviderFile> => ({
+    ...{ credential: 'token_exchange', inputs: { t: { pattern: '^[a-z]+$' }, ...tenant }, upstream: {} },
+    authorization_server: { token_endpoint: 'https://auth.example/token' },
+    subject_token: { token_request: [{ url, form, response }] },
+  })
+  const at = (url: string, t: string) => filled(file(url), { t })
+  t.ok(goesElsewhere(at('https://{t}.idp.example/', 'a'), at('https://{t}.idp.example/', 'b')))
+  t.notOk(goesElsewhere(at('https://idp.example/{t}', 'a'), at('https://idp.example/{t}', 'b')))
+  t.match(
+    mistakeIn(file('https://{t}.example/')),
+    /^subject_token\.token_request\.0\.url .*leaves its host open/,
+  )
+  t.match(
+    mistakeIn(file('https://idp.example/', { a: '{idp.token}' })),
+    /^subject_token\.token_request\.0\.form\.a has \{idp\.token\}, which no input gives/,
+  )
+  const open = file('https://{h}/', {}, { h: { type: 'host', any_host: true } })
+  t.match(mistakeIn(open), /^subject_token would go to any host/)
+  t.ok(filled(file('https://idp.example/'), { t: 'a' }).refresh.isShared)
+  const machine = file('http://169.254.169.254/identity')
+  t.notOk(filled(machine, { t: 'a' }).refresh.isShared, 'another machine is another identity')
+  const login: Partial<ProviderFile> = {
+    ...{ credential: 'device_code', upstream: {} },
+    authorization_server: {
+      ...{ issuer: 'https://auth.example', client_id: 'c' },
+      client_assertion: { token_request: [{ url: 'https://idp.example/', response }] },
+    },
+  }
+  t.match(mistakeIn(login), /^authorization_server\.client_assertion of a login is asked of no other server/)
+})
+
+t.test('steps name what the steps before them keep, and nothing else', async (t) => {
+  const steps = (text: string): Partial<ProviderFile> => ({
+    ...{ credential: 'token_request', upstream: {} },
+    token_request: [
+      { name: 'idp', url: 'https://idp.example/', response: { token: '/t', keep: { project: '/p' } } },
+      { url: 'https://vendor.example/', form: { a: text }, response: { token: '/t' } },
+    ],
+  })
+  for (const fine of ['{idp}', '{idp.token}', '{idp.project}', '{uuid}'])
+    t.equal(mistakeIn(steps(fine)), 'none', fine)
+  for (const wrong of ['{idp.tokens}', '{step1.token}', '{login.token}', '{subject_token}'])
+    t.match(mistakeIn(steps(wrong)), /^token_request\.1\.form\.a has .*, which no input gives/, wrong)
 })
 
 t.test('a region is one, whatever a config says', async (t) => {
