@@ -68,6 +68,7 @@ export class ApiKeys {
   }
 
   #checked(found: FoundKey): FoundKey {
+    if (found.replacedAt === null && found.expiresAt === null) return found
     const now = this.#changes.clock()
     if (found.replacedAt !== null && now >= found.replacedAt) throw replacedKey()
     if (found.expiresAt !== null && now >= found.expiresAt) throw expiredKey()

@@ -100,8 +100,11 @@ export function callLogger(log: Logger): (call: CallLine) => void {
   }
 }
 
+/** As most names of models are. */
+const PLAIN = /^[\w.:/@-]*$/
+
 function asJson(text: string): string {
-  return JSON.stringify(visible(text))
+  return PLAIN.test(text) ? `"${text}"` : JSON.stringify(visible(text))
 }
 
 let lastMs = 0
