@@ -27,18 +27,25 @@ export async function providerRoutes(
 }
 
 function providerItem(provider: Provider): ProviderItem {
-  const { name, label, labels, helpUrl, kind, upstream, missingLines, inputs } = provider
+  const { name, label, labels, vendor, variant, region, helpUrl, kind, upstream, inputs } = provider
   const { baseUrl = null, models } = upstream
   return {
     name,
     label,
     label_zh: labels.chinese,
+    vendor: vendor.english,
+    vendor_zh: vendor.chinese,
+    variant: variant?.english ?? null,
+    variant_zh: variant?.chinese ?? null,
+    region: region?.english ?? null,
+    region_zh: region?.chinese ?? null,
     help_url: helpUrl ?? null,
     credential: kind,
     base_url: baseUrl,
     models,
     serves_completions: kind === 'api_key' || baseUrl !== null || upstream.resourceHosts.size > 0,
-    missing_lines: missingLines ?? null,
+    missing_lines: provider.missingLines ?? null,
+    missing_variables: [...provider.missingVariables],
     inputs: inputs.map(inputItem),
   }
 }

@@ -95,7 +95,13 @@ export const OF_ACCOUNTS = {
   'Where to allow access': '授权访问的页面',
   'Open the provider’s page': '打开提供方页面',
   'opens in a new tab': '在新标签页中打开',
-  'Needs a file first': '需先编写配置文件',
+  'Find a provider': '查找提供方',
+  'Ready to connect': '可直接连接',
+  'Needs something beside the form': '除表单外还需其他配置',
+  'Authenticate by': '认证方式',
+  Region: '区域',
+  'It reads {names} of the broker’s environment, which is not set: set it, and start the broker again.':
+    '它读取服务环境变量 {names}，目前尚未设置。请设置后重新启动服务。',
   'It needs values of yours. Write these lines with them to a file, name it in CONFIG_FILE, and start the broker again.':
     '需要填写您自己的值。请将以下内容填好后写入文件，通过 CONFIG_FILE 指定该文件，然后重新启动服务。',
   'It needs values of yours. Write these lines with them to {file}, and start the broker again.':

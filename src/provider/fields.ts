@@ -31,6 +31,7 @@ export class Fields {
   /** Those of the environment, by field: read once, when the file is. */
   readonly #secrets: Map<string, Secret>
   readonly #used = new Set<string>()
+  readonly #unset = new Set<string>()
 
   constructor(
     inputs: ReadonlyMap<string, Input>,
@@ -62,6 +63,11 @@ export class Fields {
   /** Names of the inputs that some text names which was read so far. */
   get used(): ReadonlySet<string> {
     return this.#used
+  }
+
+  /** Variables of the environment that were asked for and are not set. */
+  get unset(): ReadonlySet<string> {
+    return this.#unset
   }
 
   /**
@@ -110,6 +116,7 @@ export class Fields {
     try {
       const value = secretOf(this.#env, name)
       if (value) this.#secrets.set(field, value)
+      else this.#unset.add(name)
       return value
     } catch (error) {
       throw error instanceof ConfigError

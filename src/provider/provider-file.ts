@@ -21,6 +21,12 @@ const closed = { additionalProperties: false }
 export const PROVIDER_FILE = Type.Object(
   {
     label: Type.Optional(WORDS),
+    /** Files of one vendor are one card of the console, and its page tells them apart. */
+    vendor: Type.Optional(WORDS),
+    /** The plan or the way to authenticate; without it the kind of credential. */
+    variant: Type.Optional(WORDS),
+    /** Of those of one variant. */
+    region: Type.Optional(WORDS),
     /** Where a person gets a key, a session or an account. */
     help_url: Type.Optional(url),
     credential: Type.Enum(CREDENTIAL_KINDS),

@@ -5,22 +5,20 @@
  */
 import { DAY, HOUR, SECOND } from '../base/clock.ts'
 import type { Environment } from '../base/environment.ts'
-import type { Said } from '../base/language.ts'
 import { type AuthorizationServerConfig, toAuthorizationServer } from './authorization-server-config.ts'
 import { type AwsSigV4Config, toAwsSigV4 } from './aws-sigv4.ts'
 import { type Egress, toEgress } from './egress.ts'
 import { type ExpiredRule, toExpiredRules } from './expired-rules.ts'
 import { Fields } from './fields.ts'
 import { checkNothingKept, type Given, type Lack, lackOf, readAll, Unprinted } from './given.ts'
-import { type Input, toInputs, toSaid } from './inputs.ts'
+import { type Input, toInputs } from './inputs.ts'
+import { type Listing, toListing } from './listing.ts'
 import { usesMetadata } from './metadata-source.ts'
 import { checkNeeds } from './needs.ts'
 import { UnfitValue, type Values } from './placeholders.ts'
 import type { ProviderFile } from './provider-file.ts'
-import { ProviderMistake } from './provider-mistake.ts'
 import { type SignedJwt, toSignedJwt } from './signed-jwt-config.ts'
 import { type Source, type SourceReading, toSource } from './source.ts'
-import { missingLines } from './template.ts'
 import { SUBJECT, type TokenStep, toTokenRequest } from './token-request.ts'
 import { type Address, addressProblem, toHttpHosts } from './upstream-address.ts'
 import { toUpstream, type UpstreamConfig } from './upstream-config.ts'
@@ -45,14 +43,10 @@ export interface RefreshConfig {
   readonly perSecond: number | undefined
 }
 
-export interface Provider {
+export interface Provider extends Listing {
   readonly name: string
   /** Where it is written, or CONFIG_FILE if that adds to it. */
   readonly file: string
-  readonly label: string
-  readonly labels: Said
-  /** Where a person gets a key, a session or an account. */
-  readonly helpUrl: string | undefined
   readonly kind: CredentialKind
   /** What each config says for itself; none: all of them are as the file says. */
   readonly inputs: readonly Input[]
@@ -62,8 +56,8 @@ export interface Provider {
   readonly values: Values
   /** Inputs that lack a value, or have one that the file does not take. If there are any, nothing is filled in and nothing may be sent. */
   readonly lacking: readonly Lack[]
-  /** Of a template: what CONFIG_FILE is to say, as an example. Undefined: nothing is missing. */
-  readonly missingLines: string | undefined
+  /** Variables of the environment that the file reads, without which no account of it works, and that are not set. */
+  readonly missingVariables: readonly string[]
   readonly authorizationServer: AuthorizationServerConfig | undefined
   /** Of token_exchange and jwt_bearer: what is traded. */
   readonly subject: { readonly token: Source; readonly type: string } | undefined
@@ -144,12 +138,10 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
   const common = {
     name,
     file: around.file,
-    label: toSaid(file.label ?? name).english,
-    labels: toSaid(file.label ?? name),
-    helpUrl: toHelpUrl(file.help_url),
+    ...toListing(name, file),
     kind: file.credential,
     inputs,
-    missingLines: missingLines(name, file),
+    missingVariables: [...fields.unset],
     apiKey: toApiKey(file.api_key),
     ...toPatience(file),
     isSandbox,
@@ -250,12 +242,6 @@ function toPatience(file: ProviderFile): Pick<Provider, 'refresh' | 'errors'> {
       expired: toExpiredRules(errors.expired),
     },
   }
-}
-
-/** A page for people: nothing is ever sent there. @throws ProviderMistake */
-function toHelpUrl(text: string | undefined): string | undefined {
-  if (text === undefined || (URL.canParse(text) && new URL(text).protocol === 'https:')) return text
-  throw new ProviderMistake(['help_url'], 'must be an https URL')
 }
 
 function toApiKey({ prefix, not, hint, sisters = [] }: ProviderFile['api_key'] = {}): Provider['apiKey'] {

@@ -74,7 +74,7 @@ providers:
   const { broker, page, problems } = await visit(t, { config, context: { locale: 'zh-CN' } })
   await signIn({ broker, page })
   await go({ broker, page }, '#/connect')
-  await page.getByRole('link', { name: '厂商' }).click()
+  await page.getByRole('link', { name: /^厂商/ }).click()
   await page.getByLabel('租户').waitFor()
   await page.getByText('见其控制台').waitFor()
   t.same(problems, [])

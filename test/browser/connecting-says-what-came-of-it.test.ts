@@ -86,8 +86,8 @@ withBrowser(t, 'a template shows the lines to write, and no form', async (t) => 
   const { broker, page, problems } = await visit(t, { context: phone })
   await signIn({ broker, page })
   await go({ broker, page }, '#/connect')
-  const section = page.locator('section', { has: page.getByRole('heading', { name: 'Needs a file first' }) })
-  await section.getByRole('link', { name: 'OpenID Connect' }).click()
+  await page.getByRole('link', { name: /^Any OAuth server/ }).click()
+  await page.getByRole('link', { name: 'One login server for all accounts' }).click()
   await page
     .locator('pre', { hasText: /providers:\s+oidc:[\s\S]*issuer: https:\/\/login\.example\.com/ })
     .waitFor()

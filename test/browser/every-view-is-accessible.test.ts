@@ -31,6 +31,7 @@ const press = (page: Page, name: string) => page.getByRole('button', { name }).c
 const VIEWS: readonly View[] = [
   { name: 'overview', show: (visit) => go(visit, '#/overview') },
   { name: 'connect', show: (visit) => go(visit, '#/connect') },
+  { name: 'connect-form', show: (visit) => go(visit, '#/connect/azure-openai') },
   {
     name: 'connect-code',
     show: async (visit) => {
@@ -189,7 +190,7 @@ const EMPTY = {
   '#/keys': 'No keys yet',
   '#/usage': 'Nothing was used in this span',
   '#/audit': 'Signed in',
-  '#/connect': 'Log in with a code',
+  '#/connect': 'Ready to connect',
   '#/configs/unknown': 'There is no such model config',
   '#/overview': 'Connect your first account',
 }

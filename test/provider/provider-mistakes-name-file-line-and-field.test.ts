@@ -48,6 +48,12 @@ t.test('a mistake in CONFIG_FILE is one line with file, line, field and what to 
       4,
       /^help_url must be an https URL/,
     ],
+    ...['variant', 'region'].map((word): [string, string, number, RegExp] => [
+      `a ${word} of no vendor`,
+      provider(`${KEY}${word}: EU\nupstream: {}`),
+      4,
+      new RegExp(`^${word} tells the files of one vendor apart`),
+    ]),
     [
       'a sister that is not there',
       provider(`${KEY}upstream: {}\napi_key:\n  sisters: [openai, nobody]`),

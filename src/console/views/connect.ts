@@ -2,7 +2,6 @@
 import { html, nothing, type TemplateResult } from 'lit'
 import type {
   ConnectionTestAnswer,
-  CredentialKind,
   ModelConfigItem,
   ProviderItem,
   Providers,
@@ -10,43 +9,19 @@ import type {
 import { get, post } from '../api.ts'
 import { AccountName } from '../parts/account-name.ts'
 import { Action } from '../parts/action.ts'
-import { diagnose, outwards } from '../parts/diagnosis.ts'
+import { diagnose } from '../parts/diagnosis.ts'
 import { field, secret } from '../parts/field.ts'
-import { icon } from '../parts/icons.ts'
 import { inputFields, inputsIn } from '../parts/input-fields.ts'
 import { withListedModels } from '../parts/listed-models.ts'
 import { Loader } from '../parts/loader.ts'
 import { type Made, ONLY_A_LOGIN, renderMade } from '../parts/made-account.ts'
 import { modelsOf } from '../parts/models-text.ts'
+import { labelOf, renderHelp } from '../parts/provider-words.ts'
 import { renderTemplate } from '../parts/template-card.ts'
+import { renderChoices } from '../parts/vendor-choices.ts'
+import '../parts/vendor-list.ts'
 import { View } from '../parts/view.ts'
-import { language } from '../settings.ts'
-import { type Text, t } from '../texts.ts'
-
-const KINDS: Readonly<Record<CredentialKind, Text>> = {
-  device_code: 'Log in with a code',
-  api_key: 'API key',
-  session: 'Web session',
-  client_credentials: 'Client credentials',
-  token_exchange: 'Token exchange',
-  jwt_bearer: 'Signed assertion',
-  aws_sigv4: 'AWS keys',
-  signed_jwt: 'Signed by this broker',
-  token_request: 'Vendor’s own tokens',
-}
-
-/** Of what the provider's page is for. */
-const HELP: Readonly<Record<CredentialKind, Text>> = {
-  device_code: 'The provider’s page for accounts',
-  api_key: 'Where to get a key',
-  session: 'The page to sign in at',
-  client_credentials: 'Where to register a client',
-  token_exchange: 'Where to set up the trust',
-  jwt_bearer: 'Where to set up the trust',
-  aws_sigv4: 'Where to allow access',
-  signed_jwt: 'Where to get a key',
-  token_request: 'The provider’s page for accounts',
-}
+import { t } from '../texts.ts'
 
 class ConnectView extends View {
   static override properties = { provider: {}, made: { state: true }, tested: { state: true } }
@@ -86,9 +61,13 @@ class ConnectView extends View {
     const { made } = this
     if (made) return renderMade(made, this.#trial.problem, () => void this.#try(made))
     const chosen = items.find(({ name }) => name === this.provider)
-    if (!chosen) return renderChoice(items)
+    if (!chosen) return html`<vendor-list .providers=${items}></vendor-list>`
+    return html`${renderChoices(items, chosen)}${this.#renderChosen(chosen, config_file)}`
+  }
+
+  #renderChosen(chosen: ProviderItem, configFile: string | null): TemplateResult {
     const { missing_lines } = chosen
-    if (missing_lines !== null) return renderTemplate(chosen, missing_lines, config_file, renderHelp(chosen))
+    if (missing_lines !== null) return renderTemplate(chosen, missing_lines, configFile, renderHelp(chosen))
     return isOverApi(chosen) ? renderOverApi(chosen) : this.#renderForm(chosen)
   }
 
@@ -103,6 +82,7 @@ class ConnectView extends View {
         <h2>${labelOf(provider)}</h2>
         ${provider.serves_completions ? nothing : html`<p class="quiet">${t(ONLY_A_LOGIN)}</p>`}
         ${renderHelp(provider)}
+        ${renderMissing(provider)}
         ${this.#action.renderProblem()}
         <div class="columns">
           <div>${field(t('Name'), name)}
@@ -217,8 +197,15 @@ class ConnectView extends View {
   }
 }
 
-function labelOf({ label, label_zh }: ProviderItem): string {
-  return language() === 'zh' ? label_zh : label
+function renderMissing({ missing_variables: names }: ProviderItem): TemplateResult | typeof nothing {
+  if (names.length === 0) return nothing
+  const text = t(
+    'It reads {names} of the broker’s environment, which is not set: set it, and start the broker again.',
+    {
+      names: names.join(', '),
+    },
+  )
+  return html`<p class="note">${text}</p>`
 }
 
 /** A login whose server depends on what the account says: it is begun for an account that there is. */
@@ -230,31 +217,6 @@ function renderOverApi(provider: ProviderItem): TemplateResult {
   return html`<section class="card"><h2>${labelOf(provider)}</h2>
     <p>${t('Its login depends on what the account says. Make the account over the API, then start its login:')}</p>
     <p><code>POST /api/models/configs</code>, <code>POST /api/models/configs/{id}/login</code></p></section>`
-}
-
-function renderHelp({ help_url, credential }: ProviderItem): TemplateResult | typeof nothing {
-  return help_url === null ? nothing : html`<p>${outwards(help_url, t(HELP[credential]))}</p>`
-}
-
-function renderChoice(providers: readonly ProviderItem[]): TemplateResult {
-  const ready = providers.filter(({ missing_lines }) => missing_lines === null)
-  const groups = Object.entries(KINDS).map(([kind, text]) => ({
-    text,
-    members: ready.filter(({ credential }) => credential === kind),
-  }))
-  const templates = {
-    text: 'Needs a file first' as const,
-    members: providers.filter(({ missing_lines }) => missing_lines !== null),
-  }
-  return html`${[...groups, templates]
-    .filter(({ members }) => members.length > 0)
-    .map(
-      ({ text, members }) => html`<section><h2>${t(text)}</h2>
-      <ul class="choices">${members.map(
-        (provider) =>
-          html`<li><a class="card" href="#/connect/${encodeURIComponent(provider.name)}"><strong>${labelOf(provider)}</strong>${icon('chevron')}</a></li>`,
-      )}</ul></section>`,
-    )}`
 }
 
 customElements.define('view-connect', ConnectView)
