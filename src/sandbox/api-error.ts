@@ -11,6 +11,7 @@ const MESSAGES = {
     message: 'There is nothing with this id; the sandbox forgets all when it is started anew',
   },
   previous_response_not_found: { status: 400, message: 'There is no response with this id' },
+  not_in_background: { status: 400, message: 'This response was not made with background: true' },
   not_kept: { status: 400, message: 'The sandbox keeps no file of more than 1 MiB' },
   unknown_url: { status: 404, message: 'There is nothing at this URL' },
   invalid_body: { status: 400, message: 'The body is not what this call takes' },
@@ -36,19 +37,22 @@ const ANTHROPIC_TYPES: Readonly<Record<number, string>> = {
   404: 'not_found_error',
 }
 
+/** In OpenAI's shape. */
+export function openAiError(error: FastifyError | ApiError) {
+  const status = error instanceof ApiError ? MESSAGES[error.code].status : (error.statusCode ?? 500)
+  const type = status < 500 ? 'invalid_request_error' : 'server_error'
+  const param = error instanceof ApiError ? error.param : null
+  return { status, error: { message: error.message, type, param, code: error.code ?? null } }
+}
+
 export function answerApiErrors(scope: FastifyInstance): void {
-  scope.setErrorHandler((error: FastifyError | ApiError, request, reply) => {
-    const status = error instanceof ApiError ? MESSAGES[error.code].status : (error.statusCode ?? 500)
-    const ofOthers =
-      status < 500 ? 'invalid_request_error' : isOfAnthropic(request) ? 'api_error' : 'server_error'
+  scope.setErrorHandler((thrown: FastifyError | ApiError, request, reply) => {
+    const { status, error } = openAiError(thrown)
     if (isOfAnthropic(request)) {
-      const type = ANTHROPIC_TYPES[status] ?? ofOthers
+      const type = ANTHROPIC_TYPES[status] ?? (status < 500 ? error.type : 'api_error')
       const body = { type: 'error', error: { type, message: error.message }, request_id: `req_${request.id}` }
       return reply.code(status).header('request-id', body.request_id).send(body)
     }
-    const param = error instanceof ApiError ? error.param : null
-    return reply
-      .code(status)
-      .send({ error: { message: error.message, type: ofOthers, param, code: error.code ?? null } })
+    return reply.code(status).send({ error })
   })
 }

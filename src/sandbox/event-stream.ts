@@ -6,7 +6,7 @@ import type { FastifyReply } from 'fastify'
 import { sleep } from '../base/clock.ts'
 import { serverSentEvent } from '../base/server-sent-events.ts'
 
-const PAUSE_MS = 20
+export const PAUSE_MS = 20
 /** What ends a stream of chat and text completions. */
 export const DONE = 'data: [DONE]\n\n'
 
@@ -18,15 +18,25 @@ export interface TypedEvent {
 
 /** One event per object. */
 export function sendEvents(reply: FastifyReply, events: readonly object[], end = ''): FastifyReply {
+  return sendPaced(reply, paced(events), end)
+}
+
+/** @param events at the pace at which they are to be sent */
+export function sendPaced(reply: FastifyReply, events: AsyncIterable<object>, end = ''): FastifyReply {
   async function* lines() {
-    for (const [index, event] of events.entries()) {
-      if (index > 0) await sleep(PAUSE_MS)
+    for await (const event of events)
       yield serverSentEvent(event, 'type' in event ? String(event.type) : undefined)
-    }
     if (end !== '') yield end
   }
   return reply
     .type('text/event-stream; charset=utf-8')
     .header('cache-control', 'no-cache')
     .send(Readable.from(lines()))
+}
+
+export async function* paced<Event>(events: readonly Event[]): AsyncGenerator<Event> {
+  for (const [index, event] of events.entries()) {
+    if (index > 0) await sleep(PAUSE_MS)
+    yield event
+  }
 }

@@ -43,6 +43,7 @@ export const RESPONSE_REQUEST = Type.Object({
   tool_choice: Type.Optional(Type.Unknown()),
   stream: orNull(Type.Boolean()),
   store: orNull(Type.Boolean()),
+  background: orNull(Type.Boolean()),
   previous_response_id: orNull(Type.String()),
   metadata: Type.Optional(Type.Unknown()),
 })
@@ -66,12 +67,18 @@ export function exchange(request: ResponseRequest, created: number, previous?: E
   return { response: completed(request, created, { conversation, turn }), items }
 }
 
-/** The events that lead to a response. */
+/** Of a response that is not over: without what it comes to. */
+export function unfinished(response: Response, status: 'queued' | 'in_progress' | 'cancelled') {
+  return { ...response, status, output: [], usage: null }
+}
+
+/** The events that lead to a response; one in the background waits for its turn first. */
 export function responseEvents(response: Response): TypedEvent[] {
   const [item] = response.output
-  const begun = { ...response, status: 'in_progress', output: [], usage: null }
+  const [begun, queued] = [unfinished(response, 'in_progress'), unfinished(response, 'queued')]
   const events: TypedEvent[] = [
-    { type: 'response.created', response: begun },
+    { type: 'response.created', response: response.background ? queued : begun },
+    ...(response.background ? [{ type: 'response.queued', response: queued }] : []),
     { type: 'response.in_progress', response: begun },
     ...(item?.type === 'message' ? textEvents(item) : callEvents(item)),
     { type: 'response.output_item.done', output_index: 0, item },
@@ -145,6 +152,7 @@ function completed(
     metadata: request.metadata ?? {},
     previous_response_id: request.previous_response_id ?? null,
     store: request.store ?? true,
+    background: request.background ?? false,
     temperature: 1,
     top_p: 1,
     text: { format: { type: 'text' } },

@@ -2,8 +2,8 @@
  * A model endpoint that speaks OpenAI's API and Anthropic's Messages. Every call needs a live access token of the
  * authorization server.
  */
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { BoundedMap } from '../base/bounded-map.ts'
 import { type Clock, SECOND } from '../base/clock.ts'
 import { ApiError, answerApiErrors, isOfAnthropic } from './api-error.ts'
 import { acceptBodies, readCall, type Upload } from './body.ts'
@@ -16,7 +16,11 @@ import type { Families } from './families.ts'
 import { type Faults, injectFaults, wasCut } from './faults.ts'
 import { addFiles } from './files.ts'
 import { COUNT_REQUEST, countTokens, MESSAGES_REQUEST, message, messageEvents } from './messages.ts'
-import { type Exchange, exchange, RESPONSE_REQUEST, responseEvents } from './responses.ts'
+import { RealtimeTalk } from './realtime-talk.ts'
+import { addResponses } from './response-routes.ts'
+import { ResponseStore } from './response-store.ts'
+import { ResponseTalk } from './response-talk.ts'
+import { addSockets } from './sockets.ts'
 
 export interface UpstreamParts {
   readonly families: Families
@@ -39,9 +43,14 @@ export function addUpstream(scope: FastifyInstance, parts: UpstreamParts): void 
 
   addModels(scope)
   addCompletions(scope, created)
-  addResponses(scope, created)
+  const responses = new ResponseStore(created)
+  addResponses(scope, responses, CHAT_MODEL)
   addMessages(scope)
   addFiles(scope, created)
+  addSockets(scope, (request) => admit(request, parts), {
+    '/v1/responses': () => new ResponseTalk(responses, CHAT_MODEL),
+    '/v1/realtime': (url) => new RealtimeTalk(url, CHAT_MODEL),
+  })
   // A route and not a not-found handler, so that the hooks above hold for it.
   scope.all('/*', async () => {
     throw new ApiError('unknown_url')
@@ -87,42 +96,6 @@ function addCompletions(scope: FastifyInstance, created: () => number): void {
   )
 }
 
-const MAX_RESPONSES = 200
-/** Each holds all that was said before it: of one that is longer none is kept. */
-const MAX_KEPT_BYTES = 256 * 1024
-
-function addResponses(scope: FastifyInstance, created: () => number): void {
-  const kept = new BoundedMap<Exchange & { readonly bytes: number }>(MAX_RESPONSES)
-  const known = (id: string): Exchange => {
-    const found = kept.get(id)
-    if (!found) throw new ApiError('not_found', 'id')
-    return found
-  }
-
-  scope.post('/responses', async ({ body }, reply) => {
-    const call = readCall(body, RESPONSE_REQUEST, CHAT_MODEL)
-    const previousId = call.previous_response_id ?? undefined
-    const previous = previousId === undefined ? undefined : kept.get(previousId)
-    if (previousId !== undefined && !previous)
-      throw new ApiError('previous_response_not_found', 'previous_response_id')
-    const made = exchange(call, created(), previous)
-    const bytes = (previous?.bytes ?? 0) + (body as Buffer).length
-    if ((call.store ?? true) && bytes <= MAX_KEPT_BYTES) kept.set(made.response.id, { ...made, bytes })
-    return call.stream ? sendEvents(reply, responseEvents(made.response)) : made.response
-  })
-  scope.get<{ Params: { id: string } }>('/responses/:id', async ({ params }) => known(params.id).response)
-  scope.get<{ Params: { id: string } }>('/responses/:id/input_items', async ({ params }) => ({
-    object: 'list',
-    data: known(params.id).items.toReversed(),
-    has_more: false,
-  }))
-  scope.delete<{ Params: { id: string } }>('/responses/:id', async ({ params }) => {
-    const { id } = known(params.id).response
-    kept.delete(id)
-    return { id, object: 'response', deleted: true }
-  })
-}
-
 function addMessages(scope: FastifyInstance): void {
   scope.post('/messages', async ({ body }, reply) => {
     const call = readCall(body, MESSAGES_REQUEST, CHAT_MODEL)
@@ -147,11 +120,19 @@ function record(request: FastifyRequest, reply: FastifyReply, counts: Counts): v
   })
 }
 
-/** RFC 6750 §2.1. */
-function checkAccessToken(request: FastifyRequest, { families, counts }: UpstreamParts): void {
-  const accessToken = /^Bearer ([\x21-\x7e]+)$/i.exec(request.headers.authorization ?? '')?.[1]
-  if (accessToken !== undefined && families.isLive(accessToken)) return
-  counts.unauthorized += 1
+/** Of a WebSocket, which is a call as any other. @throws ApiError invalid_api_key */
+function admit(request: IncomingMessage, parts: UpstreamParts): void {
+  const { method = '', url = '', headers } = request
+  parts.counts.upstreamCalls += 1
+  parts.counts.lastUpstreamRequest = { method, url, headers, bodyBytes: 0 }
+  checkAccessToken(request, parts)
+}
+
+/** RFC 6750 §2.1. @throws ApiError invalid_api_key */
+function checkAccessToken({ headers }: Pick<FastifyRequest, 'headers'>, parts: UpstreamParts): void {
+  const accessToken = /^Bearer ([\x21-\x7e]+)$/i.exec(headers.authorization ?? '')?.[1]
+  if (accessToken !== undefined && parts.families.isLive(accessToken)) return
+  parts.counts.unauthorized += 1
   throw new ApiError('invalid_api_key')
 }
 

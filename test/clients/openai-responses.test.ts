@@ -122,3 +122,80 @@ t.test('a stream that upstream breaks off is no whole answer', async (t) => {
   t.ok(error instanceof APIError, String(error))
   t.match(error, { code: 'upstream_broken' })
 })
+
+t.test('in the background it is queued, under way, and done, whoever asks meanwhile', async (t) => {
+  const { openai } = await connect(t)
+  const made = await openai.responses.create({ model, input, background: true })
+  t.match(made, { status: 'queued', background: true, output: [] })
+  const states: unknown[] = [made.status]
+  let seen = made
+  while (seen.status === 'queued' || seen.status === 'in_progress') {
+    seen = await openai.responses.retrieve(made.id)
+    if (seen.status !== states.at(-1)) states.push(seen.status)
+  }
+  t.same(states, ['queued', 'in_progress', 'completed'])
+  t.equal(seen.output_text, HELLO)
+  t.match(await openai.responses.cancel(made.id), { status: 'completed' }, 'what is over stays as it is')
+  const next = await openai.responses.create({ model, input: 'and you?', previous_response_id: made.id })
+  t.equal((await openai.responses.inputItems.list(next.id)).data.length, 3)
+})
+
+t.test('what is cancelled in the background goes no further, nor does its stream', async (t) => {
+  const { openai } = await connect(t)
+  const long = 'good morning '.repeat(20)
+  const stream = await openai.responses.create({ model, input: long, background: true, stream: true })
+  const types: string[] = []
+  let id = ''
+  for await (const event of stream) {
+    types.push(event.type)
+    if (event.type === 'response.created') id = event.response.id
+    if (event.type === 'response.in_progress')
+      t.match(await openai.responses.cancel(id), { id, status: 'cancelled', output: [] })
+  }
+  t.same(types.slice(0, 3), ['response.created', 'response.queued', 'response.in_progress'])
+  t.notOk(types.includes('response.output_text.done'))
+  t.equal((await openai.responses.retrieve(id)).status, 'cancelled')
+})
+
+t.test(
+  'a stream from the background that broke off goes on behind the event that was heard last',
+  async (t) => {
+    const { openai } = await connect(t)
+    const stream = await openai.responses.create({ model, input, background: true, stream: true })
+    const heard: Responses.ResponseStreamEvent[] = []
+    for await (const event of stream) {
+      heard.push(event)
+      if (event.type === 'response.output_text.delta') break
+    }
+    const [first] = heard
+    if (first?.type !== 'response.created') throw first
+    const starting_after = heard.at(-1)?.sequence_number ?? -1
+    const rest = await openai.responses.retrieve(first.response.id, { stream: true, starting_after })
+    for await (const event of rest) heard.push(event)
+    t.same(
+      heard.map((event) => event.sequence_number),
+      heard.map((_, index) => index),
+    )
+    t.match(heard.at(-1), { type: 'response.completed', response: { status: 'completed' } })
+    const again: string[] = []
+    for await (const event of await openai.responses.retrieve(first.response.id, { stream: true }))
+      again.push(event.type)
+    t.same(
+      again,
+      heard.map((event) => event.type),
+      'and from its beginning, when all is over',
+    )
+  },
+)
+
+t.test('what the background does not do is told', async (t) => {
+  const { openai } = await connect(t)
+  const refused = { status: 400, code: 'invalid_body' }
+  await t.rejects(openai.responses.create({ model, input, background: true, store: false }), refused)
+  const { id } = await openai.responses.create({ model, input })
+  await t.rejects(openai.responses.cancel(id), { status: 400, code: 'not_in_background' })
+  await t.rejects(openai.responses.retrieve(id, { stream: true }), { status: 400, code: 'not_in_background' })
+  const { id: other } = await openai.responses.create({ model, input, background: true })
+  await t.rejects(openai.responses.retrieve(other, { stream: true, starting_after: -2 }), refused)
+  await t.rejects(openai.responses.cancel('resp_nobodys'), { status: 404, code: 'not_found' })
+})
