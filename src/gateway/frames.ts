@@ -135,6 +135,18 @@ export class FrameReader {
   }
 }
 
+const TEXT = 1
+const MAX_SHORT_BYTES = 125
+
+/** For a client to read. @param text of at most 64 KiB */
+export function textFrame(text: string): Buffer {
+  const payload = Buffer.from(text)
+  const isShort = payload.length <= MAX_SHORT_BYTES
+  const head = Buffer.from(isShort ? [0x80 | TEXT, payload.length] : [0x80 | TEXT, 126, 0, 0])
+  if (!isShort) head.writeUInt16BE(payload.length, 2)
+  return Buffer.concat([head, payload])
+}
+
 /** @param isMasked for a server to read */
 export function closeFrame(code: number, reason: string, isMasked: boolean): Buffer {
   const room = Buffer.alloc(2 + MAX_REASON_BYTES)

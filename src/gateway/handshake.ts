@@ -2,8 +2,10 @@
  * A client's side of a WebSocket handshake (RFC 6455 §4.2): what it asks for, where its key is, and what it is answered.
  */
 import type { IncomingMessage } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { BrokerError } from '../base/errors.ts'
-import { acceptOf } from '../upstream/web-socket.ts'
+import { responseHeaders } from '../upstream/headers.ts'
+import { acceptOf, type Refused } from '../upstream/web-socket.ts'
 import { presentedKey } from './client-call.ts'
 
 /** How browsers, which cannot set headers here, present a key to OpenAI. */
@@ -55,4 +57,35 @@ export function acceptance(
   if (protocol !== undefined) head += `sec-websocket-protocol: ${protocol}\r\n`
   for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`
   return `${head}\r\n`
+}
+
+/** What is asked there by frames can be asked by a call as well: a client that hears so (426) does, and else tries on. */
+export function isAlsoCall(target: string): boolean {
+  return /^\/v1\/responses(?:\?|$)/.test(target)
+}
+
+/** Says that there are no WebSockets at this path, if in other words. */
+function isNoPlace(status: number): boolean {
+  return status < 300 || status === 501 || (status >= 400 && status < 500 && !OF_THE_ACCOUNT.has(status))
+}
+
+const OF_THE_ACCOUNT: ReadonlySet<number> = new Set([401, 402, 429])
+
+/** An answer of HTTP to a handshake. @throws BrokerError upstream_redirected | websocket_not_served */
+export function passOn(
+  { status, headers, body }: Refused,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  if (isAlsoCall(request.raw.url ?? '') && isNoPlace(status))
+    throw new BrokerError('websocket_not_served', { detail: `status ${status}` })
+  if (status > 599) throw new BrokerError('upstream_broken', { detail: `status ${status}` })
+  if (status > 300 && status < 400)
+    throw new BrokerError('upstream_redirected', { detail: `status ${status}` })
+  const kept = responseHeaders(headers, status)
+  for (let i = 0; i < kept.length; i += 2) {
+    const name = kept[i] as string
+    if (name !== 'content-length') reply.header(name, kept[i + 1])
+  }
+  void reply.code(status).header('x-request-id', request.id).send(body)
 }

@@ -46,6 +46,13 @@ export function namedIn({ request: { raw }, body, target }: ClientCall): Named {
   return { ids: [...ids].slice(0, MAX_IDS), store }
 }
 
+/** Those of JSON that is no call's body. @param json as latin1 */
+export function idsIn(json: string): readonly string[] {
+  const ids = new Set<string>()
+  readJson(json, ids)
+  return [...ids].slice(0, MAX_IDS)
+}
+
 /** A model that one account had made. */
 const TUNED = 'ft:'
 const FORM = /^(?:multipart\/form-data|application\/x-www-form-urlencoded)\b/i

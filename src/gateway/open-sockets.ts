@@ -23,7 +23,7 @@ export interface Standing {
   readonly route: Route
   readonly target: string
   readonly asked: string | undefined
-  readonly joined: JoinedSockets
+  readonly joined: Pick<JoinedSockets, 'close'>
   /** The changes that had been seen when its key and config were last looked at. */
   seen: number
 }

@@ -5,32 +5,39 @@
  *                    └── the next one, if this one cannot accept ──┘
  *
  * The handshake counts as a call, and so does each answer over it, asked for or not. Sockets end with their key and
- * with their config.
+ * with their config. At `/v1/responses` of a key over several configs the first message says which one is meant: that
+ * which made what it names, else one that lists its model. If that is another than has accepted, it is asked instead.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FoundKey } from '../api-key/api-key.ts'
 import { BrokerError } from '../base/errors.ts'
 import { OpenCounts } from '../base/open-counts.ts'
+import { toBrokerError } from '../base/thrown.ts'
+import type { ConfigIndex } from '../model-config/config-index.ts'
 import { responseHeaders, upstreamRequestId } from '../upstream/headers.ts'
-import type { Accepted, Refused } from '../upstream/web-socket.ts'
-import { AskingHandshake, type HandshakeParts } from './asking-handshake.ts'
+import type { Accepted } from '../upstream/web-socket.ts'
+import { AskingHandshake, type HandshakeAnswer, type HandshakeParts } from './asking-handshake.ts'
 import { useOf } from './client-call.ts'
 import { type ClientSocket, closeOf } from './client-socket.ts'
 import { firstGoodAnswer } from './failover.ts'
+import { FirstMessage } from './first-message.ts'
 import { FrameError } from './frames.ts'
 import type { GatewayParts } from './gateway.ts'
-import { acceptance, type ClientHandshake, readHandshake } from './handshake.ts'
+import { acceptance, type ClientHandshake, isAlsoCall, passOn, readHandshake } from './handshake.ts'
+import { hasSeveral, homeOf, onlyAt } from './home-of-call.ts'
 import { type Ending, JoinedSockets } from './joined-sockets.ts'
 import { assertTargetWithinModels, withinModels } from './limited-keys.ts'
-import { namesAsked, ofNames } from './named-config.ts'
+import { findModel } from './model-scan.ts'
+import { alone, namesAsked, ofNames } from './named-config.ts'
+import { idsIn } from './named-ids.ts'
 import { type Grounds, OpenSockets, POLICY_VIOLATION, type Standing } from './open-sockets.ts'
 import { messagesIn } from './realtime-events.ts'
-import { chooseRoutes, type Route, worthTrying } from './routing.ts'
+import { chooseRoutes, mayAnswer, type Route, worthTrying } from './routing.ts'
 import { modelInQuery } from './target.ts'
 
 export interface RealtimeParts
   extends HandshakeParts,
-    Pick<GatewayParts, 'apiKeys' | 'limits' | 'keyUses' | 'configs' | 'log' | 'logCall'> {
+    Pick<GatewayParts, 'apiKeys' | 'limits' | 'keyUses' | 'configs' | 'homes' | 'log' | 'logCall'> {
   readonly changes: Grounds['changes']
   /** No more of one key's are open at once: each holds two connections for as long as its client likes. */
   readonly socketsAKey: number
@@ -50,7 +57,7 @@ export class Realtime {
 
   /** Answers a handshake: with the two sockets joined, or as any call. @throws BrokerError any of docs/api.md, Calls */
   async handle(request: FastifyRequest, reply: FastifyReply, client: ClientSocket): Promise<void> {
-    const { apiKeys, limits, keyUses, usage } = this.#parts
+    const { apiKeys, limits, keyUses, configs, usage } = this.#parts
     const startedAt = performance.now()
     const handshake = readHandshake(request.raw)
     const { seen } = this.#parts.changes
@@ -60,30 +67,18 @@ export class Realtime {
     const target = request.raw.url ?? ''
     const asked = modelInQuery(target)
     const names = namesAsked(request.raw)
-    const routes = await this.#choose({ key, names, asked, target })
+    const scope = await configs.ofScope(key.modelConfigIds)
+    const wanted = { request, client, handshake, key, names, asked, target }
+    const routes = this.#choose(wanted, scope)
     this.#sockets.enter(key.id, closeOf(client.socket))
-    const asking = new AskingHandshake(request, key, client.socket)
-    const { route, said } = await firstGoodAnswer(asking, routes, this.#parts, (route) =>
-      asking.ask({ route, handshake, asked }, this.#parts),
-    )
-    const isError = said.status !== 101
-    usage.count(useOf({ key }, route, isError && !asking.hasLeft))
-    if ('socket' in said)
-      this.#join({
-        request,
-        reply,
-        client,
-        said,
-        handshake,
-        key,
-        names,
-        route,
-        target,
-        asked,
-        startedAt,
-        seen,
-      })
-    else passOn(said, request, reply)
+    const { route, said } = await this.#ask(wanted, routes)
+    usage.count(useOf({ key }, route, said.status !== 101 && !client.socket.destroyed))
+    if (!('socket' in said)) return passOn(said, request, reply)
+    const isAlsoNamed = isAlsoCall(target) && hasSeveral(scope)
+    const joining = { ...wanted, reply, said, route, startedAt, seen, isAlsoNamed }
+    this.#accept(joining)
+    if (isAlsoNamed && !names) await this.#joinByFirstMessage(joining, scope)
+    else this.#join(joining, client.early())
   }
 
   /** Ends all that are open. */
@@ -92,19 +87,39 @@ export class Realtime {
   }
 
   /** @throws BrokerError model_not_found | websocket_not_served */
-  async #choose({ key, names, asked, target }: Wanted): Promise<readonly Route[]> {
-    const { configs, cooldowns } = this.#parts
+  #choose({ key, names, asked, target }: Wanted, scope: ConfigIndex): readonly Route[] {
     if (key.models && asked === undefined && isAlsoCall(target)) throw new BrokerError('websocket_not_served')
     assertTargetWithinModels(key, target, asked)
-    const routes = chooseRoutes(key, ofNames(await configs.ofScope(key.modelConfigIds), names), asked)
+    return this.#worthTrying(key, chooseRoutes(key, ofNames(scope, names), asked))
+  }
+
+  #worthTrying(key: FoundKey, routes: Iterable<Route>): readonly Route[] {
+    const { cooldowns } = this.#parts
     return worthTrying(routes, ({ config: { id } }) => cooldowns.isAvailable(id, key.id))
   }
 
-  #join(joining: Joining): void {
-    const { request, reply, client, said, handshake, key, names, route, target, asked, seen } = joining
-    const { socket, first, protocol, headers } = said
+  #ask(wanted: Wanted, routes: readonly Route[]): Promise<HandshakeAnswer> {
+    const { request, client, handshake, key, asked } = wanted
+    const asking = new AskingHandshake(request, key, client.socket)
+    return firstGoodAnswer(asking, routes, this.#parts, (route) =>
+      asking.ask({ route, handshake, asked }, this.#parts),
+    )
+  }
+
+  /** From here on nothing is told by HTTP any more. */
+  #accept({ request, reply, client, said, handshake }: Joining): void {
+    const own = [...responseHeaders(said.headers), 'x-request-id', request.id]
+    reply.hijack()
+    client.take()
+    this.#parts.metrics.openCalls += 1
+    client.socket.write(acceptance(handshake.webSocketKey, said.protocol, own), 'latin1')
+  }
+
+  /** @param early what the client has said already */
+  #join(joining: Joining, early: Buffer): void {
+    const { client, said, key } = joining
     const messages = this.#messages(joining, () => standing.key)
-    const joined = new JoinedSockets(client.socket, socket, {
+    const joined = new JoinedSockets(client.socket, said.socket, {
       fromClient: withinModels(key, messages.fromClient),
       fromUpstream: messages.fromUpstream,
       ended: (ending) => {
@@ -112,25 +127,74 @@ export class Realtime {
         this.#writeDown(joining, ending)
       },
     })
-    const standing: Standing = { seen, handshake, key, names, route, target, asked, joined }
-    reply.hijack()
-    client.take()
+    const standing: Standing = { ...joining, joined }
     this.#open.add(standing)
-    this.#parts.metrics.openCalls += 1
-    const own = [...responseHeaders(headers), 'x-request-id', request.id]
-    client.socket.write(acceptance(handshake.webSocketKey, protocol, own), 'latin1')
-    joined.start({ client: client.early(), upstream: first })
+    joined.start({ client: early, upstream: said.first })
+  }
+
+  async #joinByFirstMessage(joining: Joining, scope: ConfigIndex): Promise<void> {
+    const { client, said } = joining
+    const first = new FirstMessage(client.socket, client.early(), said)
+    const standing: Standing = { ...joining, joined: first }
+    this.#open.add(standing)
+    const message = await first.said
+    try {
+      if (message) {
+        const meant = await this.#meant(joining, message.text, scope)
+        const upstream = first.upstreamOr(meant.said)
+        if (first.ending) upstream.socket.destroy()
+        else this.#join({ ...meant, said: upstream }, message.bytes)
+      }
+    } catch (error) {
+      first.refuse(toBrokerError(error))
+    }
+    this.#open.delete(standing)
+    if (first.ending) this.#writeDown(joining, first.ending)
+  }
+
+  /** As it is, or at the config that the message means. @throws BrokerError */
+  async #meant(joining: Joining, text: string, scope: ConfigIndex): Promise<Joining> {
+    const { key, route, asked } = joining
+    const ids = idsIn(text)
+    const home = ids.length > 0 ? await homeOf({ key }, ids, scope, this.#parts.homes) : undefined
+    const routes = home ? [...chooseRoutes(key, alone(home), asked)] : this.#listing(joining, text, scope)
+    if (routes.length === 0 || routes.some(({ config }) => config.id === route.config.id)) return joining
+    try {
+      const answer = await this.#ask(joining, routes)
+      if (!('socket' in answer.said)) throw new BrokerError('websocket_not_served')
+      return { ...joining, said: answer.said, route: answer.route, names: [answer.route.config.name] }
+    } catch (error) {
+      throw onlyAt(home, error)
+    }
+  }
+
+  /** Those that list the model of a message under the name it has there: frames go up as they are. */
+  #listing({ key, route, asked }: Joining, text: string, scope: ConfigIndex): readonly Route[] {
+    const scan = findModel(Buffer.from(text, 'latin1'), false)
+    if (typeof scan === 'string' || asked !== undefined) return []
+    try {
+      if (mayAnswer(route.config.id, key, scope, scan.text)) return []
+      const listing = this.#worthTrying(key, chooseRoutes(key, scope, scan.text))
+      return listing.flatMap(({ config, model }) => (model === scan.text ? { config, model: undefined } : []))
+    } catch (error) {
+      if (error instanceof BrokerError) return [] // nobody lists it: upstream says what it thinks of it
+      throw error
+    }
   }
 
   /** Counts what is asked and answered. @param keyNow as it was when last looked at */
-  #messages({ key, route }: Joining, keyNow: () => FoundKey) {
-    const { usage, limits } = this.#parts
+  #messages({ key, route, isAlsoNamed }: Joining, keyNow: () => FoundKey) {
+    const { usage, limits, homes } = this.#parts
     return messagesIn({
       answer() {
         countCall(() => limits.count(keyNow()))
         usage.count(useOf({ key }, route, false))
       },
       cost: (tokenCounts) => usage.count(useOf({ key }, route, false, tokenCounts), 0),
+      made(id) {
+        // Nobody waits for its row: no other call can name it before the answer is over.
+        if (isAlsoNamed) void homes.note(key.id, id, route.config.id)
+      },
     })
   }
 
@@ -152,8 +216,11 @@ export class Realtime {
   }
 }
 
-/** What a handshake asks for. */
+/** What a handshake asks for, and who asks. */
 interface Wanted {
+  readonly request: FastifyRequest
+  readonly client: ClientSocket
+  readonly handshake: ClientHandshake
   readonly key: FoundKey
   /** Of a config, as {@link namesAsked} reads it. */
   readonly names: readonly string[] | undefined
@@ -163,14 +230,13 @@ interface Wanted {
 }
 
 interface Joining extends Wanted {
-  readonly request: FastifyRequest
   readonly reply: FastifyReply
-  readonly client: ClientSocket
   readonly said: Accepted
-  readonly handshake: ClientHandshake
   readonly route: Route
   readonly startedAt: number
   readonly seen: number
+  /** Whether what is made here may be named at another of its key's configs. */
+  readonly isAlsoNamed: boolean
 }
 
 /** Over the limit of its key: there is no answer to refuse, so the connection ends. */
@@ -181,31 +247,4 @@ function countCall(count: () => void): void {
     if (error instanceof BrokerError) throw new FrameError(POLICY_VIOLATION, error.english)
     throw error
   }
-}
-
-/** What is asked there by frames can be asked by a call as well: a client that hears so (426) does, and else tries on. */
-function isAlsoCall(target: string): boolean {
-  return /^\/v1\/responses(?:\?|$)/.test(target)
-}
-
-/** Says that there are no WebSockets at this path, if in other words. */
-function isNoPlace(status: number): boolean {
-  return status < 300 || status === 501 || (status >= 400 && status < 500 && !OF_THE_ACCOUNT.has(status))
-}
-
-const OF_THE_ACCOUNT: ReadonlySet<number> = new Set([401, 402, 429])
-
-/** An answer of HTTP to a handshake. @throws BrokerError upstream_redirected | websocket_not_served */
-function passOn({ status, headers, body }: Refused, request: FastifyRequest, reply: FastifyReply): void {
-  if (isAlsoCall(request.raw.url ?? '') && isNoPlace(status))
-    throw new BrokerError('websocket_not_served', { detail: `status ${status}` })
-  if (status > 599) throw new BrokerError('upstream_broken', { detail: `status ${status}` })
-  if (status > 300 && status < 400)
-    throw new BrokerError('upstream_redirected', { detail: `status ${status}` })
-  const kept = responseHeaders(headers, status)
-  for (let i = 0; i < kept.length; i += 2) {
-    const name = kept[i] as string
-    if (name !== 'content-length') reply.header(name, kept[i + 1])
-  }
-  void reply.code(status).header('x-request-id', request.id).send(body)
 }

@@ -1,0 +1,202 @@
+/**
+ * What was made over a WebSocket of `/v1/responses` is asked of the account that made it, by whatever call, through
+ * whichever replica; and the first message of such a socket finds its account by what it names.
+ */
+import { once } from 'node:events'
+import t, { type Test } from 'tap'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { must } from '../support/broker.ts'
+import { onEachDatabase, type TestDatabase } from '../support/databases.ts'
+import { openTables } from '../support/tables.ts'
+import { waitUntil } from '../support/wait-until.ts'
+import { answerTo, closing, connect } from './fixtures/realtime.ts'
+import { accountOf, answeredBy, type Stage, setStage } from './fixtures/three-accounts.ts'
+import { addKey, json, readAll, UPSTREAM_KEY } from './fixtures/upstream.ts'
+
+interface Sockets extends Stage {
+  /** Accounts that were asked for a handshake, in order. */
+  readonly asked: string[]
+  /** Those that refuse one. */
+  readonly refusing: Map<string, number>
+}
+
+/** Each account answers a message with a response of its own, which says what was heard. */
+async function setSockets(t: Test, database: TestDatabase): Promise<Sockets> {
+  const stage = await setStage(t, database)
+  const [asked, refusing]: [string[], Map<string, number>] = [[], new Map()]
+  stage.upstream.answer(async (request, response) => {
+    await readAll(request)
+    json(response, { account: accountOf(request) })
+  })
+  const server = new WebSocketServer({
+    server: stage.upstream.server,
+    verifyClient: ({ req }, done) => {
+      asked.push(accountOf(req))
+      const isKnown = req.headers.authorization === `Bearer ${UPSTREAM_KEY}`
+      const status = refusing.get(accountOf(req)) ?? (isKnown ? 101 : 401)
+      done(status === 101, status)
+    },
+  })
+  let made = 0
+  server.on('connection', (socket: WebSocket, request) => {
+    const account = accountOf(request)
+    socket.on('error', () => {})
+    socket.on('message', (message: Buffer) => {
+      const { id = `resp_${account}_${made++}`, ...heard } = JSON.parse(message.toString())
+      socket.send(JSON.stringify({ type: 'response.created', response: { output: [], id } }))
+      socket.send(JSON.stringify({ type: 'response.completed', response: { id }, account, heard }))
+    })
+  })
+  t.teardown(() => {
+    for (const client of server.clients) client.terminate()
+    server.close()
+  })
+  return { ...stage, asked, refusing }
+}
+
+interface Answer {
+  readonly type: string
+  readonly account: string
+  readonly status?: number
+  readonly error?: { code: string; message: string }
+  readonly response: { id: string }
+  readonly heard: unknown
+}
+
+function over(socket: WebSocket, message: object): Promise<Answer> {
+  socket.send(JSON.stringify({ type: 'response.create', ...message }))
+  return new Promise((resolve) => {
+    const hear = (text: Buffer) => {
+      const answer = JSON.parse(text.toString()) as Answer
+      if (answer.type === 'response.created') return
+      socket.off('message', hear)
+      resolve(answer)
+    }
+    socket.on('message', hear)
+  })
+}
+
+function socketTo(
+  t: Test,
+  { origin }: { origin: string },
+  key: string,
+  path = '/responses',
+  headers = {},
+): WebSocket {
+  const socket = connect({ v1: `${origin}/v1`, key }, path, [], headers)
+  t.teardown(() => socket.terminate())
+  return socket
+}
+
+async function openTo(t: Test, ...to: [{ origin: string }, string, string?, object?]): Promise<WebSocket> {
+  const socket = socketTo(t, ...to)
+  await once(socket, 'open')
+  return socket
+}
+
+onEachDatabase(t, 'an id of a socket is found again by calls and by other sockets', async (t, database) => {
+  const { here, there, key, asked } = await setSockets(t, database)
+  const first = await openTo(t, here, key, '/responses', { 'x-token-broker-config': 'b' })
+  const { account, response } = await over(first, { model: 'model-b' })
+  t.equal(account, 'b')
+  const body = { model: 'model-a', previous_response_id: response.id }
+  for (const replica of [here, there]) {
+    await waitUntil(async () => (await answeredBy(replica, key, `/responses/${response.id}`)) === 'b')
+    t.equal(await answeredBy(replica, key, '/responses', { body }), 'b')
+    asked.length = 0
+    const socket = await openTo(t, replica, key)
+    const sent = { input: 'x'.repeat(70_000), ...body }
+    const again = await over(socket, sent)
+    t.same([again.account, asked], ['b', ['a', 'b']], 'the first config accepts, the home answers')
+    t.same(again.heard, { type: 'response.create', ...sent }, 'and hears what was said')
+    const next = await over(socket, { model: 'model-a', previous_response_id: 'resp_nobodys' })
+    t.equal(next.account, 'b', 'where it stays')
+    t.equal(await answeredBy(here, key, `/responses/${next.response.id}`), 'b')
+  }
+})
+
+t.test('which account a first message means', async (t) => {
+  const { here, key, asked } = await setSockets(t, { kind: 'SQLite', url: 'sqlite:' })
+  const ask = async (message: object, path?: string, headers?: object) => {
+    asked.length = 0
+    const { account } = await over(await openTo(t, here, key, path, headers), message)
+    return [account, ...asked]
+  }
+  t.same(await ask({ model: 'model-c' }), ['c', 'a', 'c'], 'that which lists its model')
+  t.same(await ask({ model: 'model-a' }), ['a', 'a'])
+  t.same(await ask({ model: 'nobodys' }), ['a', 'a'])
+  t.same(await ask({}), ['a', 'a'])
+  t.same(await ask({ model: 'model-c' }, '/responses?model=model-b'), ['b', 'b'], 'the query goes before')
+  t.same(await ask({ model: 'model-c' }, '/responses', { 'x-token-broker-config': 'b' }), ['b', 'b'])
+  t.same(await ask({ model: 'model-c' }, '/realtime?model=model-b'), ['b', 'b'], 'elsewhere nobody looks')
+})
+
+t.test('a home that cannot answer is told', async (t) => {
+  const { here, key, ids, refusing } = await setSockets(t, { kind: 'SQLite', url: 'sqlite:' })
+  const made = await over(await openTo(t, here, key, '/responses?model=model-b'), {})
+  const again = { previous_response_id: made.response.id }
+  const refused = async () => {
+    const socket = await openTo(t, here, key)
+    const closed = closing(socket)
+    const { type, status, error } = await over(socket, again)
+    t.equal((await closed)[0], 1011)
+    return [type, status, error?.code]
+  }
+  refusing.set('b', 500)
+  t.same(await refused(), ['error', 426, 'websocket_not_served'])
+  refusing.clear()
+  await here.admin('PATCH', `/api/models/configs/${ids['b']}/status?is_active=false`)
+  await waitUntil(async () => (await answeredBy(here, key, `/responses/${made.response.id}`)) !== 'b')
+  t.same(await refused(), ['error', 503, 'config_unavailable'])
+})
+
+t.test('what nobody names later is not written', async (t) => {
+  const database = { kind: 'SQLite', url: 'sqlite:' } as const
+  const { here, key, ids } = await setSockets(t, database)
+  const tables = openTables(t, here, database)
+  const count = async () =>
+    (await tables.run((db) => db.selectFrom('resource_homes').select('id_hash').execute())).length
+  const socket = await openTo(t, here, key)
+  await over(socket, { store: false })
+  await over(socket, { store: false, id: 'x'.repeat(300) })
+  await over(await openTo(t, here, key, '/realtime?model=model-b'), {})
+  const one = await addKey(here, { model_config_ids: [ids['b']] })
+  await over(await openTo(t, here, one), {})
+  t.equal(await count(), 0)
+  await over(socket, { store: true })
+  await waitUntil(async () => (await count()) === 1)
+  await over(socket, {})
+  await waitUntil(async () => (await count()) === 2)
+})
+
+t.test('before its first message a socket ends as any other', async (t) => {
+  const { here, key, asked, refusing, upstream } = await setSockets(t, { kind: 'SQLite', url: 'sqlite:' })
+  const open = () => openTo(t, here, key)
+  const metric = async () => {
+    const text = String((await here.admin('GET', '/metrics')).body)
+    return Number(/^token_broker_open_calls (\d+)/m.exec(text)?.[1])
+  }
+  const connections = () =>
+    new Promise<number>((resolve) => upstream.server.getConnections((_, n) => resolve(n)))
+  const leaving = await open()
+  leaving.terminate()
+  const polite = await open()
+  polite.close()
+  await waitUntil(async () => (await metric()) === 0)
+  const wrong = await open()
+  const closed = closing(wrong)
+  ;(wrong as unknown as { _socket: { write(bytes: Buffer): void } })._socket.write(
+    Buffer.from([0xff, 0x80, 1, 2, 3, 4]),
+  )
+  t.equal((await closed)[0], 1002)
+  const ended = await open()
+  const end = closing(ended)
+  const { items } = await must(here.admin('GET', '/api/keys'))
+  await here.admin('DELETE', `/api/keys/${items[0].id}`)
+  t.equal((await end)[0], 1008)
+  await waitUntil(async () => (await metric()) === 0 && (await connections()) === 0)
+  refusing.set('a', 404)
+  asked.length = 0
+  const other = await addKey(here)
+  t.equal((await answerTo(socketTo(t, here, other))).status, 426, 'none is accepted that nobody serves')
+})
