@@ -28,11 +28,12 @@ import { describeApi } from './http/api-description.ts'
 import { socketsAKey } from './http/connections.ts'
 import { healthRoutes } from './http/health.ts'
 import { createHttp, logAnswers } from './http/http-server.ts'
-import type { App } from './http/listen.ts'
+import { type App, addressOf } from './http/listen.ts'
 import { allowOrigins, refuseOtherSites } from './http/origins.ts'
 import { addReadiness } from './http/readiness.ts'
 import { storeHealth } from './http/store-health.ts'
 import { loginPages } from './onboarding/login-page.ts'
+import { pasteRoute } from './onboarding/paste-route.ts'
 import { onboardingRoutes } from './onboarding/routes.ts'
 import type { Parts } from './parts.ts'
 import { recordAudit } from './storage/audit-log.ts'
@@ -51,7 +52,9 @@ export async function buildApp(
   await describeApi(fastify, config)
   healthRoutes(fastify, readiness.problem)
   await fastify.register((scope) => consoleRoutes(scope, config.basePath))
-  const surroundings = { parts, adminToken, counters: new RateCounters(parts.database, parts.changes.clock) }
+  const counters = new RateCounters(parts.database, parts.changes.clock)
+  const reachedAt = () => config.publicUrl ?? addressOf(http)
+  const surroundings = { parts, adminToken, counters, reachedAt }
   await fastify.register((scope) => routesForPeople(scope, surroundings, metrics))
   const calls = joinCalls(parts)
   await fastify.register((scope) => routesForPrograms(scope, surroundings, calls))
@@ -69,6 +72,8 @@ interface Surroundings {
   readonly parts: Parts
   readonly adminToken: Secret
   readonly counters: RateCounters
+  /** How people reach this broker, perhaps with a path. */
+  readonly reachedAt: () => string
 }
 
 function joinCalls(parts: Parts) {
@@ -80,14 +85,14 @@ function joinCalls(parts: Parts) {
 /** Logins and the management API. */
 async function routesForPeople(
   scope: FastifyInstance,
-  { parts, adminToken, counters }: Surroundings,
+  { parts, adminToken, counters, reachedAt }: Surroundings,
   metrics: () => Promise<string>,
 ): Promise<void> {
-  const { config, log, database, deviceSessions, loginLinks: links, adminConfigs, agents } = parts
+  const { config, log, database, deviceSessions, codeLogins, loginLinks: links, adminConfigs, agents } = parts
   const { clock } = parts.changes
   logAnswers(scope, log)
   await scope.register((inner) =>
-    loginPages(inner, { deviceSessions, links, clock, basePath: config.basePath }),
+    loginPages(inner, { deviceSessions, codeLogins, links, clock, reachedAt, ...config }),
   )
   const refusedCalls = new RefusedCalls(database, clock, log)
   scope.addHook('onClose', () => within(SECOND, refusedCalls.flush())) // a silent database holds no exit up
@@ -96,7 +101,7 @@ async function routesForPeople(
   await scope.register((inner) => brokerTokenRoute(inner, parts))
   await scope.register((inner) =>
     managementRoutes(inner, guard, parts, () => refusedCalls.flush(), {
-      ...{ adminConfigs, deviceSessions },
+      ...{ adminConfigs, deviceSessions, codeLogins, reachedAt },
       credentialStore: parts.credentialStore,
       configStore: parts.configStore,
       metrics,
@@ -111,12 +116,15 @@ async function routesForPrograms(
   { parts, adminToken, counters }: Surroundings,
   { gateway, realtime, ...calls }: ReturnType<typeof joinCalls>,
 ): Promise<void> {
-  const { config, log, deviceSessions } = parts
+  const { config, log, deviceSessions, codeLogins } = parts
   await allowOrigins(scope, config)
   await scope.register(async (inner) => {
     logAnswers(inner, log)
     refuseOtherSites(inner, config)
-    await onboardingRoutes(inner, { deviceSessions, counters, providers: config.providers })
+    await inner.register((codes) => pasteRoute(codes, codeLogins))
+    await inner.register((devices) =>
+      onboardingRoutes(devices, { deviceSessions, counters, providers: config.providers }),
+    )
   })
   await scope.register((inner) => gatewayRoutes(inner, gateway, realtime, { ...calls, adminToken }))
 }

@@ -39,8 +39,10 @@ import { ModelConfigStore } from './model-config/model-config-store.ts'
 import { ModelConfigs } from './model-config/model-configs.ts'
 import { authorizationServers } from './oauth/authorization-servers.ts'
 import { contentOfFiles } from './oauth/sources.ts'
+import { CodeLogins } from './onboarding/code-logins.ts'
 import { DeviceSessionStore } from './onboarding/device-session-store.ts'
 import { DeviceSessions } from './onboarding/device-sessions.ts'
+import { loginServers } from './onboarding/login-servers.ts'
 import type { Config } from './settings/config.ts'
 import { ChangeWatcher } from './storage/changes.ts'
 import { openDatabase } from './storage/database.ts'
@@ -141,10 +143,9 @@ function joinConfigs(ground: Ground, held: ReturnType<typeof joinCredentials>) {
   const deviceSessionStore = new DeviceSessionStore(database, keyRing, seals)
   const { providers } = config
   const providerOf = (configId: string) => credentialStore.providerOf(configId)
-  const deviceSessions = new DeviceSessions({
-    store: deviceSessionStore,
-    ...{ logins, servers, providers, providerOf, changes, log },
-  })
+  const serverOf = loginServers({ servers, providers, providerOf })
+  const loginParts = { store: deviceSessionStore, logins, serverOf, changes, log }
+  const deviceSessions = new DeviceSessions(loginParts)
   const configReader = new ModelConfigReader(database)
   const configStore = new ModelConfigStore(database, seals, changes)
   const adminConfigs = new ModelConfigAdmin({
@@ -176,6 +177,7 @@ function joinConfigs(ground: Ground, held: ReturnType<typeof joinCredentials>) {
     heldBodies: new HeldBodies(memoryLimit() / SHARE_OF_BODIES / config.workers),
     deviceSessions,
     deviceSessionStore,
+    codeLogins: new CodeLogins(loginParts),
     adminConfigs,
     configReader,
     configStore,

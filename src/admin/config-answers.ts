@@ -98,7 +98,7 @@ export const MODEL_CONFIG_PAGE = Type.Object(
 )
 export type ModelConfigPage = Answer<typeof MODEL_CONFIG_PAGE>
 
-export const LOGIN_BEGUN = Type.Object(
+const DEVICE_LOGIN = Type.Object(
   {
     session_id: Type.String(),
     user_code: text('For the page of `verification_uri`.'),
@@ -109,6 +109,27 @@ export const LOGIN_BEGUN = Type.Object(
   },
   { title: 'AccountLogin' },
 )
+const CODE_LOGIN = Type.Object(
+  {
+    session_id: Type.String(),
+    authorization_url: text('Where to send the browser, in a window of its own.'),
+    redirect_uri: text('Where that ends.'),
+    callback: Type.Boolean({
+      description: 'There is the broker: the browser that made this call comes back to it by itself.',
+    }),
+    paste: Type.Boolean({
+      description: 'The address that a browser ended at may be brought to `POST /api/oauth/callback`.',
+    }),
+    expires_in: Type.Integer({ description: 'Seconds.' }),
+    interval: Type.Integer({ description: 'Seconds between two looks.' }),
+  },
+  { title: 'AccountCodeLogin' },
+)
+export const LOGIN_BEGUN = Type.Union([DEVICE_LOGIN, CODE_LOGIN], {
+  title: 'BegunLogin',
+  description:
+    'By device flow or, of a provider of `authorization_code`, by a browser; the answer then sets a cookie.',
+})
 export type LoginBegun = Answer<typeof LOGIN_BEGUN>
 
 export const LOGIN_STANDING = Type.Object(

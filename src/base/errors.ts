@@ -5,12 +5,7 @@
  * `{detail, code, message}` (docs/api.md, Onboarding), `/v1` as an OpenAI error (Calls), the command line as one line.
  */
 import type { Language, Said } from './language.ts'
-
-interface ErrorEntry {
-  readonly status: number
-  readonly english: string
-  readonly chinese: string
-}
+import { type ErrorEntry, LOGIN_ERRORS } from './login-errors.ts'
 
 export const ERRORS = {
   // what the caller sent
@@ -57,50 +52,7 @@ export const ERRORS = {
     chinese: '请求过于频繁，请稍后再试',
   },
 
-  // device flow (docs/api.md, Onboarding)
-  provider_not_found: { status: 404, english: 'There is no such provider', chinese: '提供方不存在' },
-  inputs_required: {
-    status: 422,
-    english: 'Connect the account with its inputs first, then log it in',
-    chinese: '请先填写参数并连接账号，再登录',
-  },
-  device_flow_unsupported: {
-    status: 404,
-    english: 'This provider has no device flow',
-    chinese: '该提供方不支持设备码登录',
-  },
-  device_authorization_failed: {
-    status: 500,
-    english: 'The authorization server did not give a device code',
-    chinese: '获取设备码失败：认证服务返回错误',
-  },
-  invalid_device_code: {
-    status: 400,
-    english: 'The device code is missing or not valid',
-    chinese: '设备码无效',
-  },
-  session_not_found: { status: 404, english: 'There is no such session', chinese: '会话不存在' },
-  authorization_timeout: {
-    status: 408,
-    english: 'The login was not completed in time; start again',
-    chinese: '认证超时',
-  },
-  access_denied: { status: 403, english: 'The user refused the authorization', chinese: '用户拒绝授权' },
-  authorization_server_refused: {
-    status: 502,
-    english: "The authorization server refuses this login; check the provider file's client",
-    chinese: '认证服务拒绝了登录请求，请检查提供方的客户端配置',
-  },
-  session_not_ready: {
-    status: 409,
-    english: 'The login of this session is not completed yet',
-    chinese: '该会话尚未完成认证',
-  },
-  login_superseded: {
-    status: 409,
-    english: 'The account was logged in otherwise meanwhile, or is gone; this login changed nothing',
-    chinese: '该账号已通过其他方式登录或已被删除，本次登录未生效',
-  },
+  ...LOGIN_ERRORS,
 
   // management (docs/api.md, Management)
   config_not_found: { status: 404, english: 'There is no such model config', chinese: '模型配置不存在' },

@@ -15,6 +15,7 @@ import { firstMistake } from '../base/mistake.ts'
 import { Secret } from '../base/secret.ts'
 import { parseMetadata } from '../credential/credential-columns.ts'
 import type { Provider } from '../provider/provider.ts'
+import { isLogin } from '../provider/renewal-class.ts'
 import { COMMAND_LINE } from '../storage/audit-log.ts'
 import { openDatabase } from '../storage/database.ts'
 import { refusalOf } from '../storage/storage-error.ts'
@@ -95,7 +96,7 @@ async function takeOver(row: TheirRow, { providers, adminConfigs, keyRings }: Ta
     const mistake = firstMistake(BODY, body)
     if (mistake) return leftOut(`${mistake.path.join('.')} ${mistake.message}`)
     await adminConfigs.create(body, COMMAND_LINE)
-    const needsLogin = named.kind === 'device_code' || named.kind === 'session'
+    const needsLogin = isLogin(named.kind) || named.kind === 'session'
     return { ...told, outcome: needsLogin && !body.oauth_token ? 'came over, login needed' : 'came over' }
   } catch (error) {
     if (error instanceof UnreadableError) return leftOut(error.message)

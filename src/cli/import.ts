@@ -5,6 +5,8 @@ import { readFile } from 'node:fs/promises'
 import { parseTokenFile } from '../credential/persistence/token-persistence.ts'
 import { parseWebSession } from '../credential/persistence/web-session-text.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
+import type { Provider } from '../provider/provider.ts'
+import { isLogin } from '../provider/renewal-class.ts'
 import { COMMAND_LINE } from '../storage/audit-log.ts'
 import { type CommandLine, InputError, UsageError } from './command-line.ts'
 import { answer } from './output.ts'
@@ -28,12 +30,12 @@ export async function importFile(line: CommandLine): Promise<void> {
   if (/^(?:mysql:|env:)/i.test(file)) return (await import('./import-database.ts')).importDatabase(line, file)
   await inWorkspace(async ({ config, configStore, logins }) => {
     const provider = config.providers.get(options.provider ?? 'qwen')
-    if (provider?.kind !== 'device_code' && provider?.kind !== 'session')
+    if (!provider || !(isLogin(provider.kind) || provider.kind === 'session'))
       throw new InputError(
-        '--provider must name a provider of device_code or session',
-        '--provider 必须是 device_code 或 session 类型的提供方',
+        '--provider must name a provider of device_code, authorization_code or session',
+        '--provider 必须是 device_code、authorization_code 或 session 类型的提供方',
       )
-    const tokens = await readTokens(file, provider.kind)
+    const tokens = await readTokens(file, provider)
     const models = options.model ?? provider.upstream.models
     const id = await configStore.create(
       {
@@ -49,11 +51,11 @@ export async function importFile(line: CommandLine): Promise<void> {
       COMMAND_LINE,
     )
     answer(line, { id }, `${id}\n`)
-    if (provider.kind === 'device_code') process.stderr.write(WARNING)
+    if (isLogin(provider.kind)) process.stderr.write(WARNING)
   })
 }
 
-async function readTokens(file: string, kind: 'device_code' | 'session'): Promise<TokenSet> {
+async function readTokens(file: string, { kind }: Provider): Promise<TokenSet> {
   const text = await readText(file)
   if (kind === 'session') {
     const session = parseWebSession(text)

@@ -67,6 +67,7 @@ export const OF_ACCOUNTS = {
   // connect
   'All providers': '全部提供方',
   'Log in with a code': '验证码登录',
+  'Log in with the browser': '浏览器登录',
   'API key': 'API 密钥',
   'Web session': '网页会话',
   'Client credentials': '客户端凭据',

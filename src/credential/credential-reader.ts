@@ -9,6 +9,7 @@ import { HOUR } from '../base/clock.ts'
 import { ReadTogether } from '../base/read-together.ts'
 import { upTo } from '../base/up-to.ts'
 import { type Provider, withInputs } from '../provider/provider.ts'
+import { isLogin } from '../provider/renewal-class.ts'
 import { recordDaily } from '../storage/audit-log.ts'
 import type { Database } from '../storage/database.ts'
 import type { Tables } from '../storage/tables.ts'
@@ -272,7 +273,5 @@ function canBeRenewed(eb: Rows, now: number): Expression<SqlBool> {
 function isSoonDue(eb: Rows, provider: Provider, now: number): Expression<SqlBool> {
   const until = soonDueUntil(provider, now)
   const isCandidate = eb('provider', '=', provider.name).and('oauth_expires_at', '<', until)
-  return provider.kind === 'device_code'
-    ? isCandidate.and('oauth_refresh_token', 'is not', null)
-    : isCandidate
+  return isLogin(provider.kind) ? isCandidate.and('oauth_refresh_token', 'is not', null) : isCandidate
 }

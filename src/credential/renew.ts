@@ -10,6 +10,7 @@ import { signedToken } from '../oauth/signed-token.ts'
 import { requestBySteps } from '../oauth/token-request.ts'
 import { renewWebSession } from '../oauth/web-session-renewal.ts'
 import type { Provider } from '../provider/provider.ts'
+import { isLogin } from '../provider/renewal-class.ts'
 import type { Credential } from './credential.ts'
 
 export function createRenew(
@@ -25,7 +26,7 @@ export function createRenew(
         why: `input ${lack.input} ${lack.why.english}`,
         retryAfterMs: undefined,
       }
-    if (provider.kind === 'device_code' && tokens.refreshToken !== undefined) {
+    if (isLogin(provider.kind) && tokens.refreshToken !== undefined) {
       return refreshToken(servers(provider), tokens.refreshToken, clock)
     }
     if (isClientGrant(provider.kind)) return requestForClient(provider.kind, servers(provider), clock)

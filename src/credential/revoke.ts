@@ -4,6 +4,7 @@
 import type { Logger } from '../base/log.ts'
 import type { AuthorizationServers } from '../oauth/authorization-servers.ts'
 import { revokeToken } from '../oauth/revocation.ts'
+import { isLogin } from '../provider/renewal-class.ts'
 import type { Credential } from './credential.ts'
 
 /** Of a grant, where the server has an endpoint for it. */
@@ -17,7 +18,7 @@ export type Revoke = (credential: Credential) => Promise<Revocation | undefined>
 
 export function createRevoke(servers: AuthorizationServers, log: Logger): Revoke {
   return async ({ configId, provider, tokens }) => {
-    if (provider.kind !== 'device_code') return undefined
+    if (!isLogin(provider.kind)) return undefined
     const token = tokens.refreshToken ?? tokens.accessToken
     const outcome = token ? await revokeToken(servers(provider), token) : 'no endpoint'
     if (outcome === 'no endpoint') return undefined

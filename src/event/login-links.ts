@@ -9,6 +9,7 @@ import type { Kysely } from 'kysely'
 import { type Clock, DAY } from '../base/clock.ts'
 import { sha256 } from '../base/digest.ts'
 import type { Provider } from '../provider/provider.ts'
+import { isLogin } from '../provider/renewal-class.ts'
 import { type Database, DuplicateError } from '../storage/database.ts'
 import { BATCH } from '../storage/in-batches.ts'
 import { configsInNeedOfLogin } from '../storage/look-ups.ts'
@@ -51,8 +52,8 @@ export class LoginLinks {
    * @param base how people reach this broker, perhaps with a path
    */
   async urlOf(event: Event, base: string): Promise<string | undefined> {
-    const hasDeviceFlow = this.#parts.providers.get(event.provider)?.kind === 'device_code'
-    if (!hasDeviceFlow || event.type !== 'credential.reauth_required') return undefined
+    const provider = this.#parts.providers.get(event.provider)
+    if (!provider || !hasLoginPage(provider) || event.type !== 'credential.reauth_required') return undefined
     const link = await this.#linkOf(event)
     return link && `${base.replace(/\/+$/, '')}/login/${link}`
   }
@@ -147,6 +148,11 @@ export class LoginLinks {
     checkLink(this.#parts.seals, row)
     return { configId: row.id, configVersion: row.oauth_version, name: row.name, provider: row.provider }
   }
+}
+
+/** A page without a script can show a code, or the way to the server, but take no pasted address. */
+function hasLoginPage({ kind, authorizationServer }: Provider): boolean {
+  return isLogin(kind) && (kind === 'device_code' || authorizationServer?.redirect.hasCallback === true)
 }
 
 /** What ties a link to its config: nobody without the encryption key makes one. */

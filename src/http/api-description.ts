@@ -15,7 +15,7 @@ import type { Config } from '../settings/config.ts'
 const PAGES = fileURLToPath(import.meta.resolve('@fastify/swagger-ui/static/'))
 const LOGO = { type: 'image/svg+xml', content: readFileSync(`${PAGES}logo.svg`) }
 
-const DESCRIBED = /^\/(?:api\/|health|metrics$|login\/|openapi\.json$)/
+const DESCRIBED = /^\/(?:api\/|health|metrics$|login\/|oauth\/|openapi\.json$)/
 
 const INFO = {
   title: 'token-broker',
@@ -30,7 +30,8 @@ const INFO = {
 const TAGS = [
   {
     name: 'login',
-    description: 'A login by device flow (RFC 8628), for front ends. The id of a session is its secret.',
+    description:
+      'Logins for front ends, by device flow (RFC 8628) or authorization code. The id of a session is its secret.',
   },
   { name: 'accounts', description: 'Model configs: what is connected, and how it is.' },
   { name: 'keys', description: 'Broker keys, for apps.' },
@@ -39,7 +40,11 @@ const TAGS = [
   { name: 'audit', description: 'Who did what.' },
   { name: 'console', description: 'What the console needs beyond that.' },
   { name: 'operations', description: 'For whoever runs the broker.' },
-  { name: 'login page', description: 'Pages behind the link of a `credential.reauth_required` event.' },
+  {
+    name: 'login page',
+    description:
+      'Pages behind the link of a `credential.reauth_required` event, and where logins by authorization code come back to.',
+  },
 ]
 
 const SECURITY_SCHEMES = {

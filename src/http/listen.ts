@@ -96,7 +96,7 @@ export async function closeHttp(app: App, graceMs: number): Promise<void> {
 }
 
 /** Wildcard addresses are no place to send a browser to. */
-export function addressOf(app: App): string {
+export function addressOf(app: Pick<App, 'fastify'>): string {
   const { address, port, family } = app.fastify.server.address() as AddressInfo
   if (address === '0.0.0.0' || address === '::') return `http://127.0.0.1:${port}`
   return family === 'IPv6' ? `http://[${address}]:${port}` : `http://${address}:${port}`

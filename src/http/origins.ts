@@ -7,7 +7,7 @@ import { BrokerError } from '../base/errors.ts'
 import type { Config } from '../settings/config.ts'
 
 /** A preflight is answered by a route of its own, for all paths. */
-const FOR_BROWSERS = /^\/(v1|api\/[^/?]+\/oauth)\//
+const FOR_BROWSERS = /^\/(v1|api\/([^/?]+\/)?oauth)\//
 
 export async function allowOrigins(scope: FastifyInstance, { corsOrigins }: Config): Promise<void> {
   if (corsOrigins.length === 0) return

@@ -45,7 +45,15 @@ export interface Endpoint {
   readonly clientAuthentication: ClientAuth
 }
 
-const ENDPOINTS = ['device_authorization_endpoint', 'token_endpoint', 'revocation_endpoint'] as const
+const ENDPOINTS = [
+  'authorization_endpoint',
+  'device_authorization_endpoint',
+  'token_endpoint',
+  'revocation_endpoint',
+] as const
+/** RFC 9207 §3. */
+const NAMES_ITSELF = 'authorization_response_iss_parameter_supported'
+type Found = Partial<Record<(typeof ENDPOINTS)[number], string>> & { [NAMES_ITSELF]?: true }
 
 export class AuthorizationServer {
   readonly provider: Provider
@@ -99,11 +107,13 @@ export class AuthorizationServer {
 
   async #resolve(): Promise<Omit<Endpoint, 'clientAuthentication'>> {
     const { issuer, tokenEndpoint, deviceAuthorizationEndpoint, revocationEndpoint, clientId } = this.#config
+    const { authorizationEndpoint } = this.#config
     const found = issuer === undefined ? {} : await this.#discover(issuer)
     return {
       metadata: {
         issuer: issuer ?? new URL(tokenEndpoint ?? '').origin,
         ...found,
+        ...(authorizationEndpoint && { authorization_endpoint: authorizationEndpoint }),
         ...(tokenEndpoint && { token_endpoint: tokenEndpoint }),
         ...(revocationEndpoint && { revocation_endpoint: revocationEndpoint }),
         ...(deviceAuthorizationEndpoint && { device_authorization_endpoint: deviceAuthorizationEndpoint }),
@@ -113,7 +123,7 @@ export class AuthorizationServer {
   }
 
   /** OpenID Connect Discovery 1.0 §4. The document must name the very issuer it was asked for (§4.3). */
-  async #discover(issuer: string): Promise<Partial<Record<(typeof ENDPOINTS)[number], string>>> {
+  async #discover(issuer: string): Promise<Found> {
     const field = `${this.provider.file}: authorization_server.issuer`
     const answer = await this.#exchange((options) =>
       discoveryRequest(new URL(issuer), { ...options, headers: new Headers(options.headers) }),
@@ -126,7 +136,7 @@ export class AuthorizationServer {
         `${field} must be ${String(document['issuer']).slice(0, MAX_ISSUER)}, as its discovery document says`,
       )
     }
-    const found: Partial<Record<(typeof ENDPOINTS)[number], string>> = {}
+    const found: Found = document[NAMES_ITSELF] === true ? { [NAMES_ITSELF]: true } : {}
     for (const name of ENDPOINTS) {
       const url = document[name]
       if (typeof url !== 'string') continue
@@ -163,6 +173,7 @@ const NO_CLIENT = 'none'
 const PUBLIC_FIELDS = new Set([
   'grant_type',
   'client_id',
+  'redirect_uri',
   'client_assertion_type',
   'scope',
   'token_type_hint',

@@ -38,7 +38,7 @@ export async function requestDeviceAuthorization(
 ): Promise<DeviceAuthorization | { failure: string }> {
   const config = server.provider.authorizationServer
   const codeVerifier = config?.pkce ? generateRandomCodeVerifier() : undefined
-  const parameters = new URLSearchParams()
+  const parameters = new URLSearchParams(config?.params)
   if (config?.scope) parameters.set('scope', config.scope)
   if (codeVerifier) {
     parameters.set('code_challenge', await calculatePKCECodeChallenge(codeVerifier))

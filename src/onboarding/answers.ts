@@ -1,5 +1,5 @@
 /**
- * Answers of a login by device flow (docs/api.md, Onboarding), in the words of the wire.
+ * Answers of logins (docs/api.md, Onboarding), in the words of the wire.
  */
 import Type from 'typebox'
 import { type Answer, instant, nullable, text } from '../base/answers.ts'
@@ -42,3 +42,12 @@ export const LOGIN_STATUS = Type.Union(
   { title: 'LoginStatus', description: 'How the login stands.' },
 )
 export type LoginStatus = Answer<typeof LOGIN_STATUS>
+
+export const LOGIN_ENDED = Type.Object(
+  {
+    status: Type.Enum(['success', 'approved'], {
+      description: '`approved`: the account has its tokens once the database is back.',
+    }),
+  },
+  { title: 'LoginEnded', description: 'Its account has the tokens.' },
+)

@@ -13,38 +13,14 @@ import type { Database } from '../storage/database.ts'
 import type { DeviceSessionRow, Tables } from '../storage/tables.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
 import type { Seals } from '../vault/seals.ts'
-
-/** With a target also: its config has the tokens, or got another login meanwhile. */
-export type SessionStatus = 'pending' | 'success' | SessionEnd | 'bound' | 'superseded'
-/** `unknown_code` and `refused` are the server's verdicts on the device code and on us. */
-export type SessionEnd = 'denied' | 'expired' | 'unknown_code' | 'refused'
-
-/** A config that a session logs in again, as long as it has had no other login since. */
-export interface SessionTarget {
-  readonly configId: string
-  readonly configVersion: number
-}
-
-export interface DeviceSession {
-  /** Of its row: {@link rowIdOf} what its page knows it by. Whoever reads the database cannot ask for its tokens. */
-  readonly id: string
-  readonly provider: string
-  readonly deviceCode: string
-  readonly codeVerifier: string | undefined
-  readonly intervalMs: number
-  readonly nextPollAt: number
-  readonly status: SessionStatus
-  readonly tokens: TokenSet | undefined
-  /** The server's word for it, of a session that was refused. */
-  readonly errorCode: string | undefined
-  readonly createdAt: number
-  readonly expiresAt: number
-  /** Undefined: whoever started the session binds its tokens. */
-  readonly target: SessionTarget | undefined
-}
-
-/** What whoever follows a login knows of it. */
-export type SessionKey = { sessionId: string } | { deviceCode: string }
+import {
+  type DeviceSession,
+  rowIdOf,
+  type SessionEnd,
+  type SessionKey,
+  type SessionStatus,
+  type SessionTarget,
+} from './device-session.ts'
 
 export class DeviceSessionStore {
   readonly #database: Database
@@ -72,16 +48,33 @@ export class DeviceSessionStore {
   async find(key: SessionKey): Promise<DeviceSession | undefined> {
     const row = await this.#database.run((db) => {
       const query = db.selectFrom('device_sessions').selectAll()
-      return 'sessionId' in key
-        ? query.where('id', '=', rowIdOf(key.sessionId)).executeTakeFirst()
-        : query.where('device_code_hash', '=', sha256(key.deviceCode)).executeTakeFirst()
+      if ('sessionId' in key) return query.where('id', '=', rowIdOf(key.sessionId)).executeTakeFirst()
+      const code = 'state' in key ? key.state : key.deviceCode
+      const isByBrowser = 'state' in key ? 'is not' : 'is'
+      return query
+        .where('device_code_hash', '=', sha256(code))
+        .where('redirect_uri', isByBrowser, null)
+        .executeTakeFirst()
     })
+    return row && this.#open(row)
+  }
+
+  /** As it is now. */
+  async reread({ id }: DeviceSession): Promise<DeviceSession | undefined> {
+    const row = await this.#database.run((db) =>
+      db.selectFrom('device_sessions').selectAll().where('id', '=', id).executeTakeFirst(),
+    )
     return row && this.#open(row)
   }
 
   /** True for exactly one caller: it may poll until `until`. */
   claimPoll(session: DeviceSession, now: number, until: number): Promise<boolean> {
     return this.#update(session, { next_poll_at: until }, now)
+  }
+
+  /** True for exactly one caller: it may send the code that a browser brought, and knows what came of it by `until`. */
+  async claimAnswer(session: DeviceSession, until: number): Promise<boolean> {
+    return this.#update(session, { status: 'redeeming', next_poll_at: until })
   }
 
   /** After a poll that decided nothing. */
@@ -100,21 +93,30 @@ export class DeviceSessionStore {
     })
   }
 
-  async end(session: DeviceSession, status: SessionEnd, errorCode?: string): Promise<void> {
-    await this.#update(session, { status, error_code: errorCode ?? null })
+  async end({ id }: DeviceSession, status: SessionEnd, errorCode?: string): Promise<void> {
+    await this.#database.run((db) =>
+      db
+        .updateTable('device_sessions')
+        .set({ status, error_code: errorCode ?? null })
+        .where('id', '=', id)
+        .where('status', 'in', ['pending', 'redeeming'])
+        .execute(),
+    )
   }
 
   /**
    * Marks a finished session `bound` once `give` has given its tokens to its config, in one transaction; `superseded`
    * if that says that the config needs them no more. Either way they are kept nowhere else.
    */
-  async bind({ id }: DeviceSession, give: (trx: Transaction<Tables>) => Promise<boolean>): Promise<void> {
+  async bind(session: DeviceSession, give: (trx: Transaction<Tables>) => Promise<boolean>): Promise<void> {
+    const { id, redirectUri } = session
     await this.#database.transaction(async (trx) => {
       const bound = await trx
         .updateTable('device_sessions')
         .set({ status: 'bound', tokens: null, code_verifier: null })
         .where('id', '=', id)
-        .where('status', '=', 'success')
+        // Who redeemed the code alone has its tokens, also where the session's time was over meanwhile.
+        .where('status', 'in', redirectUri === undefined ? ['success'] : ['redeeming', 'expired'])
         .executeTakeFirst()
       const isFirst = bound.numUpdatedRows === 1n // else somebody was faster
       if (!isFirst || (await give(trx))) return
@@ -177,10 +179,11 @@ export class DeviceSessionStore {
     const columns = {
       id: session.id,
       provider: session.provider,
-      device_code_hash: sha256(session.deviceCode),
+      device_code_hash: session.codeHash,
       expires_at: session.expiresAt,
       config_id: session.target?.configId ?? null,
       config_version: session.target?.configVersion ?? null,
+      redirect_uri: session.redirectUri ?? null,
       device_code: this.#keyRing.seal(session.deviceCode),
       code_verifier: session.codeVerifier === undefined ? null : this.#keyRing.seal(session.codeVerifier),
       tokens: tokens ? this.#keyRing.seal(JSON.stringify(tokens)) : null,
@@ -193,8 +196,10 @@ export class DeviceSessionStore {
     return {
       id: row.id,
       provider: row.provider,
+      codeHash: row.device_code_hash,
       deviceCode: this.#keyRing.open(row.device_code),
       codeVerifier: row.code_verifier === null ? undefined : this.#keyRing.open(row.code_verifier),
+      redirectUri: row.redirect_uri ?? undefined,
       intervalMs: row.interval_ms,
       nextPollAt: row.next_poll_at,
       status: row.status as SessionStatus,
@@ -218,13 +223,15 @@ type SealedSession = Pick<
   | 'expires_at'
   | 'config_id'
   | 'config_version'
+  | 'redirect_uri'
 >
 
 function sealedFields(row: SealedSession): unknown[] {
   const { id, provider, device_code_hash, device_code, code_verifier, tokens } = row
-  const { expires_at, config_id, config_version } = row
+  const { expires_at, config_id, config_version, redirect_uri } = row
   const secrets = [device_code_hash, device_code, code_verifier, tokens]
-  return ['device_sessions', id, provider, ...secrets, expires_at, config_id, config_version]
+  const place = redirect_uri === null ? [] : [redirect_uri]
+  return ['device_sessions', id, provider, ...secrets, expires_at, config_id, config_version, ...place]
 }
 
 function isEmptied({ status, tokens, code_verifier }: DeviceSessionRow): boolean {
@@ -256,9 +263,4 @@ async function idsOfOver(
   const over = db.selectFrom('device_sessions').select('id').where('expires_at', '<=', at).limit(limit)
   const rows = await (alsoEmpty ? over : over.where('status', 'not in', EMPTY)).execute()
   return rows.map(({ id }) => id)
-}
-
-/** @param sessionId as its page knows it */
-export function rowIdOf(sessionId: string): string {
-  return sha256(sessionId)
 }

@@ -1,18 +1,18 @@
 /**
- * A login by device flow: start it, follow it, deliver its tokens (docs/api.md, Onboarding).
+ * A login by device flow: start it, follow it, deliver its tokens (docs/api.md, Onboarding). Those by authorization code
+ * (`code-logins.ts`) are followed here, too.
  */
 import { randomBytes } from 'node:crypto'
 import type { Transaction } from 'kysely'
 import { MINUTE, SECOND } from '../base/clock.ts'
-import { BrokerError, type ErrorCode } from '../base/errors.ts'
+import { sha256 } from '../base/digest.ts'
+import { BrokerError } from '../base/errors.ts'
 import { every } from '../base/every.ts'
 import type { Logger } from '../base/log.ts'
 import type { NewLogins } from '../credential/new-logins.ts'
-import type { AuthorizationServer } from '../oauth/authorization-server.ts'
 import { type DeviceAuthorization, requestDeviceAuthorization } from '../oauth/device-authorization.ts'
 import { type DevicePoll, pollDeviceCode } from '../oauth/device-code-grant.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
-import type { Provider } from '../provider/provider.ts'
 import type { Actor } from '../storage/audit-log.ts'
 import type { ChangeWatcher } from '../storage/changes.ts'
 import { DuplicateError } from '../storage/database.ts'
@@ -20,12 +20,15 @@ import { BATCH, inBatches } from '../storage/in-batches.ts'
 import type { Tables } from '../storage/tables.ts'
 import {
   type DeviceSession,
-  type DeviceSessionStore,
+  errorOf,
+  hasFailed,
+  isConcluded,
   rowIdOf,
-  type SessionEnd,
   type SessionKey,
   type SessionTarget,
-} from './device-session-store.ts'
+} from './device-session.ts'
+import type { DeviceSessionStore } from './device-session-store.ts'
+import type { LoginServers } from './login-servers.ts'
 
 interface Pending {
   status: 'pending'
@@ -47,10 +50,7 @@ export interface DeviceSessionParts {
   readonly store: DeviceSessionStore
   /** Those of logins that a link asked for go to their config. */
   readonly logins: Pick<NewLogins, 'give'>
-  readonly servers: (provider: Provider) => AuthorizationServer
-  readonly providers: ReadonlyMap<string, Provider>
-  /** How a config has its provider, and the version of its credential. */
-  readonly providerOf: (configId: string) => Promise<{ provider: Provider; version: number } | undefined>
+  readonly serverOf: LoginServers
   readonly changes: Pick<ChangeWatcher, 'clock' | 'noticed'>
   readonly log: Logger
 }
@@ -68,16 +68,16 @@ const BIND_AGAIN_MS = 2 * SECOND
 export class DeviceSessions {
   readonly #store: DeviceSessionStore
   readonly #logins: DeviceSessionParts['logins']
-  readonly #parts: Pick<DeviceSessionParts, 'servers' | 'providers' | 'providerOf'>
+  readonly #serverOf: LoginServers
   readonly #changes: DeviceSessionParts['changes']
   readonly #log: Logger
   #stopSweeping: (() => void) | undefined
 
   constructor(parts: DeviceSessionParts) {
-    const { store, logins, changes, log } = parts
+    const { store, logins, serverOf, changes, log } = parts
     this.#store = store
     this.#logins = logins
-    this.#parts = parts
+    this.#serverOf = serverOf
     this.#changes = changes
     this.#log = log
   }
@@ -100,8 +100,10 @@ export class DeviceSessions {
     const session: DeviceSession = {
       id: rowIdOf(sessionId),
       provider,
+      codeHash: sha256(authorization.deviceCode),
       deviceCode: authorization.deviceCode,
       codeVerifier: authorization.codeVerifier,
+      redirectUri: undefined,
       intervalMs: authorization.intervalSeconds * SECOND,
       nextPollAt: now,
       status: 'pending',
@@ -169,21 +171,11 @@ export class DeviceSessions {
     if (hasFailed(session)) throw errorOf(session.status, session.errorCode)
     if (session.tokens) return { status: 'success', rowId: session.id, tokens: session.tokens }
     const server = await this.#serverOf(session.provider, session.target)
+    if (session.redirectUri !== undefined) return awaited(session, now)
     const claimedUntil = now + server.provider.refresh.timeoutMs + POLL_CLAIM_SLACK_MS
     if (!(await this.#store.claimPoll(session, now, claimedUntil))) return tooEarly(session, now)
     const poll = await pollDeviceCode(server, session.deviceCode, session.codeVerifier, this.#changes.clock)
     return this.#conclude(session, poll, address)
-  }
-
-  /** As the config has it that is to be logged in: never at the server of inputs that it has got meanwhile. */
-  async #serverOf(name: string, target: SessionTarget | undefined): Promise<AuthorizationServer> {
-    const { servers, providers, providerOf } = this.#parts
-    const file = providers.get(name)
-    if (!file) throw new BrokerError('provider_not_found')
-    if (!file.fill || !target) return servers(ready(file))
-    const config = await providerOf(target.configId)
-    if (config?.version !== target.configVersion) throw new BrokerError('login_superseded')
-    return servers(ready(config.provider))
   }
 
   /** The tokens of a finished login, to bind to a config. @throws BrokerError session_not_found | session_not_ready */
@@ -239,37 +231,16 @@ export class DeviceSessions {
   }
 }
 
-/** @throws BrokerError inputs_required */
-function ready(provider: Provider): Provider {
-  if (provider.lacking.length > 0) throw new BrokerError('inputs_required')
-  return provider
-}
-
 /** Whoever was given the code first would share the login. */
 function failedOf(error: unknown): never {
   if (!(error instanceof DuplicateError)) throw error
   throw new BrokerError('device_authorization_failed', { detail: 'it gave a device code a second time' })
 }
 
-/** Nothing more will happen to it. */
-function isConcluded({ status }: DeviceSession): boolean {
-  return status === 'bound' || status === 'superseded'
-}
-
-const ERROR_OF = {
-  denied: 'access_denied',
-  expired: 'authorization_timeout',
-  unknown_code: 'invalid_device_code',
-  refused: 'authorization_server_refused',
-} as const satisfies Record<SessionEnd, ErrorCode>
-
-function hasFailed(session: DeviceSession): session is DeviceSession & { status: SessionEnd } {
-  return session.status in ERROR_OF
-}
-
-/** @param reason the server's code: one of the few we know, so nothing of ours or of the user's */
-function errorOf(end: SessionEnd, reason?: string): BrokerError {
-  return new BrokerError(ERROR_OF[end], reason === undefined ? {} : { reason })
+/** The browser has not come back yet, or what it brought is on its way. */
+function awaited({ id, status, intervalMs, nextPollAt }: DeviceSession, now: number): SessionAnswer {
+  if (status === 'redeeming' && now > nextPollAt) throw errorOf('unclear')
+  return { status: 'pending', rowId: id, retryAfterMs: intervalMs }
 }
 
 /** Polled too early: `retry_after` is greater than the interval (docs/conformance.md). */

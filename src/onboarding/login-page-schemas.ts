@@ -1,9 +1,11 @@
 /**
- * The pages behind a login link, for the API's description: HTML, whatever the status.
+ * The pages behind a login link, and the one that a browser comes back to, for the API's description: HTML, whatever the
+ * status.
  */
 import Type from 'typebox'
 import { errorPage, text, withErrors } from '../base/answers.ts'
 import type { ErrorCode } from '../base/errors.ts'
+import { ANSWER_ENDS } from './schemas.ts'
 
 const described = (operationId: string, summary: string) => ({
   operationId,
@@ -34,6 +36,7 @@ export const USE_LINK = {
       'decryption_failed',
       'rate_limit_exceeded',
       'device_authorization_failed',
+      'authorization_server_unreachable',
     ),
     404: GONE,
   },
@@ -52,6 +55,20 @@ export const WAIT_FOR_LOGIN = {
     'login_superseded',
     'provider_not_found',
     'decryption_failed',
+    'rate_limit_exceeded',
+  ),
+}
+
+export const COME_BACK = {
+  ...described('comeBackFromLogin', 'Where a browser brings the code of a login'),
+  description: 'Its query is what RFC 6749 §4.1.2 and RFC 9207 say.',
+  params: Type.Object({ provider: Type.String() }),
+  response: pages(
+    'Connected, or stored as soon as that is possible.',
+    ...ANSWER_ENDS,
+    'login_begun_elsewhere',
+    'provider_not_found',
+    'inputs_required',
     'rate_limit_exceeded',
   ),
 }

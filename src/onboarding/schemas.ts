@@ -1,10 +1,10 @@
 /**
- * What a login by device flow is asked with (docs/api.md, Onboarding), in the words of the wire, and its routes as the API's
- * description has them.
+ * What a login is asked with (docs/api.md, Onboarding), in the words of the wire, and its routes as the API's description
+ * has them.
  */
 import Type from 'typebox'
 import { errorAnswers, text, textOf } from '../base/answers.ts'
-import { DEVICE_CODE, LOGIN_STATUS } from './answers.ts'
+import { DEVICE_CODE, LOGIN_ENDED, LOGIN_STATUS } from './answers.ts'
 
 const OF_PROVIDER = Type.Object({ provider: text('The name of a provider file.') })
 
@@ -61,5 +61,46 @@ export const WATCH_LOGIN = {
       'What `/status` answers, ended by a `success` or by an `error` event whose data is an error body.',
     ),
     ...errorAnswers(...NO_DEVICE_FLOW, ...ENDS, 'rate_limit_exceeded'),
+  },
+}
+
+/** How a login by authorization code ends that brings no tokens. */
+export const ANSWER_ENDS = [
+  'session_not_found',
+  'login_used',
+  'authorization_timeout',
+  'access_denied',
+  'issuer_mismatch',
+  'authorization_server_refused',
+  'authorization_unclear',
+  'login_superseded',
+  'decryption_failed',
+] as const
+
+export const BRING_ANSWER = {
+  operationId: 'bringLoginAnswer',
+  tags: ['login'],
+  summary: 'Ends a login by authorization code with the address that a browser ended at',
+  description: 'For a browser that cannot come back to the broker, or that did not begin the login.',
+  body: Type.Object(
+    {
+      session_id: Type.String({ minLength: 1, maxLength: 64 }),
+      url: Type.String({
+        minLength: 1,
+        maxLength: 16_384,
+        description: 'All of it, as the address bar shows it.',
+      }),
+    },
+    { additionalProperties: false },
+  ),
+  response: {
+    200: LOGIN_ENDED,
+    ...errorAnswers(
+      ...ANSWER_ENDS,
+      'pasted_address_unfit',
+      'provider_not_found',
+      'inputs_required',
+      'origin_not_allowed',
+    ),
   },
 }

@@ -3,13 +3,24 @@
  */
 import { SECOND } from '../base/clock.ts'
 import type { Secret } from '../base/secret.ts'
-import type { AuthorizationServerFile } from './authorization-server-file.ts'
+import type { AuthorizationServerFile, RedirectFile } from './authorization-server-file.ts'
 import type { Fields } from './fields.ts'
 import { toHeaders } from './provider-headers.ts'
 import { type Source, type SourceReading, toSource } from './source.ts'
 
+/** Where the browser of a login by authorization code is sent back to. */
+export interface Redirect {
+  /** To the broker. */
+  readonly hasCallback: boolean
+  /** To a terminal's own machine; port 0: whichever is free. */
+  readonly loopback: { readonly host: string; readonly port: number; readonly path: string }
+  /** A person may bring the address instead. */
+  readonly canPaste: boolean
+}
+
 export interface AuthorizationServerConfig {
   readonly issuer: string | undefined
+  readonly authorizationEndpoint: string | undefined
   readonly deviceAuthorizationEndpoint: string | undefined
   readonly tokenEndpoint: string | undefined
   readonly revocationEndpoint: string | undefined
@@ -29,13 +40,18 @@ export interface AuthorizationServerConfig {
   readonly scope: string | undefined
   /** Of an access token where an answer does not say; undefined: its own word counts, if it is a JWT. */
   readonly lifetimeMs: number | undefined
-  /** Of token requests, in the file's order; without those whose optional input is unset. */
-  readonly params: readonly (readonly [name: string, value: string])[]
+  /** Of token requests and of the start of a login, in the file's order; without those whose optional input is unset. */
+  readonly params: Params
+  /** Of the authorization request of a login by code. */
+  readonly authorizationParams: Params
+  readonly redirect: Redirect
   /** Of token requests; names in lower case. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: 'form' | 'json'
   readonly pkce: boolean
 }
+
+type Params = readonly [name: string, value: string][]
 
 const PATH = 'authorization_server'
 
@@ -43,16 +59,19 @@ const PATH = 'authorization_server'
 export function toAuthorizationServer(
   server: AuthorizationServerFile | undefined,
   reading: SourceReading,
+  isCodeLogin: boolean,
 ): AuthorizationServerConfig | undefined {
   if (!server) return undefined
   const { address, fields } = reading
-  const at = (name: 'issuer' | 'device_authorization_endpoint' | 'token_endpoint' | 'revocation_endpoint') =>
-    address(server[name], PATH, name)
+  const at = (
+    name: 'issuer' | `${'authorization' | 'device_authorization' | 'token' | 'revocation'}_endpoint`,
+  ) => address(server[name], PATH, name)
   const say = (name: 'client_id' | 'key_id' | 'scope' | 'assertion_audience') =>
     fields.text(server[name], PATH, name)
   const source = (name: 'certificate' | 'client_assertion') => toSource(server[name], reading, PATH, name)
   return {
     issuer: at('issuer'),
+    authorizationEndpoint: at('authorization_endpoint'),
     deviceAuthorizationEndpoint: at('device_authorization_endpoint'),
     tokenEndpoint: at('token_endpoint'),
     revocationEndpoint: at('revocation_endpoint'),
@@ -67,7 +86,9 @@ export function toAuthorizationServer(
     algorithm: server.algorithm ?? 'RS256',
     scope: say('scope'),
     lifetimeMs: server.lifetime_seconds && server.lifetime_seconds * SECOND,
-    params: paramsOf(server.params, fields),
+    params: paramsOf(server, 'params', fields, isCodeLogin),
+    authorizationParams: paramsOf(server, 'authorization_params', fields, true),
+    redirect: redirectOf(server.redirect),
     headers: toHeaders(server.headers, fields, [PATH, 'headers']),
     body: server.body ?? 'form',
     pkce: server.pkce ?? true,
@@ -95,11 +116,23 @@ function privateKeyOf(
   return { from: 'text', name: path.join('.'), text, lacks: 'has no value' }
 }
 
-function paramsOf(params: AuthorizationServerFile['params'] = {}, fields: Fields): [string, string][] {
-  return Object.entries(params).flatMap(([name, given]) =>
+/** @param isOpen the person's browser carries them */
+function paramsOf(
+  server: AuthorizationServerFile,
+  field: 'params' | 'authorization_params',
+  fields: Fields,
+  isOpen: boolean,
+): [string, string][] {
+  return Object.entries(server[field] ?? {}).flatMap(([name, given]) =>
     [given].flat().flatMap((value): [string, string][] => {
-      const text = fields.text(value, PATH, 'params', name)
+      const path = [PATH, field, name]
+      const text = isOpen ? fields.open(value, ...path) : fields.text(value, ...path)
       return text === undefined ? [] : [[name, text]]
     }),
   )
+}
+
+function redirectOf({ callback = true, loopback = {}, paste = true }: RedirectFile = {}): Redirect {
+  const { host = '127.0.0.1', port = 0, path = '/callback' } = loopback
+  return { hasCallback: callback, loopback: { host, port, path }, canPaste: paste }
 }

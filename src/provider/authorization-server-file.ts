@@ -12,10 +12,37 @@ const headers = Type.Record(
   closed,
 )
 
+const params = Type.Record(
+  Type.String({ pattern: '^[A-Za-z0-9._:-]+$' }),
+  Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })]),
+  closed,
+)
+
+/** How the answer of a login by authorization code comes back (RFC 8252 §7.3 for the terminal). */
+const REDIRECT_FILE = Type.Object(
+  {
+    callback: Type.Optional(Type.Boolean()),
+    loopback: Type.Optional(
+      Type.Object(
+        {
+          host: Type.Optional(Type.Enum(['127.0.0.1', '::1', 'localhost'])),
+          port: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
+          path: Type.Optional(Type.String({ pattern: '^/[A-Za-z0-9._~/-]*$' })),
+        },
+        closed,
+      ),
+    ),
+    paste: Type.Optional(Type.Boolean()),
+  },
+  closed,
+)
+export type RedirectFile = Type.Static<typeof REDIRECT_FILE>
+
 export const AUTHORIZATION_SERVER_FILE = Type.Object(
   {
     issuer: Type.Optional(line),
     device_authorization_endpoint: Type.Optional(line),
+    authorization_endpoint: Type.Optional(line),
     token_endpoint: Type.Optional(line),
     revocation_endpoint: Type.Optional(line),
     /** Only where a token is traded for another one there may be none. */
@@ -43,14 +70,11 @@ export const AUTHORIZATION_SERVER_FILE = Type.Object(
     scope: Type.Optional(Type.String()),
     /** Of an access token, where the answer does not say. */
     lifetime_seconds: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
-    /** What else a token request says; a list stands there once for each of its members. */
-    params: Type.Optional(
-      Type.Record(
-        Type.String({ pattern: '^[A-Za-z0-9._:-]+$' }),
-        Type.Union([Type.String(), Type.Array(Type.String(), { minItems: 1 })]),
-        closed,
-      ),
-    ),
+    /** What else a token request and the start of a login say; a list stands there once for each of its members. */
+    params: Type.Optional(params),
+    /** Of the address that a browser is sent to, and of nothing else. */
+    authorization_params: Type.Optional(params),
+    redirect: Type.Optional(REDIRECT_FILE),
     headers: Type.Optional(headers),
     body: Type.Optional(Type.Enum(['form', 'json'])),
     pkce: Type.Optional(Type.Boolean()),

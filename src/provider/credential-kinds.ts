@@ -1,6 +1,7 @@
 /** The kinds of credential, as provider files and the API call them. */
 export const CREDENTIAL_KINDS = [
   'device_code',
+  'authorization_code',
   'client_credentials',
   'token_exchange',
   'jwt_bearer',

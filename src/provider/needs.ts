@@ -50,6 +50,7 @@ function checkServer(credential: ProviderFile['credential'], server: Authorizati
   if (credential === 'device_code' && !server.issuer && !server.device_authorization_endpoint) {
     throw new ProviderMistake(PATH, 'needs device_authorization_endpoint, or issuer for discovery')
   }
+  checkCodeLogin(credential, server)
   const provesItself =
     server.client_secret ||
     server.private_key ||
@@ -80,6 +81,37 @@ function checkLogin(server: AuthorizationServerFile): void {
       throw new ProviderMistake([...PATH, field], 'of a login is asked of no other server')
   }
 }
+
+/** Of a browser's way to the server and back, which only a login by code takes. */
+function checkCodeLogin(credential: ProviderFile['credential'], server: AuthorizationServerFile): void {
+  if (credential !== 'authorization_code') {
+    const useless = ONLY_OF_CODE_LOGINS.find((field) => server[field] !== undefined)
+    if (useless) throw new ProviderMistake([...PATH, useless], `is of no use to credential ${credential}`)
+    return
+  }
+  if (!server.issuer && !server.authorization_endpoint)
+    throw new ProviderMistake(PATH, 'needs authorization_endpoint, or issuer for discovery')
+  if (server.pkce === false)
+    throw new ProviderMistake([...PATH, 'pkce'], 'is never left out of a login by authorization code')
+  for (const field of ['params', 'authorization_params'] as const) {
+    const own = Object.keys(server[field] ?? {}).find((name) => OWN_PARAMS.has(name))
+    if (own) throw new ProviderMistake([...PATH, field, own], "is the broker's own to set")
+  }
+  const { callback = true, paste = true, loopback } = server.redirect ?? {}
+  if (!callback && !paste)
+    throw new ProviderMistake([...PATH, 'redirect'], 'needs callback or paste: an answer has to come back')
+  if (!callback && !loopback?.port)
+    throw new ProviderMistake(
+      [...PATH, 'redirect'],
+      'without callback needs loopback.port, as it is registered',
+    )
+}
+
+const ONLY_OF_CODE_LOGINS = ['authorization_endpoint', 'authorization_params', 'redirect'] as const
+const OWN_PARAMS = new Set([
+  ...['response_type', 'response_mode', 'client_id', 'redirect_uri', 'scope', 'state'],
+  ...['code_challenge', 'code_challenge_method', 'grant_type', 'code', 'code_verifier', 'client_secret'],
+])
 
 const NEEDED = [
   ['private_key_jwt', 'private_key'],

@@ -195,7 +195,11 @@ function toPlaces(
   }
   const reading = { fields, address, allowsLoopback: allowsInsecureLoopback }
   return {
-    authorizationServer: toAuthorizationServer(file.authorization_server, reading),
+    authorizationServer: toAuthorizationServer(
+      file.authorization_server,
+      reading,
+      file.credential === 'authorization_code',
+    ),
     subject: toSubject(file, reading),
     awsSigV4: toAwsSigV4(file.aws_sigv4, fields, around.env),
     signedJwt: file.signed_jwt && toSignedJwt(file.signed_jwt, fields, 'signed_jwt'),

@@ -13,6 +13,7 @@ export type RenewalClass = 'login' | 'shared' | 'local' | 'static'
 
 const CLASSES = {
   device_code: 'login',
+  authorization_code: 'login',
   client_credentials: 'shared',
   token_exchange: 'shared',
   jwt_bearer: 'shared',
@@ -41,7 +42,12 @@ export function isFetched(kind: CredentialKind): boolean {
   return CLASSES[kind] === 'shared' && kind !== 'session'
 }
 
+/** A person logs in, and what that brings is renewed with a refresh token. */
+export function isLogin(kind: CredentialKind): boolean {
+  return CLASSES[kind] === 'login'
+}
+
 /** Its answers must outlive the process that read them: the server may have ended the old token with the new one. */
 export function isJournalled(kind: CredentialKind): boolean {
-  return CLASSES[kind] === 'login' || kind === 'session'
+  return isLogin(kind) || kind === 'session'
 }

@@ -24,6 +24,7 @@ import * as dueIndex from '../../migrations/018-due-index.ts'
 import * as listingIndexes from '../../migrations/019-listing-indexes.ts'
 import * as resourceHomes from '../../migrations/020-resource-homes.ts'
 import * as inputs from '../../migrations/021-inputs.ts'
+import * as codeLogins from '../../migrations/022-code-logins.ts'
 import { SECOND, sleep } from '../base/clock.ts'
 import { ConfigError } from '../base/environment.ts'
 import { BrokerError } from '../base/errors.ts'
@@ -57,6 +58,7 @@ export const MIGRATIONS = {
   '019-listing-indexes': listingIndexes,
   '020-resource-homes': resourceHomes,
   '021-inputs': inputs,
+  '022-code-logins': codeLogins,
 }
 
 /**

@@ -70,9 +70,9 @@ export interface DeviceSessionRow {
   /** SHA-256 of what its page knows it by. */
   id: string
   provider: string
-  /** SHA-256 of the device code, to look it up by. */
+  /** SHA-256 of the device code, or of the `state` of a login by authorization code: to look it up by. */
   device_code_hash: string
-  /** Sealed. */
+  /** Sealed; of a login by authorization code ''. */
   device_code: string
   /** Sealed; NULL where the provider does without PKCE. */
   code_verifier: string | null
@@ -83,6 +83,8 @@ export interface DeviceSessionRow {
   tokens: string | null
   /** What the server said when it refused the login for good. */
   error_code: string | null
+  /** Of a login by authorization code: where its browser comes back to. */
+  redirect_uri: string | null
   /** The config to log in again; NULL: whoever started the session binds its tokens. */
   config_id: string | null
   /** `oauth_version` of that config when its login link was used: any other login meanwhile ends the session. */

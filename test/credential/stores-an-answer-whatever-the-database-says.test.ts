@@ -1,25 +1,14 @@
 /**
  * Between an answer and its row every error of the database means "again": only the row itself ends an attempt.
  */
-import { sql } from 'kysely'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { ERROR_NUMBERS, errorPacket, STORING, type Statement } from '../chaos/mysql-errors.ts'
 import { TcpProxy } from '../chaos/tcp-proxy.ts'
 import { type Broker, startBroker } from '../support/broker.ts'
-import { onEachDatabase, onMysql, type TestDatabase } from '../support/databases.ts'
+import { onEachDatabase, onMysql } from '../support/databases.ts'
+import { refusing } from '../support/refusing-trigger.ts'
 import { openTables } from '../support/tables.ts'
 import { waitUntil } from '../support/wait-until.ts'
-
-/** A trigger that refuses, with an error that is on nobody's list. */
-async function refusing(t: Test, broker: Broker, db: TestDatabase, on: string, refused = '1 = 1') {
-  const database = openTables(t, broker, db)
-  const body =
-    db.kind === 'MySQL'
-      ? `for each row if ${refused} then signal sqlstate '45000'; end if`
-      : `for each row when ${refused} begin select raise(abort, 'refused'); end`
-  await database.run((kysely) => sql.raw(`create trigger refusing ${on} ${body}`).execute(kysely))
-  return () => database.run((kysely) => sql.raw('drop trigger refusing').execute(kysely))
-}
 
 async function standing(broker: Broker, configId: string) {
   const { body } = await broker.admin('GET', `/api/models/configs/${configId}`)

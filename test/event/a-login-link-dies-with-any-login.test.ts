@@ -1,6 +1,6 @@
 /** One link an event, good once, only while its config needs a login. */
 import t, { type Test } from 'tap'
-import { rowIdOf } from '../../src/onboarding/device-session-store.ts'
+import { rowIdOf } from '../../src/onboarding/device-session.ts'
 import type { LoginLinkRow } from '../../src/storage/tables.ts'
 import { type Broker, call, login, startBroker } from '../support/broker.ts'
 import { onEachDatabase, type TestDatabase } from '../support/databases.ts'

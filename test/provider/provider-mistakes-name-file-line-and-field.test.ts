@@ -30,6 +30,54 @@ function provider(lines: string): string {
 const KEY = 'credential: api_key\n'
 const DEVICE = 'credential: device_code\n'
 
+const ISSUER = '  client_id: me\n  issuer: https://a.example\n'
+const CODE_MISTAKES: readonly [why: string, fields: string, line: number, message: RegExp][] = [
+  [
+    'nowhere to send a browser',
+    '  client_id: me\n  token_endpoint: https://a.example/token',
+    6,
+    /^authorization_server needs authorization_endpoint, or issuer for discovery$/,
+  ],
+  ['no client', '  issuer: https://a.example', 6, /^authorization_server needs client_id$/],
+  [
+    'an endpoint in the clear',
+    `${ISSUER}  authorization_endpoint: http://a.example/authorize`,
+    8,
+    /^authorization_server\.authorization_endpoint must be https$/,
+  ],
+  ['no proof', `${ISSUER}  pkce: false`, 8, /^authorization_server\.pkce is never left out/],
+  [
+    'a state of its own',
+    `${ISSUER}  authorization_params: { prompt: consent, state: x }`,
+    8,
+    /^authorization_server\.authorization_params\.state is the broker's own to set$/,
+  ],
+  [
+    'no way back',
+    `${ISSUER}  redirect: { callback: false, paste: false }`,
+    8,
+    /^authorization_server\.redirect needs callback or paste/,
+  ],
+  [
+    'no registered address',
+    `${ISSUER}  redirect: { callback: false }`,
+    8,
+    /^authorization_server\.redirect without callback needs loopback\.port/,
+  ],
+  [
+    'a loopback that is none',
+    `${ISSUER}  redirect: { loopback: { host: 192.0.2.1 } }`,
+    8,
+    /^authorization_server\.redirect\.loopback\.host must be one of 127\.0\.0\.1, ::1, localhost$/,
+  ],
+  [
+    'no path',
+    `${ISSUER}  redirect: { loopback: { path: a } }`,
+    8,
+    /^authorization_server\.redirect\.loopback\.path /,
+  ],
+]
+
 t.test('a mistake in CONFIG_FILE is one line with file, line, field and what to write', async (t) => {
   const mistakes: [why: string, text: string, line: number | undefined, message: RegExp][] = [
     ['no YAML', 'providers: [', 1, /./],
@@ -84,7 +132,7 @@ t.test('a mistake in CONFIG_FILE is one line with file, line, field and what to 
       'an unknown kind',
       provider('credential: oauth\nupstream: {}'),
       3,
-      /^credential must be one of device_code, client_credentials, token_exchange, jwt_bearer, token_request, session, api_key, aws_sigv4, signed_jwt$/,
+      /^credential must be one of device_code, authorization_code, client_credentials, token_exchange, jwt_bearer, token_request, session, api_key, aws_sigv4, signed_jwt$/,
     ],
     ['no kind', provider('upstream: {}'), 3, /needs credential$/],
     ['no upstream', provider(KEY), 3, /needs upstream$/],
@@ -272,6 +320,20 @@ t.test('a mistake in CONFIG_FILE is one line with file, line, field and what to 
       ),
       6,
       /^authorization_server needs device_authorization_endpoint, or issuer/,
+    ],
+    ...CODE_MISTAKES.map(([why, fields, line, message]): [string, string, number, RegExp] => [
+      `a login by code: ${why}`,
+      provider(`credential: authorization_code\nupstream: {}\nauthorization_server:\n${fields}`),
+      line,
+      message,
+    ]),
+    [
+      'a redirect that no browser takes',
+      provider(
+        `${DEVICE}upstream: {}\nauthorization_server:\n  client_id: me\n  issuer: https://a.example\n  redirect: {}`,
+      ),
+      8,
+      /^authorization_server\.redirect is of no use to credential device_code$/,
     ],
     ['no session', provider('credential: session\nupstream: {}'), 3, /needs session\.refresh_endpoint$/],
     [

@@ -9,6 +9,7 @@ import { outwards } from './diagnosis.ts'
 const KINDS: Readonly<Record<CredentialKind, Text>> = {
   api_key: 'API key',
   device_code: 'Log in with a code',
+  authorization_code: 'Log in with the browser',
   session: 'Web session',
   client_credentials: 'Client credentials',
   token_exchange: 'Token exchange',
@@ -21,6 +22,7 @@ const KINDS: Readonly<Record<CredentialKind, Text>> = {
 /** Of what the provider's page is for. */
 const HELP: Readonly<Record<CredentialKind, Text>> = {
   device_code: 'The provider’s page for accounts',
+  authorization_code: 'The provider’s page for accounts',
   api_key: 'Where to get a key',
   session: 'The page to sign in at',
   client_credentials: 'Where to register a client',

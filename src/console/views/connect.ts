@@ -210,6 +210,7 @@ function renderMissing({ missing_variables: names }: ProviderItem): TemplateResu
 
 /** A login whose server depends on what the account says: it is begun for an account that there is. */
 function isOverApi({ credential, inputs }: ProviderItem): boolean {
+  if (credential === 'authorization_code') return true
   return credential === 'device_code' && inputs.some(({ required, has_default }) => required && !has_default)
 }
 
