@@ -1,6 +1,7 @@
 /**
  * AWS Signature Version 4 over a request as it stands on the wire
- * (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html).
+ * (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html), and Volcengine's dialect of
+ * it (https://www.volcengine.com/docs/6369/67269).
  *
  * Synchronous, for it stands in the way of every call; the key that is derived for a day is kept.
  */
@@ -25,23 +26,59 @@ export interface Signable {
   readonly body: Buffer | null | 'unsigned'
 }
 
-const ALGORITHM = 'AWS4-HMAC-SHA256'
+interface Dialect {
+  readonly algorithm: string
+  /** Of what the signature itself adds. */
+  readonly headerPrefix: string
+  /** In front of the secret key. */
+  readonly keyPrefix: string
+  /** Behind the service. */
+  readonly terminator: string
+  /** The path is encoded once more than it is on the wire. */
+  readonly encodesTwice: boolean
+}
+
+const DIALECTS = {
+  aws: {
+    algorithm: 'AWS4-HMAC-SHA256',
+    headerPrefix: 'x-amz-',
+    keyPrefix: 'AWS4',
+    terminator: 'aws4_request',
+    encodesTwice: true,
+  },
+  volcengine: {
+    algorithm: 'HMAC-SHA256',
+    headerPrefix: 'x-',
+    keyPrefix: '',
+    terminator: 'request',
+    encodesTwice: false,
+  },
+} as const satisfies Record<string, Dialect>
+
+/** What a request is signed for. */
+export interface SigningPlace {
+  readonly region: string
+  readonly service: string
+  /** `aws` where nothing is said. */
+  readonly dialect?: keyof typeof DIALECTS
+}
+
 const UNSIGNED = 'UNSIGNED-PAYLOAD'
-/** What the signature is about beside AWS's own headers. Others may be changed by a proxy on the way. */
+/** What the signature is about beside its own headers. Others may be changed by a proxy on the way. */
 const SIGNED: ReadonlySet<string> = new Set(['content-type', 'content-encoding'])
 const EMPTY_HASH = hashOf('')
 
 export class AwsSigner {
   readonly #keys: AwsKeys
-  readonly #scope: string
+  readonly #dialect: Dialect
   readonly #deriving: readonly string[]
   #day = ''
   #key: KeyObject | undefined
 
-  constructor(keys: AwsKeys, { region, service }: { readonly region: string; readonly service: string }) {
+  constructor(keys: AwsKeys, { region, service, dialect = 'aws' }: SigningPlace) {
     this.#keys = keys
-    this.#scope = `${region}/${service}/aws4_request`
-    this.#deriving = [region, service, 'aws4_request']
+    this.#dialect = DIALECTS[dialect]
+    this.#deriving = [region, service, this.#dialect.terminator]
   }
 
   /**
@@ -50,26 +87,27 @@ export class AwsSigner {
    */
   sign({ method, host, path, headers, body }: Signable, at: number): string[] {
     const { accessKeyId, sessionToken } = this.#keys
+    const { algorithm, headerPrefix: prefix, encodesTwice } = this.#dialect
     const time = new Date(at).toISOString().replace(/[-:]|\.\d{3}/g, '')
     const day = time.slice(0, 8)
     const bodyHash = body === 'unsigned' ? UNSIGNED : body === null ? EMPTY_HASH : hashOf(body)
-    const own = ['x-amz-content-sha256', bodyHash, 'x-amz-date', time]
-    if (sessionToken !== undefined) own.push('x-amz-security-token', sessionToken)
-    const all = [...withoutOwn(headers), ...own]
-    const lines = signedLines(['host', host, ...all])
+    const own = [`${prefix}content-sha256`, bodyHash, `${prefix}date`, time]
+    if (sessionToken !== undefined) own.push(`${prefix}security-token`, sessionToken)
+    const all = [...withoutOwn(headers, prefix), ...own]
+    const lines = signedLines(['host', host, ...all], prefix)
     const names = lines.map(([name]) => name).join(';')
     const canonical = [
       method,
-      ...canonicalTarget(path),
+      ...canonicalTarget(path, encodesTwice),
       ...lines.map(([name, value]) => `${name}:${value}`),
       '',
       names,
       bodyHash,
     ].join('\n')
-    const scope = `${day}/${this.#scope}`
-    const toSign = [ALGORITHM, time, scope, hashOf(canonical)].join('\n')
+    const scope = [day, ...this.#deriving].join('/')
+    const toSign = [algorithm, time, scope, hashOf(canonical)].join('\n')
     const signature = createHmac('sha256', this.#keyOf(day)).update(toSign).digest('hex')
-    const credential = `${ALGORITHM} Credential=${accessKeyId}/${scope}`
+    const credential = `${algorithm} Credential=${accessKeyId}/${scope}`
     all.push('authorization', `${credential}, SignedHeaders=${names}, Signature=${signature}`)
     return all
   }
@@ -79,7 +117,7 @@ export class AwsSigner {
     if (this.#key && this.#day === day) return this.#key
     const derive = (key: Buffer, part: string) => createHmac('sha256', key).update(part).digest()
     this.#day = day
-    const first = Buffer.from(`AWS4${this.#keys.secretAccessKey}`)
+    const first = Buffer.from(`${this.#dialect.keyPrefix}${this.#keys.secretAccessKey}`)
     this.#key = createSecretKey([day, ...this.#deriving].reduce(derive, first))
     return this.#key
   }
@@ -89,33 +127,31 @@ function hashOf(data: string | Buffer): string {
   return hash('sha256', data, 'hex')
 }
 
-const OWN: ReadonlySet<string> = new Set([
-  'authorization',
-  'x-amz-content-sha256',
-  'x-amz-date',
-  'x-amz-security-token',
-])
+const OWN: ReadonlySet<string> = new Set(['content-sha256', 'date', 'security-token'])
 
-function withoutOwn(headers: readonly string[]): string[] {
-  return headers.filter((_, index) => !OWN.has(headers[index - (index % 2)] as string))
+function withoutOwn(headers: readonly string[], prefix: string): string[] {
+  return headers.filter((_, index) => {
+    const name = headers[index - (index % 2)] as string
+    return name !== 'authorization' && !(name.startsWith(prefix) && OWN.has(name.slice(prefix.length)))
+  })
 }
 
 /** In the order of their names. */
-function signedLines(headers: readonly string[]): (readonly [name: string, value: string])[] {
+function signedLines(headers: readonly string[], prefix: string): (readonly [name: string, value: string])[] {
   const lines: (readonly [name: string, value: string])[] = []
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
-    if (name !== 'host' && !SIGNED.has(name) && !name.startsWith('x-amz-')) continue
+    if (name !== 'host' && !SIGNED.has(name) && !name.startsWith(prefix)) continue
     lines.push([name, (headers[i + 1] as string).trim().replace(/\s+/g, ' ')])
   }
   return lines.sort(([one], [other]) => (one < other ? -1 : 1))
 }
 
 /**
- * The path as it is encoded once more, and the parameters in the order of their bytes. What is a plus stays one: only
+ * The path, encoded once or once more, and the parameters in the order of their bytes. What is a plus stays one: only
  * in forms does it stand for a blank.
  */
-function canonicalTarget(target: string): [path: string, query: string] {
+function canonicalTarget(target: string, encodesTwice: boolean): [path: string, query: string] {
   const question = target.indexOf('?')
   const path = question === -1 ? target : target.slice(0, question)
   const query = question === -1 ? '' : target.slice(question + 1)
@@ -130,7 +166,8 @@ function canonicalTarget(target: string): [path: string, query: string] {
     .sort(([name, value], [other, otherValue]) =>
       name === other ? (value < otherValue ? -1 : 1) : name < other ? -1 : 1,
     )
-  return [encoded(path).replaceAll('%2F', '/'), parameters.map((pair) => pair.join('=')).join('&')]
+  const plain = encodesTwice ? path : decoded(path)
+  return [encoded(plain).replaceAll('%2F', '/'), parameters.map((pair) => pair.join('=')).join('&')]
 }
 
 /** Percent-encoding undone, byte for byte: a text of one character for each byte. */

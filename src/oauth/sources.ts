@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import type { Provider } from '../provider/provider.ts'
 import type { SimpleSource } from '../provider/simple-source.ts'
-import { type Source, sourcesOf } from '../provider/source.ts'
+import { type Source, sourcesOf, stepsOf } from '../provider/source.ts'
 import { readMetadata } from './metadata.ts'
 import { signJwt } from './signed-jwt.ts'
 import { readSimpleSource, SourceTrouble } from './simple-sources.ts'
@@ -36,7 +36,8 @@ async function tokenOf(
 
 /** What lies in the files that a provider's requests are made with, as one text; undefined: there are none. */
 export async function contentOfFiles(provider: Provider): Promise<string | undefined> {
-  const files = sourcesOf(provider).flatMap(filesOf)
+  const signings = stepsOf(provider).flatMap(({ sign }) => (sign ? [sign.accessKey, sign.secretKey] : []))
+  const files = [...sourcesOf(provider), ...signings].flatMap(filesOf)
   if (files.length === 0) return undefined
   const contents = await Promise.all(files.map((file) => readSimpleSource(file).catch(() => '')))
   return createHash('sha256').update(contents.join('\n')).digest('base64')

@@ -23,7 +23,8 @@ export function requestOf(step: TokenStep, values: Values): StepRequest {
     const pair = `${fillText(basic.user, values) ?? ''}:${fillText(basic.password, values) ?? ''}`
     headers['authorization'] = `Basic ${Buffer.from(pair).toString('base64')}`
   }
-  const query = new URLSearchParams(filled(step.query, values)).toString()
+  // A blank to everybody; a plus is one in forms alone, and another thing to whoever signs.
+  const query = new URLSearchParams(filled(step.query, values)).toString().replaceAll('+', '%20')
   const url = query === '' ? step.url : `${step.url}?${query}`
   if (form) {
     headers['content-type'] ??= 'application/x-www-form-urlencoded'
@@ -47,7 +48,8 @@ function jsonOf(template: JsonTemplate, values: Values): unknown {
   if ('members' in template) {
     return Object.fromEntries(template.members.map(([name, member]) => [name, jsonOf(member, values)]))
   }
-  if ('items' in template) return template.items.map((item) => jsonOf(item, values))
+  if ('items' in template)
+    return template.items.map((item) => jsonOf(item, values)).filter((item) => item !== undefined)
   return 'value' in template ? template.value : fillText(template, values)
 }
 

@@ -9,8 +9,10 @@ import { METADATA_AGENT } from './metadata.ts'
 import type { Renewal } from './refresh-token-grant.ts'
 import { ask } from './request.ts'
 import { judgeShared } from './shared-renewal.ts'
+import { SourceTrouble } from './simple-sources.ts'
 import { codeIn, readStep, type StepFound } from './step-answer.ts'
 import { asValue, requestOf } from './step-request.ts'
+import { signedStep } from './step-signature.ts'
 import type { TokenSet } from './token-response.ts'
 import { exchange, type WireAnswer } from './wire.ts'
 
@@ -34,7 +36,7 @@ export async function askSteps(
   let renewal: Renewal | undefined
   for (const step of steps) {
     let found: StepFound | undefined
-    const answer = await send(step, values, { dispatcher, secrets, timeoutMs: until - performance.now() })
+    const answer = await send(step, values, { dispatcher, secrets, clock, until })
     renewal = judgeShared(answer, {
       refused,
       code: (said) => codeIn(said, step.response),
@@ -53,19 +55,27 @@ export async function askSteps(
   return renewal
 }
 
+interface Sending extends Pick<Asking, 'dispatcher' | 'clock'> {
+  readonly secrets: readonly string[]
+  /** By `performance.now()`. */
+  readonly until: number
+}
+
 async function send(
   step: TokenStep,
   values: ReadonlyMap<string, Value>,
-  { dispatcher, secrets, timeoutMs }: { dispatcher: Dispatcher; secrets: string[]; timeoutMs: number },
+  { dispatcher, secrets, clock, until }: Sending,
 ): Promise<WireAnswer> {
+  const timeoutMs = until - performance.now()
   if (timeoutMs <= 0) return { kind: 'unclear', why: 'no time is left for the next step' }
   try {
-    const { url, body, ...request } = requestOf(step, values)
+    const plain = requestOf(step, values)
+    const { url, ...request } = step.sign ? await signedStep(plain, step.sign, clock()) : plain
     const headers = { 'user-agent': 'token-broker', ...request.headers }
-    const asked = (signal: AbortSignal, by: Dispatcher) =>
-      ask(by, url, { method: request.method, headers, body, signal })
+    const asked = (signal: AbortSignal, by: Dispatcher) => ask(by, url, { ...request, headers, signal })
     return await exchange(step.isMetadata ? METADATA_AGENT : dispatcher, timeoutMs, asked, secrets)
   } catch (error) {
+    if (error instanceof SourceTrouble) return error.answer
     if (error instanceof UnfitValue)
       return { kind: 'unsent', why: `${error.input} ${error.message}`, isLasting: true }
     throw error

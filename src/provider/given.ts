@@ -84,9 +84,11 @@ export function checkNothingKept(
   }
   if (kept(subject_token)) throw new ProviderMistake(['subject_token'], why)
   if (kept(signed_jwt?.key)) throw new ProviderMistake(['signed_jwt', 'key'], why)
-  for (const [index, { url }] of token_request.entries()) {
+  for (const [index, { url, sign }] of token_request.entries()) {
+    const path = ['token_request', String(index)]
     // Who this machine is, for a later step to send on.
-    if (metadataAddress(url, false)) throw new ProviderMistake(['token_request', String(index), 'url'], why)
+    if (metadataAddress(url, false)) throw new ProviderMistake([...path, 'url'], why)
+    if (kept(sign?.secret_key)) throw new ProviderMistake([...path, 'sign', 'secret_key'], why)
   }
   for (const { name, isSecret } of inputs) {
     if (isSecret && written[name]?.default !== undefined)

@@ -2,6 +2,7 @@
  * The words of a provider file's `token_request`, as a schema (docs/providers.md).
  */
 import Type from 'typebox'
+import { SIMPLE_SOURCE } from './simple-source-schema.ts'
 
 const closed = { additionalProperties: false }
 const line = Type.String({ minLength: 1 })
@@ -42,6 +43,19 @@ const STEP = Type.Object(
     headers: Type.Optional(Type.Record(Type.String({ pattern: HEADER_NAME }), Type.String(), closed)),
     basic: Type.Optional(Type.Object({ user: Type.String(), password: Type.String() }, closed)),
     form: Type.Optional(texts),
+    /** AWS's signature, or Volcengine's dialect of it, over the request. */
+    sign: Type.Optional(
+      Type.Object(
+        {
+          dialect: Type.Enum(['aws', 'volcengine']),
+          region: line,
+          service: line,
+          access_key: SIMPLE_SOURCE,
+          secret_key: SIMPLE_SOURCE,
+        },
+        closed,
+      ),
+    ),
     /** Of any depth; members whose optional input is unset drop out. */
     json: Type.Optional(Type.Object({})),
     response: RESPONSE,

@@ -1,12 +1,14 @@
 /**
  * Token requests in a vendor's own words: one to three steps, each of which reads what the ones before it brought.
  */
+import type { SigningPlace } from '../base/aws-signature.ts'
 import { SECOND } from '../base/clock.ts'
 import type { Fields } from './fields.ts'
 import { metadataAddress } from './metadata-source.ts'
 import type { Template } from './placeholders.ts'
 import { assertFree } from './provider-headers.ts'
 import { ProviderMistake } from './provider-mistake.ts'
+import { type SimpleSource, toSimpleSource } from './simple-source.ts'
 import type { TokenStepFile } from './token-request-file.ts'
 import type { Address } from './upstream-address.ts'
 
@@ -30,7 +32,13 @@ export interface TokenStep {
   readonly basic: { readonly user: Template; readonly password: Template } | undefined
   readonly form: Filled | undefined
   readonly json: JsonTemplate | undefined
+  readonly sign: StepSigning | undefined
   readonly response: StepAnswer
+}
+
+export interface StepSigning extends Required<SigningPlace> {
+  readonly accessKey: SimpleSource
+  readonly secretKey: SimpleSource
 }
 
 type ResponseFile = TokenStepFile['response']
@@ -89,7 +97,10 @@ function toStep(
   const own = metadataAddress(step.url, false)
   if (method === 'GET' && (step.form || step.json))
     throw new ProviderMistake([...path, 'method'], 'GET has neither form nor json')
-  for (const header of Object.keys(step.headers ?? {}))
+  const headers = Object.keys(step.headers ?? {})
+  if (step.sign && (basic || headers.some((header) => header.toLowerCase() === 'authorization')))
+    throw new ProviderMistake([...path, 'sign'], 'is the authorization; there is another')
+  for (const header of headers)
     if (header.toLowerCase() !== 'authorization') assertFree(header, [...path, 'headers', header])
   for (const [one, text] of Object.entries(step.query ?? {})) fields.open(text, ...path, 'query', one)
   const late = (text: string, ...at: string[]) => fields.late(text, known, ...path, ...at)
@@ -105,6 +116,7 @@ function toStep(
     basic: basic && { user: late(basic.user, 'basic'), password: late(basic.password, 'basic') },
     form: step.form && all(step.form, 'form'),
     json: step.json && toJson(step.json, (text) => late(text, 'json')),
+    sign: step.sign && toSigning(step.sign, fields, [...path, 'sign']),
     response: {
       token: response.token,
       expires: response.expires,
@@ -113,6 +125,21 @@ function toStep(
       resourceUrl: response.resource_url,
       keep: response.keep ?? {},
     },
+  }
+}
+
+function toSigning(
+  { dialect, region, service, access_key, secret_key }: NonNullable<TokenStepFile['sign']>,
+  fields: Fields,
+  path: readonly string[],
+): StepSigning {
+  return {
+    dialect,
+    // Visible ASCII, for it stands in a header.
+    region: fields.header(region, ...path, 'region') ?? '',
+    service,
+    accessKey: toSimpleSource(access_key, fields, ...path, 'access_key'),
+    secretKey: toSimpleSource(secret_key, fields, ...path, 'secret_key'),
   }
 }
 

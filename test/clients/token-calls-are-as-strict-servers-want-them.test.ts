@@ -14,6 +14,7 @@ import { selfSigned } from '../support/certificates.ts'
 import { onEachDatabase } from '../support/databases.ts'
 import { type Expected, type Said, STREAMED, startStrictEndpoint } from '../support/strict-token-endpoint.ts'
 import { openTables } from '../support/tables.ts'
+import { volcengineRefusal } from '../support/volcengine-server.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 const SUBJECT = `${part({ alg: 'none' })}.${part({ sub: 'pod', exp: 4_000_000_000 })}.c2lnbmF0dXJl`
@@ -21,6 +22,7 @@ const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
 const ASSERTED = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt'
+const VOLCENGINE = { accessKey: 'AKLT0123456789', secretKey: 'c2VjcmV0LTAxMjM0NTY3ODk=' }
 const RSA = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const EC = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 
@@ -46,12 +48,16 @@ interface Kind {
 }
 
 /** As mounted volumes have them: a link to what is there now, with what editors leave around a token. */
-function subjectFile(): string {
+function fileWith(text: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'subject-'))
   const path = join(folder, 'token')
-  writeFileSync(join(folder, '1'), `\ufeff${SUBJECT}\n`)
+  writeFileSync(join(folder, '1'), `\ufeff${text}\n`)
   symlinkSync(join(folder, '1'), path)
   return path
+}
+
+function subjectFile(): string {
+  return fileWith(SUBJECT)
 }
 
 /** What it has signed, verified by somebody else, and used once. */
@@ -245,6 +251,27 @@ const OWN: Record<string, () => Kind> = {
     }),
     expected: () => ({ body: 'none' }),
     answer: (token) => ({ body: { data: { token, ends: Math.floor(Date.now() / 1_000) + 3_600 } } }),
+  }),
+  'token_request: signed as Volcengine has it': () => ({
+    env: { ACCESS_KEY: VOLCENGINE.accessKey },
+    file: steps({
+      url: '{origin}/token',
+      query: { Version: '2024-01-01', Action: 'Get a+Key' },
+      json: { DurationSeconds: 3_600, ResourceIds: ['端点'] },
+      sign: {
+        ...{ dialect: 'volcengine', region: 'cn-beijing', service: 'ark' },
+        access_key: 'env:ACCESS_KEY',
+        secret_key: { file: fileWith(VOLCENGINE.secretKey) },
+      },
+      response: { token: '/Result/ApiKey', lifetime_seconds: 3_600 },
+    }),
+    expected: () => ({
+      ...{ path: '/token?Version=2024-01-01&Action=Get%20a%2BKey', body: 'json' },
+      parameters: { DurationSeconds: '3600', ResourceIds: '端点' },
+      authorization: () => undefined,
+      whole: (asked) => volcengineRefusal(asked, VOLCENGINE, 'cn-beijing/ark'),
+    }),
+    answer: (token) => ({ body: { ResponseMetadata: {}, Result: { ApiKey: token } } }),
   }),
   'token_request: two steps, with a file before them': () => ({
     file: {

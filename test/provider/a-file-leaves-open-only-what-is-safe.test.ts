@@ -130,6 +130,18 @@ t.test('whoever may name any host never gets what the file itself keeps secret',
     ],
   })
   t.equal(mistakeIn(steps('https://vendor.example/first')), 'none')
+  const signing = (secret_key: string | { file: string }): Partial<ProviderFile> => ({
+    ...{ credential: 'token_request', inputs: { ...inputs, k: { secret: true } }, upstream },
+    token_request: [
+      {
+        ...{ url: 'https://{h}/', response },
+        sign: { dialect: 'aws', region: 'r', service: 's', access_key: 'a', secret_key },
+      },
+    ],
+  })
+  t.equal(mistakeIn(signing('{k}')), 'none')
+  for (const key of ['env:K', { file: '/run/secrets/key' }])
+    t.match(mistakeIn(signing(key)), /^token_request\.0\.sign\.secret_key would go to any host/)
   const machines = steps('http://169.254.169.254/latest/identity')
   t.match(mistakeIn(machines), /^token_request\.0\.url would go to any host/)
 })
@@ -179,6 +191,17 @@ t.test('steps name what the steps before them keep, and nothing else', async (t)
     t.equal(mistakeIn(steps(fine)), 'none', fine)
   for (const wrong of ['{idp.tokens}', '{step1.token}', '{login.token}', '{subject_token}'])
     t.match(mistakeIn(steps(wrong)), /^token_request\.1\.form\.a has .*, which no input gives/, wrong)
+})
+
+t.test('a step that is signed says nothing else of who asks', async (t) => {
+  const sign = { dialect: 'volcengine', region: 'r', service: 's', access_key: 'a', secret_key: 'b' } as const
+  const step = (way: object): Partial<ProviderFile> => ({
+    ...{ credential: 'token_request', upstream: {} },
+    token_request: [{ url: 'https://vendor.example/', sign, response: { token: '/t' }, ...way }],
+  })
+  t.equal(mistakeIn(step({ headers: { 'x-a': 'b' } })), 'none')
+  for (const way of [{ basic: { user: 'a', password: 'b' } }, { headers: { Authorization: 'Bearer a' } }])
+    t.match(mistakeIn(step(way)), /^token_request\.0\.sign is the authorization; there is another/)
 })
 
 t.test('a region is one, whatever a config says', async (t) => {

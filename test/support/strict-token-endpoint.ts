@@ -21,6 +21,8 @@ export interface Expected {
   /** The whole header; by default there must be none. */
   readonly authorization?: Rule
   readonly headers?: Readonly<Record<string, Rule>>
+  /** What is wrong with the whole of it. */
+  readonly whole?: (asked: Asked) => string | undefined
 }
 
 export interface Said {
@@ -145,6 +147,8 @@ interface Asked {
 function complaintOf({ method, url, headers, body }: Asked, expected: Expected): string | undefined {
   if (method !== (expected.method ?? 'POST')) return `method ${method}`
   if (url !== (expected.path ?? '/token')) return `path ${url}`
+  const about = expected.whole?.({ method, url, headers, body })
+  if (about) return about
   const sent = parametersOf(body, headers['content-type'] ?? '', expected.body ?? 'form')
   if (typeof sent === 'string') return sent
   if (headers.authorization !== undefined && (sent.has('client_secret') || sent.has('client_assertion'))) {
