@@ -96,5 +96,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .addColumn('value', 'bigint', (column) => column.notNull())
     .modifyEnd(end)
     .execute()
-  await sql`insert into change_counter (id, value) values (1, 0)`.execute(db)
+  const ignore = isMysql ? sql`ignore` : sql`` // a start that was broken off may have written it
+  await sql`insert ${ignore} into change_counter (id, value) values (1, 0)`.execute(db)
 }

@@ -107,9 +107,9 @@ function entryOf(event: Event): Entry {
 }
 
 async function insert(db: Old, entries: readonly Entry[]): Promise<void> {
-  for (let from = 0; from < entries.length; from += BATCH / 4)
-    await db
-      .insertInto('audit_log')
-      .values(entries.slice(from, from + BATCH / 4))
-      .execute()
+  const isMysql = db.getExecutor().adapter instanceof MysqlAdapter
+  for (let from = 0; from < entries.length; from += BATCH / 4) {
+    const rows = db.insertInto('audit_log').values(entries.slice(from, from + BATCH / 4))
+    await (isMysql ? rows.ignore() : rows).execute() // what a start that was broken off has written stays
+  }
 }

@@ -17,7 +17,7 @@ import { Turns } from './turns.ts'
 
 export { DuplicateError } from './storage-error.ts'
 
-export interface Database extends Pick<Engine, 'kind' | 'kysely' | 'nowMs' | 'patiently'> {
+export interface Database extends Pick<Engine, 'kind' | 'kysely' | 'nowMs' | 'changeTables'> {
   /** The last answer was that there is none, or one is overdue: nobody should wait for another. */
   readonly isAway: boolean
   /**
@@ -83,7 +83,7 @@ function wrap(engine: Engine): Database {
     kind,
     kysely,
     nowMs,
-    patiently: engine.patiently,
+    changeTables: engine.changeTables,
     get isAway() {
       const [oldest] = underWay
       return hasFailed || (oldest !== undefined && performance.now() - oldest.since > OVERDUE_MS)

@@ -14,8 +14,11 @@ export interface Engine {
   readonly hasOtherServers?: boolean
   /** Where a commit alone does not outlive a power cut. */
   readonly commits?: DurableCommits
-  /** For statements that may take minutes, as changes of large tables do, or wait for those of others. */
-  patiently<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>
+  /**
+   * For statements that may take minutes, or wait for those of others. Where none is taken back when `work` breaks off,
+   * one whose change is there already counts as done, and `work` may be begun again.
+   */
+  changeTables<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T>
   /** Asks for leave to write, and writes nothing. */
   claimWritable?(db: Kysely<Tables>): Promise<void>
   /** Lets go of a database that does not answer; what waits for it fails. */

@@ -1,5 +1,9 @@
 /**
- * Brings the tables up to date at start. Several replicas may try at once; Kysely's lock table lets one through.
+ * Brings the tables up to date at start. Several replicas may try at once; Kysely's lock lets one through.
+ *
+ * A start may be broken off anywhere. SQLite takes back what it did. MySQL keeps each change of a table, so the next start
+ * does that migration again from its beginning: what is there already is passed over ({@link Engine.changeTables}), and
+ * so are the rows that a migration wrote.
  */
 import { type Kysely, sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
@@ -30,7 +34,7 @@ import { ConfigError } from '../base/environment.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { Database } from './database.ts'
 import { isMissingTable } from './storage-error.ts'
-import type { Tables } from './tables.ts'
+import { TABLE_NAMES, type Tables } from './tables.ts'
 
 const LAG_MS = 60 * SECOND
 const LAG_POLL_MS = 100
@@ -73,7 +77,7 @@ export async function migrate(database: Database): Promise<string[]> {
   await assertOurs(database)
   try {
     const done = await database.run(() =>
-      database.patiently(async (db) => {
+      database.changeTables(async (db) => {
         const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } })
         const { error, results = [] } = await migrator.migrateToLatest()
         failed = results.find((result) => result.status === 'Error')?.migrationName ?? failed
@@ -99,22 +103,28 @@ async function untilHere(database: Database): Promise<void> {
   }
 }
 
-/** Before anything is written: the first migration would stop halfway, with tables of ours among theirs. */
+/** Before anything is written. What tells of migrations is made before all else, and so is looked for last. */
 async function assertOurs({ run }: Database): Promise<void> {
   const tables = await run((db) => db.introspection.getTables())
-  const configs = tables.find(({ name }) => name === 'model_configs')
-  if (!configs || configs.columns.some(({ name }) => name === 'oauth_state')) return
+  const taken = tables.find(({ name }) => TABLE_NAMES.includes(name))
+  if (!taken || (await run(migrationsDone))) return
   throw new ConfigError(
-    "DATABASE_URL: its model_configs is another program's, and stays as it is; give the broker a database of its own, and bring the accounts along with: npx token-broker import mysql://…",
+    `DATABASE_URL: its ${taken.name} is another program's, and stays as it is; give the broker a database of its own, and bring the accounts along with: npx token-broker import mysql://…`,
   )
 }
 
 /** Exactly ours have run; what else there may be is for the migrator to judge. */
 async function isUpToDate(db: Kysely<Tables>): Promise<boolean> {
-  const done = sql<{ name: string }>`select name from kysely_migration order by name`.execute(db)
-  const { rows } = await done.catch((error: unknown) => {
-    if (isMissingTable(error)) return { rows: [] }
+  return (await migrationsDone(db))?.join() === Object.keys(MIGRATIONS).join()
+}
+
+/** Their names, in order. Undefined: none was ever begun here. */
+async function migrationsDone(db: Kysely<Tables>): Promise<string[] | undefined> {
+  try {
+    const { rows } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(db)
+    return rows.map(({ name }) => name)
+  } catch (error) {
+    if (isMissingTable(error)) return undefined
     throw error
-  })
-  return rows.map(({ name }) => name).join() === Object.keys(MIGRATIONS).join()
+  }
 }

@@ -25,7 +25,7 @@ interface Patience {
 }
 const USUAL: Patience = { statementSeconds: 5, lockWaitSeconds: 3 }
 /** For changes of large tables, and for other replicas' changes to end. */
-const LONG: Patience = { statementSeconds: 600, lockWaitSeconds: 60 }
+const FOR_TABLES: Patience = { statementSeconds: 600, lockWaitSeconds: 60 }
 /** The pool gives a connection up well before the server would, lest one be taken just as the server hangs up. */
 const IDLE_TIMEOUT_MS = 5_000
 const CONNECTIONS = 10
@@ -53,8 +53,8 @@ export function openMysql(url: Secret): Engine {
     kind: 'mysql',
     kysely: connectWith(USUAL),
     hasOtherServers: (parseDatabaseUrl(url.reveal())?.hosts.length ?? 0) > 1,
-    async patiently(work) {
-      const patient = connectWith(LONG)
+    async changeTables(work) {
+      const patient = connectWith(FOR_TABLES)
       return work(patient).finally(() => patient.destroy().catch(() => {}))
     },
     // From UTC to UTC: `unix_timestamp(now())` is an hour off while the server's clock runs an hour twice in autumn.
@@ -77,12 +77,14 @@ async function openPool(url: Secret, sockets: Set<Socket>, patience: Patience): 
   const { createPool, raw } = await import('mysql2')
   const address = parseDatabaseUrl(url.reveal())
   if (!address) throw new Error('not the address of a MySQL server')
-  const hosts = patience === LONG ? inOneOrder(address.hosts) : address.hosts
+  const changesTables = patience === FOR_TABLES
+  const hosts = changesTables ? inOneOrder(address.hosts) : address.hosts
   const pools = hosts.map((host) => {
     const options = poolOptions(address, host, sockets)
     return new SessionPool(createPool(options), raw, {
       session: sessionFor(patience),
       statementMs: 1_000 * patience.statementSeconds,
+      changesTables,
       mustTakeWrites: hosts.length > 1,
     })
   })

@@ -8,7 +8,7 @@
 import type { MysqlPool, MysqlPoolConnection } from 'kysely'
 import type { Pool } from 'mysql2'
 import { literalOf, type Raw } from './literal.ts'
-import { isReadOnly } from './storage-error.ts'
+import { isDoneAlready, isReadOnly } from './storage-error.ts'
 
 /** Each connection a little less, lest all of them be opened anew at once. */
 const MAX_AGE_MS = 5 * 60_000
@@ -21,6 +21,8 @@ interface Options {
   readonly session: string
   /** A statement that takes longer is given up, with its connection. */
   readonly statementMs: number
+  /** A change of a table that is there already is answered as done. */
+  readonly changesTables: boolean
   /** Where there are other servers: one that is read-only is not used. */
   readonly mustTakeWrites: boolean
 }
@@ -33,6 +35,7 @@ const READ_ONLY = Object.assign(new Error('the server is read-only'), {
   errno: 1290,
   sqlState: 'HY000',
 })
+const overdue = () => Object.assign(new Error('no answer in time'), { code: 'PROTOCOL_SEQUENCE_TIMEOUT' })
 
 export class SessionPool implements MysqlPool {
   readonly #pool: Pool
@@ -103,11 +106,14 @@ export class SessionPool implements MysqlPool {
     }
     const query = connection.query.bind(connection) as unknown as (options: object, done: Done) => unknown
     const bounded = (sql: string, values: readonly unknown[], done: Done) => {
-      const literals = values.map((value) => literalOf(value, this.#raw))
-      return query({ sql, values: literals, timeout: this.#options.statementMs }, (error, ...rest) => {
+      const heard: Done = (error, ...rest) => {
+        clearTimeout(timer) // mysql2's own goes on where the connection is lost, and later calls it overdue
         if (error) this.#lookAt(error, connection)
-        done(error, ...rest)
-      })
+        const isDone = this.#options.changesTables && isDoneAlready(error)
+        done(isDone ? null : error, ...rest)
+      }
+      const timer = setTimeout(() => heard(overdue()), this.#options.statementMs)
+      return query({ sql, values: values.map((value) => literalOf(value, this.#raw)) }, heard)
     }
     connection.query = bounded as unknown as typeof connection.query
   }

@@ -26,7 +26,7 @@ export function openSqlite(dataDir: string): Engine {
   handle.pragma('busy_timeout = 0') // from now on PatientSqliteDriver waits, without holding the process up
   const kysely = new Kysely<Tables>({ dialect: new SharedSqliteDialect({ database: handle }) })
   const nowMs = sql<number>`cast(unixepoch('subsec') * 1000 as integer)`
-  return { kind: 'sqlite', kysely, nowMs, commits, patiently: (work) => work(kysely), abandon() {} }
+  return { kind: 'sqlite', kysely, nowMs, commits, changeTables: (work) => work(kysely), abandon() {} }
 }
 
 /** The first switch of a new file fails at once, not after the busy timeout, while another process does the same. */

@@ -34,6 +34,8 @@ const CLOSED = new Set(['Pool is closed.', 'driver has already been destroyed'])
 
 /** Deadlock, row changed since the snapshot, and a commit that lost against another node: nothing was written. */
 const CONFLICTS = new Set([1213, 1020])
+/** A table, a column or an index that is there already, and one to be dropped that is not. */
+const DONE_ALREADY = new Set([1050, 1060, 1061, 1091])
 /**
  * It answers, but takes no writes: not ready in its cluster, read-only (the server, the transaction, the table), full.
  */
@@ -58,6 +60,11 @@ function indexIn(message = ''): string {
 /** Worth another try at once, for nothing was written. */
 export function isConflict(error: unknown): boolean {
   return isOfDriver(error) && CONFLICTS.has(error.errno ?? 0)
+}
+
+/** What a change of a table is told that was made before. */
+export function isDoneAlready(error: unknown): boolean {
+  return isOfDriver(error) && DONE_ALREADY.has(error.errno ?? 0)
 }
 
 export function isMissingTable(error: unknown): boolean {

@@ -254,3 +254,20 @@ export interface Tables {
   resource_homes: ResourceHomeRow
   encryption_canary: EncryptionCanaryRow
 }
+
+export const TABLE_NAMES = Object.keys({
+  model_configs: true,
+  device_sessions: true,
+  api_keys: true,
+  rotated_keys: true,
+  rate_counters: true,
+  change_counter: true,
+  change_log: true,
+  audit_events: true,
+  login_links: true,
+  ended_sessions: true,
+  audit_log: true,
+  usage_hourly: true,
+  resource_homes: true,
+  encryption_canary: true,
+} satisfies Record<keyof Tables, true>)

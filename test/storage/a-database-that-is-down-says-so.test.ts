@@ -4,6 +4,8 @@ import t, { type Test } from 'tap'
 import { BrokerError } from '../../src/base/errors.ts'
 import type { Database } from '../../src/storage/database.ts'
 import { migrate } from '../../src/storage/migrate.ts'
+import { TcpProxy } from '../chaos/tcp-proxy.ts'
+import { onMysql } from '../support/databases.ts'
 import { freePort } from '../support/free-port.ts'
 import { open } from './fixtures/open.ts'
 
@@ -42,6 +44,26 @@ t.test(
       const { href } = Object.assign(new URL(server ?? ''), { pathname: '/tb_any' }, change)
       await unavailable(t, ask(open(t, { kind: 'MySQL', url: href }, t.testdir())))
     }
+  },
+)
+
+onMysql(
+  t,
+  'a statement whose connection is lost is over, and is not called overdue later',
+  async (t, where) => {
+    const proxy = await TcpProxy.to(where.url)
+    t.teardown(() => proxy.close())
+    const database = open(t, { ...where, url: proxy.via(where.url) }, '')
+    await migrate(database)
+    const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
+    const before = timers()
+    for (let lost = 0; lost < 5; lost += 1) {
+      proxy.tap = { toClient: () => false }
+      await unavailable(t, ask(database))
+      proxy.tap = {}
+      t.same(await ask(database), [{ id: 1, value: 0 }])
+    }
+    t.ok(timers() <= before + 1, `${timers()} timers, ${before} before`)
   },
 )
 
