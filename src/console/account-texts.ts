@@ -83,6 +83,7 @@ export const OF_ACCOUNTS = {
   '{name} is connected.': '{name} 已连接。',
   'A call was answered. Make a key for an app, or talk to it.':
     '测试调用成功。可为应用创建密钥，或立即试用。',
+  '{name} is stored. What is left is its login.': '{name} 已保存，还需完成登录。',
   '{name} is stored. Trying it …': '{name} 已保存，正在测试…',
   '{name} is stored, not tried yet.': '{name} 已保存，尚未测试。',
   '{name} is stored, but does not work yet.': '{name} 已保存，但尚不可用。',

@@ -31,11 +31,7 @@ export const session = new EventTarget()
 
 /** @throws ApiError */
 export async function api<T>(method: string, path: string, body?: unknown): Promise<T> {
-  let response = await send(method, path, body)
-  if (response.status === 403 && (await response.clone().json()).code === 'csrf_token_required') {
-    await resume() // another tab has signed in meanwhile
-    response = await send(method, path, body)
-  }
+  const response = await send(method, path, body)
   const text = await response.text()
   const answer: unknown =
     text && response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : undefined
@@ -57,7 +53,7 @@ export async function signIn(token: string): Promise<void> {
 /** Whether the cookie of an earlier visit is still good. @throws ApiError if nobody can say just now */
 export async function resume(): Promise<boolean> {
   if (read(HINT) === null) return false
-  const response = await send('GET', '/api/session')
+  const response = await sendOnce('GET', '/api/session')
   if (response.status >= 500) throw new ApiError('unknown', response.status, `HTTP ${response.status}`)
   if (response.ok) csrfToken = ((await response.json()) as ConsoleSessionItem).csrf_token
   return response.ok
@@ -65,7 +61,7 @@ export async function resume(): Promise<boolean> {
 
 /** Why the broker cannot do its work, as `/health/ready` says; undefined if it can. */
 export async function troubleOfBroker(): Promise<string | undefined> {
-  const response = await send('GET', '/health/ready')
+  const response = await sendOnce('GET', '/health/ready')
   return response.ok ? undefined : ((await response.json()) as { status: string }).status
 }
 
@@ -75,10 +71,25 @@ export async function signOut(): Promise<void> {
   session.dispatchEvent(new Event('ended'))
 }
 
-async function send(method: string, path: string, body?: unknown): Promise<Response> {
+/** What the broker answers, whatever that is. @throws ApiError if nothing answers */
+export async function send(...call: Parameters<typeof sendOnce>): Promise<Response> {
+  const response = await sendOnce(...call)
+  if (response.status !== 403 || (await response.clone().json()).code !== 'csrf_token_required')
+    return response
+  await resume() // another tab has signed in meanwhile
+  return sendOnce(...call)
+}
+
+async function sendOnce(
+  method: string,
+  path: string,
+  body?: unknown,
+  signal?: AbortSignal,
+): Promise<Response> {
   try {
     return await fetch(addressOf(path), {
       method,
+      ...(signal && { signal }),
       headers: {
         'accept-language': language(), // in which the broker says what is wrong
         ...(csrfToken !== undefined && { 'x-csrf-token': csrfToken }),

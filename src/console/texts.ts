@@ -52,8 +52,6 @@ const CHINESE = {
   'Where to find it': '在哪里找到',
   'The credential goes to this host. Enter only one that you trust.':
     '凭证会发往此主机，请只填写您信任的主机。',
-  'Its login depends on what the account says. Make the account over the API, then start its login:':
-    '其登录取决于账户填写的内容。请先通过 API 创建账户，再开始登录：',
   'What this account says is not whole: {reason}': '此账户缺少必需的内容：{reason}',
   any: '任意',
   'only where it differs': '仅在不同时填写',
@@ -103,7 +101,8 @@ const CHINESE = {
   'Account created': '已创建账号',
   'Account changed': '已修改账号',
   'Account deleted': '已删除账号',
-  'Logged in': '已重新登录',
+  'Login asked for': '已发起登录',
+  'Logged in': '已登录',
   'Refresh asked for': '手动刷新',
   Tested: '已测试',
   'Token read': '已读取令牌',

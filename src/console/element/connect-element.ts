@@ -5,8 +5,14 @@
  * itself; `expose-token` puts the token into `connected`. Events: `started`, `connected`, `failed`.
  */
 import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit'
-import type { DeviceCode } from '../../onboarding/answers.ts'
-import { followLogin, type Problem, requestCode } from './device-login.ts'
+import {
+  type BegunLogin,
+  beginLogin,
+  followLogin,
+  type LoginDesk,
+  openDesk,
+  type Problem,
+} from './device-login.ts'
 import { ELEMENT_STYLE } from './element-style.ts'
 import { type ElementText, type Language, languageOf, say } from './element-texts.ts'
 import { problemText } from './problem-text.ts'
@@ -14,7 +20,7 @@ import { qrCode } from './qr-code.ts'
 
 type Stage =
   | { readonly kind: 'idle' | 'starting' | 'connected' }
-  | { readonly kind: 'waiting'; readonly code: DeviceCode; readonly endsAt: number }
+  | { readonly kind: 'waiting'; readonly code: BegunLogin; readonly endsAt: number }
   | { readonly kind: 'failed'; readonly problem: Problem }
 
 const here = import.meta.url
@@ -30,6 +36,7 @@ export class TokenBrokerConnect extends LitElement {
     name: {},
     auto: { type: Boolean },
     exposeToken: { type: Boolean, attribute: 'expose-token' },
+    desk: { attribute: false },
     stage: { state: true },
     hasCopied: { state: true },
   }
@@ -38,6 +45,8 @@ export class TokenBrokerConnect extends LitElement {
   declare name: string
   declare auto: boolean
   declare exposeToken: boolean
+  /** Who logs an account in that there is already; undefined: anybody may log in at the provider, and gets a session. */
+  declare desk: LoginDesk | undefined
   declare protected stage: Stage
   declare protected hasCopied: boolean
   #leave: AbortController | undefined
@@ -61,14 +70,14 @@ export class TokenBrokerConnect extends LitElement {
     const leave = new AbortController()
     this.#leave = leave
     this.stage = { kind: 'starting' }
-    const base = `${this.broker.replace(/\/+$/, '')}/api/${encodeURIComponent(this.provider)}/oauth`
-    const code = await requestCode(base, leave.signal)
+    const desk = this.desk ?? openDesk(this.broker, this.provider)
+    const code = await beginLogin(desk, leave.signal)
     if (leave.signal.aborted) return
     if (!('session_id' in code)) return this.#fail(code)
     this.stage = { kind: 'waiting', code, endsAt: Date.now() + code.expires_in * 1000 }
     this.#clock = setInterval(() => this.requestUpdate(), 1000)
     this.#tell('started', { session_id: code.session_id, user_code: code.user_code })
-    const end = await followLogin(base, code, leave.signal)
+    const end = await followLogin(desk, code, leave.signal)
     this.#end()
     if (end.kind === 'failed') return this.#fail(end.problem)
     this.stage = { kind: 'connected' }
@@ -131,7 +140,7 @@ export class TokenBrokerConnect extends LitElement {
       </div>`
   }
 
-  #renderWaiting(code: DeviceCode, endsAt: number): TemplateResult {
+  #renderWaiting(code: BegunLogin, endsAt: number): TemplateResult {
     const link = webAddress(code.verification_uri_complete) ?? webAddress(code.verification_uri)
     return html`<div class="waiting">
       <div>

@@ -18,23 +18,47 @@ export interface Problem {
   readonly retryAfterSeconds?: number
 }
 
+/** Who begins a login and knows how it stands. */
+export interface LoginDesk {
+  begin(signal: AbortSignal): Promise<Response>
+  look(sessionId: string, signal: AbortSignal): Promise<Response>
+  /** Where a stream of events tells it as it happens. */
+  readonly events?: (sessionId: string) => string
+}
+
+/** What has begun: a device code, without what only the broker needs to know. */
+export type BegunLogin = Omit<DeviceCode, 'device_code' | 'interval'>
+
 /** Whatever the browser prefers: the element has a language of its own, and may change it. */
 const ENGLISH = 'lang=en'
 const SILENCE_MS = 12_000
 const RETRY_MS = 4_000
 const UNREACHABLE: Problem = { code: 'unreachable', message: '', detail: '' }
 
-export async function requestCode(base: string, signal: AbortSignal): Promise<DeviceCode | Problem> {
+/** The broker itself, for anybody: whoever knows the session gets the tokens. */
+export function openDesk(broker: string, provider: string): LoginDesk {
+  const base = `${broker.replace(/\/+$/, '')}/api/${encodeURIComponent(provider)}/oauth`
+  const query = (sessionId: string) => `?session_id=${encodeURIComponent(sessionId)}&${ENGLISH}`
+  const headers = { 'content-type': 'application/json' }
+  return {
+    begin: (signal) =>
+      fetch(`${base}/device-code?${ENGLISH}`, {
+        method: 'POST',
+        headers,
+        body: '{}',
+        credentials: 'omit',
+        signal,
+      }),
+    look: (sessionId, signal) => fetch(`${base}/status${query(sessionId)}`, { credentials: 'omit', signal }),
+    events: (sessionId) => `${base}/events${query(sessionId)}`,
+  }
+}
+
+export async function beginLogin(desk: LoginDesk, signal: AbortSignal): Promise<BegunLogin | Problem> {
   try {
-    const response = await fetch(`${base}/device-code?${ENGLISH}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: '{}',
-      credentials: 'omit',
-      signal,
-    })
+    const response = await desk.begin(signal)
     const body = await response.json()
-    if (response.ok) return body as DeviceCode
+    if (response.ok) return body as BegunLogin
     const wait = Number(response.headers.get('retry-after'))
     return { ...(body as Problem), ...(wait > 0 && { retryAfterSeconds: wait }) }
   } catch {
@@ -43,12 +67,13 @@ export async function requestCode(base: string, signal: AbortSignal): Promise<De
 }
 
 /** @param signal ends it; then the promise never resolves */
-export async function followLogin(base: string, code: DeviceCode, signal: AbortSignal): Promise<LoginEnd> {
-  const query = `?session_id=${encodeURIComponent(code.session_id)}&${ENGLISH}`
-  return (
-    (await listen(`${base}/events${query}`, signal)) ??
-    (await poll(`${base}/status${query}`, Date.now() + (code.expires_in + 60) * 1000, signal))
-  )
+export async function followLogin(
+  desk: LoginDesk,
+  { session_id: id, expires_in }: BegunLogin,
+  signal: AbortSignal,
+): Promise<LoginEnd> {
+  const heard = desk.events && (await listen(desk.events(id), signal))
+  return heard ?? poll(() => desk.look(id, signal), Date.now() + (expires_in + 60) * 1000, signal)
 }
 
 /** Undefined if events do not come through. */
@@ -81,9 +106,9 @@ function listen(url: string, signal: AbortSignal): Promise<LoginEnd | undefined>
   })
 }
 
-async function poll(url: string, giveUpAt: number, signal: AbortSignal): Promise<LoginEnd> {
+async function poll(ask: () => Promise<Response>, giveUpAt: number, signal: AbortSignal): Promise<LoginEnd> {
   while (Date.now() < giveUpAt) {
-    const answer = await look(url, signal)
+    const answer = await look(ask)
     if (typeof answer !== 'number') return answer
     await pause(answer, signal)
   }
@@ -91,9 +116,9 @@ async function poll(url: string, giveUpAt: number, signal: AbortSignal): Promise
 }
 
 /** How it ended, or how long to wait before looking again. */
-async function look(url: string, signal: AbortSignal): Promise<LoginEnd | number> {
+async function look(ask: () => Promise<Response>): Promise<LoginEnd | number> {
   try {
-    const response = await fetch(url, { credentials: 'omit', signal })
+    const response = await ask()
     const isRefused = response.status === 502 // the authorization server refuses this login for good
     if ((response.status >= 500 && !isRefused) || response.status === 429) return RETRY_MS
     const body = await response.json()

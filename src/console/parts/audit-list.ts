@@ -16,6 +16,7 @@ const TYPES: Readonly<Record<string, readonly [Text, 'good' | 'warn' | 'bad' | '
   'config.created': ['Account created', 'quiet', 'plus'],
   'config.updated': ['Account changed', 'quiet', 'tool'],
   'config.deleted': ['Account deleted', 'warn', 'out'],
+  'config.login_asked': ['Login asked for', 'quiet', 'clock'],
   'config.login': ['Logged in', 'good', 'check'],
   'config.refresh_asked': ['Refresh asked for', 'quiet', 'clock'],
   'config.diagnosed': ['Tested', 'quiet', 'search'],

@@ -5,6 +5,7 @@ import { Action } from '../parts/action.ts'
 import '../parts/config-form.ts'
 import type { AuditPage, UsageAnswer } from '../../admin/answers.ts'
 import type { Diagnosis, ModelConfigItem } from '../../admin/config-answers.ts'
+import { accountLogin } from '../parts/account-login.ts'
 import { auditList } from '../parts/audit-list.ts'
 import { chart } from '../parts/chart.ts'
 import { diagnose, renderDiagnosis } from '../parts/diagnosis.ts'
@@ -105,8 +106,8 @@ class ConfigView extends View {
     if (!this.relogin) return nothing
     const { kind } = config.credential
     if (kind === 'device_code') {
-      return html`<token-broker-connect provider=${config.provider} name=${config.name} auto
-        @connected=${(event: CustomEvent<{ session_id: string }>) => void this.#change({ oauth_session_id: event.detail.session_id })}></token-broker-connect>`
+      return html`<token-broker-connect auto name=${config.name} .desk=${accountLogin(config)}
+        @connected=${() => void this.#connectedAgain(config.name)}></token-broker-connect>`
     }
     return html`<form class="card inline" @submit=${(event: SubmitEvent) => this.#submitSecret(event, kind === 'api_key')}>
       ${field(t(kind === 'api_key' ? 'New API key' : 'New access token'), secret('secret'))}
@@ -163,10 +164,13 @@ class ConfigView extends View {
     const changed = await this.#action.run(() =>
       api<ModelConfigItem>('PUT', `/api/models/configs/${this.configId}`, body),
     )
-    if (!changed) return
+    if (changed) await this.#connectedAgain(changed.name)
+  }
+
+  async #connectedAgain(name: string): Promise<void> {
     location.hash = `#/configs/${this.configId}`
     await this.#diagnose()
-    if (this.diagnosis?.ok) this.said = t('{name} is connected again.', { name: changed.name })
+    if (this.diagnosis?.ok) this.said = t('{name} is connected again.', { name })
   }
 }
 

@@ -7,6 +7,7 @@ import type {
   Providers,
 } from '../../admin/config-answers.ts'
 import { get, post } from '../api.ts'
+import { accountLogin } from '../parts/account-login.ts'
 import { AccountName } from '../parts/account-name.ts'
 import { Action } from '../parts/action.ts'
 import { diagnose } from '../parts/diagnosis.ts'
@@ -24,8 +25,15 @@ import { View } from '../parts/view.ts'
 import { t } from '../texts.ts'
 
 class ConnectView extends View {
-  static override properties = { provider: {}, made: { state: true }, tested: { state: true } }
+  static override properties = {
+    provider: {},
+    awaited: { state: true },
+    made: { state: true },
+    tested: { state: true },
+  }
   declare provider: string
+  /** An account that waits for its login. */
+  declare protected awaited: Made | undefined
   declare protected made: Made | undefined
   declare protected tested: ConnectionTestAnswer | undefined
   /** A finished login that still waits for a name that is free. */
@@ -42,6 +50,7 @@ class ConnectView extends View {
 
   protected override willUpdate(changed: Map<string, unknown>): void {
     if (!changed.has('provider')) return
+    this.awaited = undefined
     this.made = undefined
     this.tested = undefined
     this.#sessionId = undefined
@@ -58,7 +67,8 @@ class ConnectView extends View {
   }
 
   #renderStep({ items, config_file }: Providers): TemplateResult {
-    const { made } = this
+    const { awaited, made } = this
+    if (awaited) return renderAwaited(awaited, () => void this.#loggedIn(awaited))
     if (made) return renderMade(made, this.#trial.problem, () => void this.#try(made))
     const chosen = items.find(({ name }) => name === this.provider)
     if (!chosen) return html`<vendor-list .providers=${items}></vendor-list>`
@@ -68,11 +78,11 @@ class ConnectView extends View {
   #renderChosen(chosen: ProviderItem, configFile: string | null): TemplateResult {
     const { missing_lines } = chosen
     if (missing_lines !== null) return renderTemplate(chosen, missing_lines, configFile, renderHelp(chosen))
-    return isOverApi(chosen) ? renderOverApi(chosen) : this.#renderForm(chosen)
+    return this.#renderForm(chosen)
   }
 
   #renderForm(provider: ProviderItem): TemplateResult {
-    const isDevice = provider.credential === 'device_code'
+    const isLoginFirst = loginComes(provider) === 'first'
     const { suggested, isTaken } = this.#name
     const name = html`<input name="name" required maxlength="255" .defaultValue=${suggested || provider.name} autocomplete="off"
       aria-invalid=${isTaken} @input=${(event: Event) => this.#name.look((event.target as HTMLInputElement).value.trim())} />`
@@ -91,10 +101,10 @@ class ConnectView extends View {
           ${this.#renderSecretFields(provider)}
           ${inputFields(provider.inputs)}
         </div>
-        ${isDevice && !this.#sessionId ? nothing : this.#renderButtons(provider)}
+        ${isLoginFirst && !this.#sessionId ? nothing : this.#renderButtons(provider)}
         ${this.#renderTested()}
       </form>
-      ${isDevice && !isTaken ? this.#renderLogin(provider) : nothing}`
+      ${isLoginFirst && !isTaken ? this.#renderLogin(provider) : nothing}`
   }
 
   #renderLogin(provider: ProviderItem): TemplateResult {
@@ -131,7 +141,7 @@ class ConnectView extends View {
   async #submit(event: SubmitEvent, provider: ProviderItem): Promise<void> {
     event.preventDefault()
     const fields = this.#fields()
-    const isLogin = provider.credential === 'device_code' && this.#sessionId === undefined
+    const isLogin = loginComes(provider) === 'first' && this.#sessionId === undefined
     if (isLogin && !(await this.#name.check(fields['name'] ?? ''))) return
     if (isLogin) void this.querySelector('token-broker-connect')?.start()
     else void this.#create(fields, provider)
@@ -153,7 +163,19 @@ class ConnectView extends View {
         ...(Object.keys(inputs).length > 0 && { inputs }),
       }),
     )
-    if (config) await this.#try({ config, provider, diagnosis: undefined })
+    if (!config) return
+    const stored = { config, provider, diagnosis: undefined }
+    if (loginComes(provider) !== 'later') return this.#try(stored)
+    this.awaited = stored
+    await this.updateComplete
+    this.querySelector('h1')?.focus()
+  }
+
+  async #loggedIn(stored: Made): Promise<void> {
+    const path = `/api/models/configs/${stored.config.id}`
+    const config = await get<ModelConfigItem>(path).catch(() => stored.config)
+    this.awaited = undefined
+    await this.#try({ ...stored, config })
   }
 
   /** What was stored may be wrong, and says so here or with an app's first call. */
@@ -208,16 +230,17 @@ function renderMissing({ missing_variables: names }: ProviderItem): TemplateResu
   return html`<p class="note">${text}</p>`
 }
 
-/** A login whose server depends on what the account says: it is begun for an account that there is. */
-function isOverApi({ credential, inputs }: ProviderItem): boolean {
-  if (credential === 'authorization_code') return true
-  return credential === 'device_code' && inputs.some(({ required, has_default }) => required && !has_default)
+/** A login at a server that depends on what the account says is one of an account that there is. */
+function loginComes({ credential, inputs }: ProviderItem): 'first' | 'later' | 'never' {
+  if (credential !== 'device_code') return 'never'
+  return inputs.length === 0 ? 'first' : 'later'
 }
 
-function renderOverApi(provider: ProviderItem): TemplateResult {
-  return html`<section class="card"><h2>${labelOf(provider)}</h2>
-    <p>${t('Its login depends on what the account says. Make the account over the API, then start its login:')}</p>
-    <p><code>POST /api/models/configs</code>, <code>POST /api/models/configs/{id}/login</code></p></section>`
+function renderAwaited({ config }: Made, connected: () => void): TemplateResult {
+  const { id, name } = config
+  return html`<p class="note" role="status">${t('{name} is stored. What is left is its login.', { name })}
+      <a href="#/configs/${id}">${t('Details')}</a></p>
+    <token-broker-connect auto name=${name} .desk=${accountLogin(config)} @connected=${connected}></token-broker-connect>`
 }
 
 customElements.define('view-connect', ConnectView)
