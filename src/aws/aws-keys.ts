@@ -30,19 +30,23 @@ export class AwsKeySources {
   readonly #dispatcherFor: (egress: Egress | undefined) => Dispatcher
   readonly #metadata: Dispatcher
   readonly #clock: Clock
+  readonly #read: typeof readText
 
   /**
    * @param dispatcherFor by which way STS is asked
    * @param metadata to the machine's own services: never through a proxy
+   * @param read gives what a file holds
    */
   constructor(
     dispatcherFor: (egress: Egress | undefined) => Dispatcher,
     clock: Clock,
     metadata: Dispatcher = new Agent({ pipelining: 0 }),
+    read = readText,
   ) {
     this.#dispatcherFor = dispatcherFor
     this.#clock = clock
     this.#metadata = metadata
+    this.#read = read
   }
 
   /** @throws NoKeys */
@@ -71,14 +75,14 @@ export class AwsKeySources {
       case 'container':
         return this.#container(config)
       case 'file':
-        return ofProfile(environment)
+        return ofProfile(environment, this.#read)
       case 'imds':
         return this.#instance()
     }
   }
 
   async #webIdentity({ region, environment }: AwsSigV4Config, sts: Dispatcher): Promise<FetchedKeys> {
-    const token = await readText(environment.get('AWS_WEB_IDENTITY_TOKEN_FILE') ?? '')
+    const token = await this.#read(environment.get('AWS_WEB_IDENTITY_TOKEN_FILE') ?? '')
     // It is being written.
     if (token === '') throw new NoKeys('AWS_WEB_IDENTITY_TOKEN_FILE is empty', false)
     const form = {
@@ -119,7 +123,7 @@ export class AwsKeySources {
     if (!isOfThisMachine(url))
       throw new NoKeys('AWS_CONTAINER_CREDENTIALS_FULL_URI is not an address for that', true)
     const file = environment.get('AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE')
-    const token = file ? await readText(file) : secrets.get('AWS_CONTAINER_AUTHORIZATION_TOKEN')?.reveal()
+    const token = file ? await this.#read(file) : secrets.get('AWS_CONTAINER_AUTHORIZATION_TOKEN')?.reveal()
     const headers = token ? ['authorization', token] : []
     return keysInJson('the container', await this.#askMachine('the container', url, { headers }))
   }
@@ -171,10 +175,13 @@ function isOfThisMachine(text: string): boolean {
 }
 
 /** A profile of AWS's shared credentials file. @throws NoKeys */
-async function ofProfile(environment: AwsSigV4Config['environment']): Promise<FetchedKeys> {
+async function ofProfile(
+  environment: AwsSigV4Config['environment'],
+  read: typeof readText,
+): Promise<FetchedKeys> {
   const file = environment.get('AWS_SHARED_CREDENTIALS_FILE') ?? `${environment.get('HOME')}/.aws/credentials`
   const profile = environment.get('AWS_PROFILE') ?? 'default'
-  const values = profileIn(await readText(file), profile)
+  const values = profileIn(await read(file), profile)
   const accessKeyId = values?.get('aws_access_key_id')
   const secretAccessKey = values?.get('aws_secret_access_key')
   if (!accessKeyId || !secretAccessKey)

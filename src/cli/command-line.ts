@@ -36,6 +36,7 @@ export const COMMAND_WORDS = {
   keys: ['list', 'create', 'rotate', 'revoke'],
   configs: ['list', 'create'],
   doctor: [],
+  provider: ['check'],
   'encryption-key': ['generate', 'rotate', 'seal'],
   migrate: [],
   completion: ['bash', 'zsh', 'fish'],
@@ -53,6 +54,8 @@ export const OPTIONS = {
   config: { type: 'string', multiple: true },
   'base-url': { type: 'string' },
   'api-key': { type: 'string' },
+  input: { type: 'string', multiple: true },
+  'input-file': { type: 'string', multiple: true },
   'encryption-key': { type: 'string' },
   'may-read-tokens': { type: 'boolean' },
   'overlap-seconds': { type: 'string' },
@@ -67,6 +70,8 @@ export interface CommandLine {
     readonly config?: string[] | undefined
     readonly 'base-url'?: string | undefined
     readonly 'api-key'?: string | undefined
+    readonly input?: string[] | undefined
+    readonly 'input-file'?: string[] | undefined
     readonly 'encryption-key'?: string | undefined
     readonly 'may-read-tokens'?: boolean | undefined
     readonly 'overlap-seconds'?: string | undefined

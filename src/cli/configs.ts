@@ -3,6 +3,7 @@
  */
 import { Compile } from 'typebox/compile'
 import { NEW_CONFIG, type NewConfigBody, type OAuthTokenBody } from '../admin/schemas.ts'
+import { terminalLanguage } from '../base/language.ts'
 import { firstMistake } from '../base/mistake.ts'
 import { visible } from '../base/visible.ts'
 import { parseWebSession } from '../credential/persistence/web-session-text.ts'
@@ -10,6 +11,7 @@ import type { Provider } from '../provider/provider.ts'
 import { isFetched, renewalClass } from '../provider/renewal-class.ts'
 import { COMMAND_LINE } from '../storage/audit-log.ts'
 import { type CommandLine, InputError, UsageError } from './command-line.ts'
+import { allInputs } from './given-inputs.ts'
 import { answer, table } from './output.ts'
 import { readSecret } from './secret-input.ts'
 import { findConfigs, inWorkspace, NO_CONFIGS } from './workspace.ts'
@@ -63,12 +65,18 @@ async function create(line: CommandLine, name: string | undefined): Promise<void
     if (mistake) throw new InputError(`${mistake.path.join('.')} ${mistake.message}`)
     const { id } = (await accounts.create(body, COMMAND_LINE)) as { id: string }
     answer(line, { id }, `${id}\n`)
-    if (!options.json) process.stderr.write(`→ token-broker doctor '${visible(name)}'\n`)
+    if (!options.json) process.stderr.write(`→ ${nextStep(name, provider)}\n`)
   })
 }
 
-async function bodyOf(name: string, provider: Provider, { options }: CommandLine): Promise<NewConfigBody> {
-  const { kind, upstream } = provider
+function nextStep(name: string, provider: Provider): string {
+  if (renewalClass(provider) !== 'login') return `token-broker doctor '${visible(name)}'`
+  return { en: 'log it in, in the console', zh: '请在控制台登录该账号' }[terminalLanguage(process.env)]
+}
+
+async function bodyOf(name: string, provider: Provider, line: CommandLine): Promise<NewConfigBody> {
+  const { options } = line
+  const { upstream } = provider
   const models = (options.model ?? []).map((model_id) => ({ model_id }))
   const servesModels = upstream.baseUrl !== undefined || options['base-url'] !== undefined
   if (servesModels && models.length === 0 && upstream.models.length === 0)
@@ -76,24 +84,35 @@ async function bodyOf(name: string, provider: Provider, { options }: CommandLine
       `name at least one model that ${provider.name} serves: --model ID`,
       `请至少指定一个 ${provider.name} 的模型：--model ID`,
     )
-  const body = {
+  const inputs = Object.fromEntries(await allInputs(provider, line))
+  return {
     ...{ name, provider: provider.name, models },
     ...(options['base-url'] !== undefined && { base_url: options['base-url'] }),
+    ...(Object.keys(inputs).length > 0 && { inputs }),
+    ...(await credentialOf(name, provider, options['api-key'])),
   }
-  const from = options['api-key']
-  if (isFetched(kind) || renewalClass(provider) === 'local') return body
+}
+
+/** What its kind of credential begins with. @param from where a secret is, see `readSecret`. @throws InputError */
+async function credentialOf(
+  name: string,
+  provider: Provider,
+  from: string | undefined,
+): Promise<Pick<NewConfigBody, 'api_key' | 'oauth_token'>> {
+  const { kind } = provider
+  if (isFetched(kind) || renewalClass(provider) === 'local') return {}
   if (kind === 'api_key')
     return {
-      ...body,
       api_key: await readSecret({ english: `the API key of ${name}`, chinese: `${name} 的 API 密钥` }, from),
     }
   if (kind === 'session')
     return {
-      ...body,
       oauth_token: toBody(
         await readSecret({ english: `the session token of ${name}`, chinese: `${name} 的会话令牌` }, from),
       ),
     }
+  // Its login is one with its own inputs, and comes once there is an account that has them.
+  if (provider.inputs.some(({ isRequired }) => isRequired)) return {}
   throw new InputError(
     `${provider.name} needs a login: connect it in the console, or token-broker login ${provider.name} and then import the file that it names`,
     `${provider.name} 需要登录：请在控制台连接，或先运行 token-broker login ${provider.name}，再用 import 导入它写出的文件`,

@@ -31,6 +31,7 @@ const COMMANDS: Readonly<Record<CommandName, () => Promise<Command>>> = {
   keys: async () => (await import('./keys.ts')).keys,
   configs: async () => (await import('./configs.ts')).configs,
   doctor: async () => (await import('./doctor.ts')).doctor,
+  provider: async () => (await import('./provider.ts')).provider,
   'encryption-key': async () => (await import('./encryption-key.ts')).encryptionKey,
   migrate: async () => (await import('./encryption-key.ts')).migrateNow,
   completion: async () => (await import('./completion.ts')).completion,

@@ -18,7 +18,11 @@ export const USAGE: Readonly<Record<Language, string>> = {
          rotate ID [--overlap-seconds 86400]  another key for the same | revoke ID
   configs [list] | create NAME --provider NAME [--model ID …] [--base-url URL]
          [--api-key env:NAME]  the key is read from there, else from stdin
+         [--input NAME=VALUE …] [--input-file NAME=PATH …]  what its provider asks for: of a secret one
+         NAME=env:VARIABLE or a file; what is left out comes from stdin
   doctor [CONFIG]              what is wrong with a config, and what to do
+  provider check FILE          is a provider file right, and what would it send; calls nobody
+         [--input NAME=VALUE …] [--input-file NAME=PATH …]
   encryption-key generate | rotate | seal --yes
   migrate                      bring the database up to date
   completion bash | zsh | fish what the shell offers at the Tab key
@@ -42,7 +46,11 @@ login, status, token and logout need no server; they use ~/.one_dragon_alpha/PRO
          rotate ID [--overlap-seconds 86400]  为同一项换一个新密钥 | revoke ID
   configs [list] | create NAME --provider NAME [--model ID …] [--base-url URL]
          [--api-key env:NAME]  从该处读取密钥，否则从标准输入读取
+         [--input NAME=VALUE …] [--input-file NAME=PATH …]  提供方要求的参数：机密参数写作
+         NAME=env:VARIABLE 或来自文件；未给出的从标准输入读取
   doctor [CONFIG]              配置哪里出了问题，该怎么办
+  provider check FILE          检查提供方文件，并显示它会发送什么；不访问网络
+         [--input NAME=VALUE …] [--input-file NAME=PATH …]
   encryption-key generate | rotate | seal --yes
   migrate                      把数据库升级到最新
   completion bash | zsh | fish 按 Tab 键时的补全

@@ -17,7 +17,7 @@ export function createRenew(
   servers: (provider: Provider) => AuthorizationServer,
   clock: Clock,
   dispatcherFor: (provider: Provider) => Dispatcher,
-): (credential: Credential) => Promise<Renewal> {
+): (credential: Pick<Credential, 'provider' | 'tokens'>) => Promise<Renewal> {
   return async ({ provider, tokens }) => {
     const [lack] = provider.lacking
     if (lack)

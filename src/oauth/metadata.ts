@@ -1,7 +1,7 @@
 /**
  * Asks the metadata service of the machine that this process runs on.
  */
-import { Agent } from 'undici'
+import { Agent, type Dispatcher } from 'undici'
 import { SECOND } from '../base/clock.ts'
 import type { MetadataSource } from '../provider/metadata-source.ts'
 import { ask } from './request.ts'
@@ -14,8 +14,11 @@ const TIMEOUT_MS = 5 * SECOND
 export const METADATA_AGENT = new Agent({ pipelining: 0, connect: { timeout: 2 * SECOND } })
 
 /** @throws SourceTrouble */
-export async function readMetadata({ name, url, headers, pointer }: MetadataSource): Promise<string> {
-  const answer = await exchange(METADATA_AGENT, TIMEOUT_MS, (signal, dispatcher) =>
+export async function readMetadata(
+  { name, url, headers, pointer }: MetadataSource,
+  by: Dispatcher = METADATA_AGENT,
+): Promise<string> {
+  const answer = await exchange(by, TIMEOUT_MS, (signal, dispatcher) =>
     ask(dispatcher, url, { headers, signal }),
   )
   if (answer.kind !== 'answer')

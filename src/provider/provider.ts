@@ -92,7 +92,7 @@ export interface Provider extends Listing {
   /** http on a loopback address is allowed (`allow_insecure_loopback`, or the built-in sandbox). */
   readonly allowsInsecureLoopback: boolean
   /** The same file with what another config says; undefined: it has no inputs. */
-  readonly fill: ((given: Given) => Provider) | undefined
+  readonly fill: ((given: Given, read?: typeof readAll) => Provider) | undefined
 }
 
 /**
@@ -100,8 +100,8 @@ export interface Provider extends Listing {
  * nothing. Of one type with the file itself, so that nobody further on knows of inputs; where `lacking` names any,
  * nothing is filled in. Each call makes a new one: whoever holds a config keeps its provider with it.
  */
-export function withInputs(provider: Provider, given: Given): Provider {
-  return provider.fill?.(given) ?? provider
+export function withInputs(provider: Provider, given: Given, read?: typeof readAll): Provider {
+  return provider.fill?.(given, read) ?? provider
 }
 
 /** As OpenAI, portal.qwen.ai and Model Studio say it; a file adds its own. */
@@ -147,8 +147,8 @@ export function toProvider(name: string, file: ProviderFile, around: ProviderSur
     isSandbox,
     allowsInsecureLoopback,
   }
-  const filled = (given: Given): Provider => {
-    const { values, lacking } = readAll(inputs, given)
+  const filled = (given: Given, read = readAll): Provider => {
+    const { values, lacking } = read(inputs, given)
     const state = {
       ...common,
       given: new Unprinted(given),

@@ -12,10 +12,10 @@ import { Compile } from 'typebox/compile'
 import { sha256 } from '../base/digest.ts'
 import { ConfigError, type Environment, type StartWarning, watched } from '../base/environment.ts'
 import { firstMistake, type Schema } from '../base/mistake.ts'
-import { type Provider, toProvider } from '../provider/provider.ts'
+import { type Provider, type ProviderSurroundings, toProvider } from '../provider/provider.ts'
 import { PROVIDER_FILE, type ProviderFile } from '../provider/provider-file.ts'
 import { ProviderMistake } from '../provider/provider-mistake.ts'
-import { isMapping, mistakeAt, type Proven, readLayer, type Source } from './layer.ts'
+import { isMapping, type Layer, mistakeAt, type Proven, readLayer, type Source } from './layer.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { builtInKeyWarnings, openSecretWarnings } from './start-warnings.ts'
 
@@ -63,31 +63,9 @@ export function loadConfig(settings: Settings, env: Environment, options: LoadOp
   }
 
   const shipped = shippedFiles().map((file) => readLayer(file, proven))
-  const overrides = (own?.content['providers'] ?? {}) as Record<string, Record<string, unknown>>
-  const names = new Set([...shipped.map((layer) => basename(layer.file, '.yaml')), ...Object.keys(overrides)])
-
   const watch = watched(env)
-  const providers = new Map<string, Provider>()
-  for (const name of names) {
-    const base = shipped.find((layer) => basename(layer.file, '.yaml') === name)
-    const file = merge(base?.content ?? {}, overrides[name] ?? {})
-    const needsSandbox = JSON.stringify(file).includes('"sandbox:/')
-    if (needsSandbox && options.sandboxOrigin === undefined) continue
-    const sources = [
-      ...(own && overrides[name] ? [{ layer: own, prefix: ['providers', name] }] : []),
-      ...(base ? [{ layer: base, prefix: [] }] : []),
-    ]
-    check(PROVIDER_FILE, file, sources)
-    try {
-      checkSisters(file as ProviderFile, names)
-      const { sandboxOrigin } = options
-      const around = { file: sources[0]?.layer.file ?? '', allowInsecureLoopback, sandboxOrigin }
-      providers.set(name, toProvider(name, file as ProviderFile, { ...around, env: watch.env }))
-    } catch (error) {
-      if (error instanceof ProviderMistake) throw mistakeAt(error.path, error.message, sources)
-      throw error
-    }
-  }
+  const { sandboxOrigin } = options
+  const providers = readProviders(shipped, own, { env: watch.env, allowInsecureLoopback, sandboxOrigin })
   const warnings = [
     ...builtInKeyWarnings(settings),
     ...settings.warnings,
@@ -95,6 +73,78 @@ export function loadConfig(settings: Settings, env: Environment, options: LoadOp
     ...openSecretWarnings(env, watch.asked),
   ]
   return Object.freeze({ ...settings, providers, allowInsecureLoopback, warnings })
+}
+
+/** @param own whose providers are merged by name over the shipped ones */
+function readProviders(
+  shipped: readonly Layer[],
+  own: Layer | undefined,
+  around: Omit<ProviderSurroundings, 'file'>,
+): Map<string, Provider> {
+  const bases = new Map(shipped.map((layer) => [basename(layer.file, '.yaml'), layer]))
+  const overrides = overridesOf(own)
+  const names = new Set([...bases.keys(), ...Object.keys(overrides)])
+  const providers = new Map<string, Provider>()
+  for (const name of names) {
+    const base = bases.get(name)
+    const file = merge(base?.content ?? {}, overrides[name] ?? {})
+    const needsSandbox = JSON.stringify(file).includes('"sandbox:/')
+    if (needsSandbox && around.sandboxOrigin === undefined) continue
+    const sources = [
+      ...(own && overrides[name] ? [{ layer: own, prefix: ['providers', name] }] : []),
+      ...(base ? [{ layer: base, prefix: [] }] : []),
+    ]
+    providers.set(name, readProvider(name, file, { sources, names, around }))
+  }
+  return providers
+}
+
+interface Reading {
+  /** Where a mistake is looked for. */
+  readonly sources: readonly Source[]
+  /** Of all providers. */
+  readonly names: ReadonlySet<string>
+  readonly around: Omit<ProviderSurroundings, 'file'>
+}
+
+function readProvider(name: string, content: object, { sources, names, around }: Reading): Provider {
+  check(PROVIDER_FILE, content, sources)
+  const file = content as ProviderFile
+  try {
+    checkSisters(file, names)
+    return toProvider(name, file, { ...around, file: sources[0]?.layer.file ?? '' })
+  } catch (error) {
+    if (error instanceof ProviderMistake) throw mistakeAt(error.path, error.message, sources)
+    throw error
+  }
+}
+
+function overridesOf(own: Layer | undefined): Record<string, Record<string, unknown>> {
+  return (own?.content['providers'] ?? {}) as Record<string, Record<string, unknown>>
+}
+
+/** Nothing listens there: its addresses are shown, and not called. */
+const NO_SANDBOX = 'http://127.0.0.1'
+
+/**
+ * The providers of one file, judged as a start would judge them: one that stands by itself, or those that a CONFIG_FILE
+ * names, merged over the shipped ones.
+ * @throws ConfigError on the first mistake
+ */
+export function readProviderFile(path: string, env: Environment): Provider[] {
+  const layer = readLayer(path)
+  const shipped = shippedFiles().map((file) => readLayer(file))
+  if (!('providers' in layer.content)) {
+    const name = basename(path).replace(/\.ya?ml$/, '')
+    const names = new Set([name, ...shipped.map(({ file }) => basename(file, '.yaml'))])
+    const around = { env, allowInsecureLoopback: false, sandboxOrigin: NO_SANDBOX }
+    return [readProvider(name, layer.content, { sources: [{ layer, prefix: [] }], names, around })]
+  }
+  check(TOP_LEVEL, layer.content, [{ layer, prefix: [] }])
+  const allowInsecureLoopback = layer.content['allow_insecure_loopback'] === true
+  const around = { env, allowInsecureLoopback, sandboxOrigin: NO_SANDBOX }
+  const providers = readProviders(shipped, layer, around)
+  return Object.keys(overridesOf(layer)).flatMap((name) => providers.get(name) ?? [])
 }
 
 /** @throws ProviderMistake */
