@@ -92,16 +92,19 @@ t.test('from the command what may stand there, and secrets from a pipe, a variab
   for (const [name, args, input, env] of ways) {
     const made = await run(create(name, 'tenants', ...TENANT, ...args, ...note), input, env)
     t.match(made, { code: 0, out: /^[0-9a-f-]{36}\n$/, err: `doctor '${name}'` }, name)
-    t.match(await run(['doctor', name]), { code: 0 }, name)
-    t.same(heard.splice(0), ['/contoso/token ', '/contoso/v1/chat/completions me'], name)
   }
+  t.match(await run(['doctor']), { code: 0 })
+  t.same(
+    heard,
+    ways.flatMap(() => ['/contoso/token ', '/contoso/v1/chat/completions me']),
+  )
   t.match(
     await run(create('key', 'keyed', ...TENANT), 'sk-0123456789abcdef'),
     { code: 0 },
     'a key beside them',
   )
   t.match(await run(create('person', 'login', ...TENANT)), { code: 0, err: '→ log it in, in the console\n' })
-  t.match(await run(['configs']), { out: /person {2}login {6}missing/ })
+  t.match(await run(['configs']), { out: /person +login +missing/ })
 })
 
 t.test('what is wrong is said in one line, and nothing is made', async (t) => {
