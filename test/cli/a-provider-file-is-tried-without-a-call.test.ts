@@ -51,8 +51,10 @@ function masked(requests: string, provider: Provider, inputs: Readonly<Record<st
         })
         .replaceAll(new URLSearchParams([['', value]]).toString().slice(1), `{${name}}`)
         .replaceAll(value, `{${name}}`)
+        .replaceAll(inString(value), `{${name}}`)
   }
   return text
+    .replace(/Credential=\w+(.*Signature=)[0-9a-f]{64}/, 'Credential={access_key}$1{signature}')
     .replaceAll('client_assertion=the.subject.token', 'client_assertion={client_assertion}')
     .replaceAll('the.subject.token', '{subject_token}')
     .replaceAll('sts-token', '{sts.token}')
@@ -116,6 +118,10 @@ function everyKind(port: number, secretFile: string): Record<CredentialKind, obj
       },
       upstream: { ...upstream, headers: { 'x-api-key': WRITTEN } },
     },
+    authorization_code: {
+      [SERVER]: { ...endpoint, authorization_endpoint: `${at(port)}/authorize`, client_secret: WRITTEN },
+      upstream,
+    },
     client_credentials: {
       inputs,
       [SERVER]: {
@@ -128,7 +134,20 @@ function everyKind(port: number, secretFile: string): Record<CredentialKind, obj
     },
     token_exchange: {
       [SERVER]: { ...endpoint, client_secret: WRITTEN, body: 'json', params: { client_secret: WRITTEN } },
-      subject_token: { file: secretFile },
+      subject_token: {
+        token_request: [
+          {
+            ...{ url: `${at(port)}/other/token`, form: { a: 'b' }, response: { token: { text: true } } },
+            sign: {
+              dialect: 'aws',
+              region: 'r',
+              service: 's',
+              access_key: 'env:AWS_ACCESS_KEY_ID',
+              secret_key: key,
+            },
+          },
+        ],
+      },
       upstream: { ...upstream, auth: { query: 'access_token' } },
     },
     jwt_bearer: {

@@ -3,6 +3,7 @@
  */
 import type { AwsSigV4Config } from '../../provider/aws-sigv4.ts'
 import type { Provider } from '../../provider/provider.ts'
+import { sourcesOf } from '../../provider/source.ts'
 import type { StepAnswer, TokenStep } from '../../provider/token-request.ts'
 import type { Answer, Sent } from './recorder.ts'
 import type { StandIns } from './stand-ins.ts'
@@ -11,10 +12,10 @@ const END = '2099-01-01T00:00:00Z'
 
 export function answersOf(provider: Provider, standIns: StandIns): (sent: Sent) => Answer {
   const { authorizationServer, tokenRequest = [], awsSigV4 } = provider
-  const steps = tokenRequest.map((step, index) => {
-    const isLast = index === tokenRequest.length - 1
-    return toStep(step, isLast ? 'access_token' : `${step.name}.token`, standIns)
-  })
+  const before = sourcesOf(provider).flatMap((source) =>
+    source.from === 'token_request' ? inTurn(source.steps, source.name, standIns) : [],
+  )
+  const steps = [...before, ...inTurn(tokenRequest, 'access_token', standIns)]
   const tokens = tokenAnswer(standIns)
   return (sent) => {
     if (awsSigV4) return ofAws(sent, standIns)
@@ -22,6 +23,12 @@ export function answersOf(provider: Provider, standIns: StandIns): (sent: Sent) 
     if (issuer !== undefined && sent.url.includes('/.well-known/')) return discovery(issuer, standIns)
     return steps.shift() ?? tokens
   }
+}
+
+/** @param token name of what the last one gives */
+function inTurn(steps: readonly TokenStep[], token: string, standIns: StandIns): Answer[] {
+  const last = steps.at(-1)
+  return steps.map((step) => toStep(step, step === last ? token : `${step.name}.token`, standIns))
 }
 
 /** Of any grant, of a device login and of a session. */

@@ -4,10 +4,12 @@
 import { Secret } from '../../base/secret.ts'
 import type { AuthorizationServerConfig } from '../../provider/authorization-server-config.ts'
 import type { AwsSigV4Config } from '../../provider/aws-sigv4.ts'
+import type { MetadataSource } from '../../provider/metadata-source.ts'
 import type { Provider } from '../../provider/provider.ts'
 import type { SignedJwt } from '../../provider/signed-jwt-config.ts'
 import type { SimpleSource } from '../../provider/simple-source.ts'
 import type { Source } from '../../provider/source.ts'
+import type { TokenStep } from '../../provider/token-request.ts'
 import type { StandIns } from './stand-ins.ts'
 
 export function disguised(provider: Provider, standIns: StandIns): Provider {
@@ -17,8 +19,7 @@ export function disguised(provider: Provider, standIns: StandIns): Provider {
     authorizationServer: server && disguisedServer(server, standIns),
     subject: subject && { ...subject, token: disguisedSource(subject.token, standIns) },
     signedJwt: signedJwt && withKey(signedJwt, standIns),
-    // Its machine's own service is asked here as any other host is.
-    tokenRequest: tokenRequest?.map((step) => ({ ...step, isMetadata: false })),
+    tokenRequest: tokenRequest && disguisedSteps(tokenRequest, standIns),
     awsSigV4: awsSigV4 && disguisedAws(awsSigV4, standIns),
   }
 }
@@ -36,6 +37,24 @@ function disguisedServer(server: AuthorizationServerConfig, standIns: StandIns):
 /** What a signed one says is shown; what else there is stands for itself by its name. */
 function disguisedSource(source: Source, standIns: StandIns): Source {
   if (source.from === 'signed_jwt') return { ...source, jwt: withKey(source.jwt, standIns) }
+  if (source.from === 'token_request') return { ...source, steps: disguisedSteps(source.steps, standIns) }
+  return disguisedText(source, standIns)
+}
+
+/** The machine's own service is asked here as any other host is. */
+function disguisedSteps(steps: readonly TokenStep[], standIns: StandIns): TokenStep[] {
+  return steps.map((step) => ({
+    ...step,
+    isMetadata: false,
+    sign: step.sign && {
+      ...step.sign,
+      accessKey: disguisedText(step.sign.accessKey, standIns),
+      secretKey: disguisedText(step.sign.secretKey, standIns),
+    },
+  }))
+}
+
+function disguisedText(source: SimpleSource | MetadataSource, standIns: StandIns): SimpleSource {
   const name = source.name.split('.').at(-1) ?? source.name
   const known = source.from === 'text' ? source.text : undefined
   return text(known ? unlessIsOne(known, name, standIns).reveal() : standIns.of(name), source)

@@ -8,6 +8,7 @@ import type { AwsKeys } from '../../base/aws-signature.ts'
 import type { Clock } from '../../base/clock.ts'
 import { BrokerError } from '../../base/errors.ts'
 import { createRenew } from '../../credential/renew.ts'
+import { redeemCode, requestAuthorization } from '../../oauth/authorization-code.ts'
 import { AuthorizationServer } from '../../oauth/authorization-server.ts'
 import { requestDeviceAuthorization } from '../../oauth/device-authorization.ts'
 import { pollDeviceCode } from '../../oauth/device-code-grant.ts'
@@ -22,7 +23,7 @@ import type { StandIns } from './stand-ins.ts'
 
 /** A request, and what it is for. */
 export interface Call extends Sent {
-  /** `login`, `poll`, `metadata`, `token`, or the path of a client's call. */
+  /** `login`, `browser`, `code`, `poll`, `metadata`, `token`, or the path of a client's call. */
   readonly for: string
 }
 
@@ -82,12 +83,28 @@ class Stage {
   }
 
   async logsIn(calls: Call[]): Promise<void> {
-    if (this.provider.kind !== 'device_code') return
+    const { kind, authorizationServer } = this.provider
+    if (kind === 'authorization_code') return this.#logsInByCode(calls)
+    if (kind !== 'device_code') return
     await requestDeviceAuthorization(this.#server())
     this.#take('login', calls)
-    const verifier = this.provider.authorizationServer?.pkce ? this.#standIns.of('code_verifier') : undefined
+    const verifier = authorizationServer?.pkce ? this.#standIns.of('code_verifier') : undefined
     await pollDeviceCode(this.#server(), this.#standIns.of('device_code'), verifier, this.#clock)
     this.#take('poll', calls)
+  }
+
+  /** A person's browser, and then the code that it brings back. */
+  async #logsInByCode(calls: Call[]): Promise<void> {
+    const redirectUri = `https://${this.#standIns.of('PUBLIC_URL')}/oauth/callback/${this.provider.name}`
+    const begun = await requestAuthorization(this.#server(), redirectUri)
+    this.#take('login', calls)
+    if ('failure' in begun) return
+    this.#standIns.name(begun.state, 'state')
+    calls.push({ for: 'browser', method: 'GET', url: begun.url, headers: {}, body: '' })
+    const answer = new URLSearchParams({ code: this.#standIns.of('code'), state: begun.state })
+    const codeVerifier = this.#standIns.of('code_verifier')
+    await redeemCode(this.#server(), answer, { redirectUri, codeVerifier }, this.#clock)
+    this.#take('code', calls)
   }
 
   /** @throws NoToken | NoKeys */

@@ -25,6 +25,11 @@ export class StandIns {
     return text
   }
 
+  /** A text that is new each time, shown by its name. */
+  name(text: string, name: string): void {
+    this.#shown.set(text, name)
+  }
+
   secret(name: string): Secret {
     return new Secret(this.of(name))
   }
