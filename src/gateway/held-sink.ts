@@ -11,7 +11,7 @@ export class HeldSink implements Sink {
   readonly #sink: Sink
   readonly #gate: Gate
   readonly #resume: () => void
-  /** What waits, while anything does. */
+  /** What waits behind a piece that does; undefined while none does. */
   #held: Buffer[] | undefined
   #last: (() => void) | undefined
 
@@ -23,12 +23,7 @@ export class HeldSink implements Sink {
   }
 
   chunk(bytes: Buffer): boolean {
-    if (!this.#held) {
-      const opened = this.#gate(bytes)
-      if (!opened) return this.#sink.chunk(bytes)
-      this.#held = []
-      void opened.then(() => this.#release())
-    }
+    if (!this.#held) return this.#show(bytes)
     this.#held.push(Buffer.from(bytes))
     return false
   }
@@ -43,11 +38,26 @@ export class HeldSink implements Sink {
     else this.#sink.fail(error)
   }
 
-  #release(): void {
+  /** @returns whether more may come */
+  #show(bytes: Buffer): boolean {
+    const opened = this.#gate(bytes)
+    if (!opened) return this.#sink.chunk(bytes)
+    const shown = Buffer.from(bytes)
+    this.#held = []
+    void opened.then(() => this.#release(shown))
+    return false
+  }
+
+  #release(shown: Buffer): void {
     const held = this.#held ?? []
     this.#held = undefined
-    let takesMore = true
-    for (const bytes of held) takesMore = this.#sink.chunk(bytes)
+    let takesMore = this.#sink.chunk(shown)
+    for (const [index, bytes] of held.entries()) {
+      takesMore = this.#show(bytes)
+      if (!this.#held) continue
+      this.#held = held.slice(index + 1)
+      return
+    }
     if (this.#last) this.#last()
     else if (takesMore) this.#resume()
   }

@@ -8,11 +8,11 @@ import type { Head } from '../upstream/call.ts'
 import { EventTexts } from '../usage/event-texts.ts'
 import { JsonMembers, MemberPaths } from '../usage/json-members.ts'
 import type { Answer, ClientCall } from './client-call.ts'
-import { beginningWithout } from './content-codings.ts'
 import type { Gate } from './held-sink.ts'
 import type { Homes } from './homes.ts'
 import type { Named } from './named-ids.ts'
 import { isEventStream } from './relay.ts'
+import { Unpacking } from './unpacking.ts'
 
 /** Of an answer, so much is looked at, without its coding. */
 const MAX_BYTES = 64 * 1024
@@ -45,20 +45,23 @@ export function gateFor(
   const paths = named && namedInAnswer(request.method, target, named)
   const made = paths && MadeIds.in(head, paths)
   if (!made) return undefined
+  const note = async (ids: readonly string[]) => {
+    await Promise.all(ids.map((id) => homes.note(key.id, id, route.config.id)))
+  }
+  const unpacking = Unpacking.of(headerValue(head.headers, 'content-encoding'), MAX_BYTES)
   return (bytes) => {
-    const ids = made.isOver ? [] : made.push(bytes)
-    if (ids.length === 0) return undefined
-    return Promise.all(ids.map((id) => homes.note(key.id, id, route.config.id))).then(() => {})
+    if (made.isOver) return undefined
+    if (unpacking) return unpacking.push(bytes).then((plain) => note(made.push(plain, unpacking.isOver)))
+    const ids = made.push(bytes)
+    return ids.length === 0 ? undefined : note(ids)
   }
 }
 
 /** Is shown an answer from its beginning, until it has found its ids or will find none. */
 class MadeIds {
-  readonly #coding: string | undefined
   readonly #members: JsonMembers
   readonly #texts: Pick<JsonMembers, 'push'>
   #bytes = 0
-  #coded: Buffer[] = []
   readonly #wanted: number
   #found: string[] = []
   #count = 0
@@ -69,11 +72,10 @@ class MadeIds {
     const contentType = headerValue(headers, 'content-type') ?? ''
     const isEvents = isEventStream(contentType)
     if (status < 200 || status > 299 || (!isEvents && !JSON_TYPE.test(contentType))) return undefined
-    return new MadeIds(paths, isEvents, headerValue(headers, 'content-encoding'))
+    return new MadeIds(paths, isEvents)
   }
 
-  private constructor(paths: MemberPaths, isEvents: boolean, coding: string | undefined) {
-    this.#coding = coding
+  private constructor(paths: MemberPaths, isEvents: boolean) {
     this.#wanted = paths === MADE ? 1 : paths.all.size
     this.#members = new JsonMembers(paths, (_, value) => this.#take(value))
     // The first event alone counts.
@@ -84,18 +86,18 @@ class MadeIds {
         this.#members.push(piece)
       },
       reset: () => {
-        if (hasBegun) this.#end() // else it was a comment
+        if (hasBegun) this.isOver = true // else it was a comment
       },
     }
     this.#texts = isEvents ? new EventTexts(first) : this.#members
   }
 
-  /** @returns the ids that are there with this piece */
-  push(bytes: Buffer): readonly string[] {
-    const plain = this.#coding === undefined ? bytes : this.#decoded(bytes, this.#coding)
-    if (plain.length > 0) this.#texts.push(plain.toString('latin1', 0, MAX_BYTES - this.#bytes))
-    this.#bytes += plain.length
-    if (this.#count === this.#wanted || this.#members.isOver || this.#bytes >= MAX_BYTES) this.#end()
+  /** @returns the ids that are there with this piece. @param isLast no further one can be read */
+  push(bytes: Buffer, isLast = false): readonly string[] {
+    if (bytes.length > 0) this.#texts.push(bytes.toString('latin1', 0, MAX_BYTES - this.#bytes))
+    this.#bytes += bytes.length
+    if (this.#count === this.#wanted || this.#members.isOver || this.#bytes >= MAX_BYTES || isLast)
+      this.isOver = true
     const found = this.#found
     this.#found = []
     return found
@@ -105,19 +107,5 @@ class MadeIds {
     if (typeof value !== 'string' || value.length > MAX_LENGTH || this.#count === this.#wanted) return
     this.#count += 1
     this.#found.push(value)
-  }
-
-  /** What a further piece of a compressed answer adds. Anew from its beginning, for it hardly ever takes two. */
-  #decoded(bytes: Buffer, coding: string): Buffer {
-    this.#coded.push(Buffer.from(bytes))
-    const coded = Buffer.concat(this.#coded)
-    const plain = coded.length <= MAX_BYTES ? beginningWithout(coding, coded) : undefined
-    if (!plain) this.#end()
-    return plain?.subarray(this.#bytes) ?? Buffer.alloc(0)
-  }
-
-  #end(): void {
-    this.isOver = true
-    this.#coded = []
   }
 }

@@ -2,12 +2,14 @@
  * One request to somebody who issues tokens, and what came back, judged by the question that matters later:
  * could the server have acted on it?
  */
+
 import { type Dispatcher, errors } from 'undici'
+import { codingsOf, decodedNow } from '../base/content-codings.ts'
 import { nameOf, noAnswerWithin } from '../base/failure.ts'
 import { NeverConnected } from '../http1/never-connected.ts'
 import { type JsonObject, parseBody } from './answer-body.ts'
 import { patience } from './patience.ts'
-import { decoded, type ReadableAnswer } from './request.ts'
+import type { ReadableAnswer } from './request.ts'
 
 export type { JsonObject } from './answer-body.ts'
 
@@ -69,7 +71,9 @@ async function readAnswer(response: ReadableAnswer, sent: readonly string[]): Pr
     if (size > MAX_ANSWER_BYTES) return { kind: 'unclear', why: `answer over ${MAX_ANSWER_BYTES} bytes` }
     chunks.push(chunk)
   }
-  const whole = decoded(Buffer.concat(chunks), response.headers.get('content-encoding'), MAX_ANSWER_BYTES)
+  const bytes = Buffer.concat(chunks)
+  const codings = codingsOf(response.headers.get('content-encoding'))
+  const whole = decodedNow(bytes, codings, { maxOutputLength: MAX_ANSWER_BYTES }) ?? bytes
   return {
     kind: 'answer',
     status: response.status,

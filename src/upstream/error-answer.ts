@@ -3,7 +3,7 @@
  *
  * The code stands in `error.code`, `error.type`, `code`, or in `error` itself; a body may be cut off anywhere.
  */
-import { brotliDecompressSync, constants, gunzipSync, inflateSync } from 'node:zlib'
+import { codingsOf, decodedNow } from '../base/content-codings.ts'
 import { type HeaderList, headerValue } from '../http1/header-list.ts'
 import type { Provider } from '../provider/provider.ts'
 
@@ -39,14 +39,7 @@ function hasAny(body: string, words: ReadonlySet<string>): boolean {
 }
 
 /** Unpacked, more of an error tells nothing more. */
-const maxOutputLength = 256 * 1024
-const zlib = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength }
-const brotli = { finishFlush: constants.BROTLI_OPERATION_FLUSH, maxOutputLength }
-const CODINGS: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
-  gzip: (bytes) => gunzipSync(bytes, zlib),
-  deflate: (bytes) => inflateSync(bytes, zlib),
-  br: (bytes) => brotliDecompressSync(bytes, brotli),
-}
+const MAX_UNPACKED_BYTES = 256 * 1024
 
 /**
  * The beginning of a body as text, without its coding: clients of the usual libraries ask for one.
@@ -55,12 +48,10 @@ const CODINGS: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
  * @returns '' for a coding that is not known, or not kept to
  */
 export function readableText(bytes: Buffer, headers: HeaderList, max: number): string {
-  const coding = headerValue(headers, 'content-encoding')?.trim().toLowerCase() ?? 'identity'
-  const beginning = bytes.subarray(0, max)
-  if (coding === 'identity') return beginning.toString('utf8')
-  const unpack = Object.hasOwn(CODINGS, coding) ? CODINGS[coding] : undefined
+  const codings = codingsOf(headerValue(headers, 'content-encoding'))
+  const options = { maxOutputLength: MAX_UNPACKED_BYTES, isBeginning: true }
   try {
-    return unpack?.(beginning).toString('utf8', 0, max) ?? ''
+    return decodedNow(bytes.subarray(0, max), codings, options)?.toString('utf8', 0, max) ?? ''
   } catch {
     return ''
   }

@@ -3,30 +3,14 @@
  * it and in what comes out. Beyond the bounds, and at what is not in that coding, it stops without a word.
  */
 import type { Transform } from 'node:stream'
-import {
-  createBrotliDecompress,
-  createGunzip,
-  createInflate,
-  createInflateRaw,
-  createZstdDecompress,
-} from 'node:zlib'
+import { type Coding, codingOf, codingsOf } from '../base/content-codings.ts'
 
 /** So much is gathered for one call of the thread pool; most answers are no more. */
 const GATHERED_BYTES = 16 * 1024
 const MAX_WAITING_BYTES = 1024 * 1024
 
-/** Given the first byte. */
-const CODINGS: Readonly<Record<string, (first: number) => Transform>> = {
-  gzip: () => createGunzip(),
-  'x-gzip': () => createGunzip(),
-  br: () => createBrotliDecompress(),
-  zstd: () => createZstdDecompress(),
-  // zlib's format (RFC 9110 §8.4.1.2), though some send the bare one. The method in the first half byte is 8.
-  deflate: (first) => ((first & 0x0f) === 8 ? createInflate() : createInflateRaw()),
-}
-
 export class Expander {
-  readonly #open: (first: number) => Transform
+  readonly #name: string
   readonly #maxBytes: number
   readonly #take: (text: string) => void
   readonly #done = Promise.withResolvers<void>()
@@ -38,13 +22,12 @@ export class Expander {
 
   /** Undefined for a coding nobody knows, or several at once. */
   static for(coding: string, maxBytes: number, take: (text: string) => void): Expander | undefined {
-    const name = coding.trim().toLowerCase()
-    const open = Object.hasOwn(CODINGS, name) ? CODINGS[name] : undefined
-    return open && new Expander(open, maxBytes, take)
+    const [name = '', another] = codingsOf(coding)
+    return another === undefined && codingOf(name) ? new Expander(name, maxBytes, take) : undefined
   }
 
-  private constructor(open: (first: number) => Transform, maxBytes: number, take: (text: string) => void) {
-    this.#open = open
+  private constructor(name: string, maxBytes: number, take: (text: string) => void) {
+    this.#name = name
     this.#maxBytes = maxBytes
     this.#take = take
   }
@@ -71,13 +54,13 @@ export class Expander {
     const bytes = this.#gathered.length === 1 ? first : Buffer.concat(this.#gathered)
     this.#gathered = []
     this.#gatheredBytes = 0
-    this.#stream ??= this.#start(bytes[0] ?? 0)
+    this.#stream ??= this.#start(codingOf(this.#name, first[0]) as Coding) // it was known before
     this.#stream.write(bytes)
     if (this.#stream.writableLength > MAX_WAITING_BYTES) this.#stop()
   }
 
-  #start(first: number): Transform {
-    const stream = this.#open(first)
+  #start(coding: Coding): Transform {
+    const stream = coding.stream()
     stream.on('data', (bytes: Buffer) => {
       if (this.isOver) return
       this.#bytesOut += bytes.length

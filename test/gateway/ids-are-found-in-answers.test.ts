@@ -25,7 +25,7 @@ interface Asked {
 }
 
 /** The ids that are noted, in their order. */
-function found(pieces: readonly Buffer[], asked: Asked = {}): string | undefined {
+async function found(pieces: readonly Buffer[], asked: Asked = {}): Promise<string | undefined> {
   const { type = 'application/json', coding = 'identity', status = 200, store } = asked
   const { method = 'POST', target = '/v1/responses' } = asked
   const encoding = coding === 'identity' ? [] : ['content-encoding', coding === 'bare' ? 'deflate' : coding]
@@ -38,7 +38,7 @@ function found(pieces: readonly Buffer[], asked: Asked = {}): string | undefined
   const gate = gateFor(call as unknown as ClientCall, answer as unknown as Answer, {
     note: async (keyId, id, configId) => void noted.push(`${keyId} ${configId} ${id}`),
   })
-  for (const piece of pieces) void gate?.(piece)
+  for (const piece of pieces) await gate?.(piece)
   return noted.length === 0 ? undefined : noted.join(' + ')
 }
 
@@ -77,14 +77,14 @@ const ANSWERS: Record<string, [text: string, asked: Asked, expected: string]> = 
 t.test('in every coding, wherever it is cut', async (t) => {
   const cuts = fc.array(fc.nat(4_000), { maxLength: 5 })
   const kind = fc.constantFrom(...Object.values(ANSWERS))
-  fc.assert(
-    fc.property(
+  await fc.assert(
+    fc.asyncProperty(
       fc.constantFrom(...Object.keys(CODINGS)),
       kind,
       cuts,
-      (coding, [text, asked, expected], places) => {
+      async (coding, [text, asked, expected], places) => {
         const bytes = CODINGS[coding]?.(Buffer.from(text)) ?? Buffer.alloc(0)
-        const ids = found(cutAt(bytes, places), { coding, ...asked })
+        const ids = await found(cutAt(bytes, places), { coding, ...asked })
         if (ids !== expected) t.equal(ids, expected, `${coding} ${places}`)
         return ids === expected
       },
@@ -124,15 +124,15 @@ t.test('and not where there is none that is named later', async (t) => {
     ['not in its coding', false, { id }, { coding: 'gzip' }],
   ]
   for (const [why, expected, value, asked] of cases)
-    t.equal(found(body(value), asked), expected ? 'k c x_1' : undefined, why)
+    t.equal(await found(body(value), asked), expected ? 'k c x_1' : undefined, why)
   const bomb = { x: 'y'.repeat(2_000_000), id }
   t.equal(
-    found([gzipSync(JSON.stringify(bomb))], { coding: 'gzip' }),
+    await found([gzipSync(JSON.stringify(bomb))], { coding: 'gzip' }),
     undefined,
     'no more is unpacked than that',
   )
   const second = Buffer.from('data: {"type":"ping"}\n\ndata: {"id":"x_1"}\n\n')
-  t.equal(found([second], { type: EVENTS }), undefined, 'a second event')
+  t.equal(await found([second], { type: EVENTS }), undefined, 'a second event')
 })
 
 t.test('what waits keeps its order, and what ends it comes last', async (t) => {
@@ -147,9 +147,15 @@ t.test('what waits keeps its order, and what ends it comes last', async (t) => {
         end: () => void heard.push('end'),
         fail: () => void heard.push('fail'),
       }
-      let waits = false
+      const waiting = new Set<string>()
       const opening: (() => void)[] = []
-      const gate = () => (waits ? new Promise<void>((resolve) => opening.push(resolve)) : undefined)
+      const shown: string[] = []
+      const gate = (bytes: Buffer) => {
+        shown.push(bytes.toString())
+        return waiting.has(bytes.toString())
+          ? new Promise<void>((resolve) => opening.push(resolve))
+          : undefined
+      }
       const held = new HeldSink(sink, gate, () => {
         resumed += 1
       })
@@ -161,8 +167,8 @@ t.test('what waits keeps its order, and what ends it comes last', async (t) => {
           continue
         }
         isFull = step === 'full'
-        waits = step === 'wait'
         lent.write(String.fromCharCode(97 + n))
+        if (step === 'wait') waiting.add(lent.toString())
         sent.push(lent.toString())
         const before = heard.length
         const takesMore = held.chunk(lent)
@@ -170,8 +176,11 @@ t.test('what waits keeps its order, and what ends it comes last', async (t) => {
       }
       if (breaks) held.fail(new Error('x') as never)
       else held.end()
-      for (const open of opening) open()
-      await new Promise(setImmediate)
+      while (opening.length > 0) {
+        for (const open of opening.splice(0)) open()
+        await new Promise(setImmediate)
+      }
+      t.same(shown, sent, 'each is looked at')
       t.same(heard, [...sent, breaks ? 'fail' : 'end'])
       return t.passing() && resumed <= sent.length
     }),
