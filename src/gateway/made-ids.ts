@@ -1,13 +1,13 @@
 /**
  * The ids in an answer that later calls name: of what a call made, at the top level of JSON or in the first event of a
- * stream (`id`, `response.id`), and of what a batch or a fine-tuning has come to: files, a model.
+ * stream (`id`, `response.id`), of what comes with it, and of what a batch or a fine-tuning has come to: files, a model.
  */
-
 import { headerValue } from '../http1/header-list.ts'
 import type { Head } from '../upstream/call.ts'
 import { EventTexts } from '../usage/event-texts.ts'
 import { JsonMembers, MemberPaths } from '../usage/json-members.ts'
 import type { Answer, ClientCall } from './client-call.ts'
+import { DeepIds } from './deep-ids.ts'
 import type { Gate } from './held-sink.ts'
 import type { Homes } from './homes.ts'
 import type { Named } from './named-ids.ts'
@@ -16,10 +16,17 @@ import { Unpacking } from './unpacking.ts'
 
 /** Of an answer, so much is looked at, without its coding. */
 const MAX_BYTES = 64 * 1024
+/** Of one in which they may stand anywhere. */
+const MAX_DEEP_BYTES = 16 * 1024 * 1024
 const MAX_LENGTH = 200
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i
 const MADE = new MemberPaths('id', 'response.id')
-const RESULTS = new MemberPaths('output_file_id', 'error_file_id', 'fine_tuned_model')
+const RESULTS = new MemberPaths('output_file_id', 'error_file_id', 'fine_tuned_model', 'result_files')
+/** Where one call makes two things. */
+const ALSO_MADE: readonly (readonly [target: RegExp, paths: MemberPaths])[] = [
+  [/^\/v1\/uploads\/[^/?]+\/complete\/?(?:\?|$)/, new MemberPaths('id', 'file.id')],
+  [/^\/v1\/threads\/runs\/?(?:\?|$)/, new MemberPaths('id', 'thread_id')],
+]
 
 /** Paths below `/v1` whose answers have ids that no call ever names, or none. */
 const FLEETING =
@@ -33,7 +40,15 @@ const JOB = /^\/v1\/(?:batches|fine_tuning\/jobs)\/[^/?]+\/?(?:\?|$)/
 function namedInAnswer(method: string, target: string, { store }: Named): MemberPaths | undefined {
   if (method === 'GET') return JOB.test(target) ? RESULTS : undefined
   if (method !== 'POST' || store === false || FLEETING.test(target)) return undefined
-  return store === true || !STORED_IF_ASKED.test(target) ? MADE : undefined
+  if (store !== true && STORED_IF_ASKED.test(target)) return undefined
+  return ALSO_MADE.find(([also]) => also.test(target))?.[1] ?? MADE
+}
+
+/** Looks for ids in an answer from its beginning, until it has found them or will find none. */
+export interface IdSeeker {
+  readonly isOver: boolean
+  /** @returns the ids that are there with this piece. @param isLast no further one can be read */
+  push(bytes: Buffer, isLast: boolean): readonly string[]
 }
 
 /** Undefined if the answer makes nothing that has to be found again. */
@@ -42,23 +57,37 @@ export function gateFor(
   { head, route }: Answer,
   homes: Pick<Homes, 'note'>,
 ): Gate | undefined {
-  const paths = named && namedInAnswer(request.method, target, named)
-  const made = paths && MadeIds.in(head, paths)
-  if (!made) return undefined
+  const coding = headerValue(head.headers, 'content-encoding')
+  const seeker = named && seekerFor(request.method, target, named, head)
+  if (!seeker) return undefined
   const note = async (ids: readonly string[]) => {
     await Promise.all(ids.map((id) => homes.note(key.id, id, route.config.id)))
   }
-  const unpacking = Unpacking.of(headerValue(head.headers, 'content-encoding'), MAX_BYTES)
+  const unpacking = Unpacking.of(coding, named.makesMore ? MAX_DEEP_BYTES : MAX_BYTES)
   return (bytes) => {
-    if (made.isOver) return undefined
-    if (unpacking) return unpacking.push(bytes).then((plain) => note(made.push(plain, unpacking.isOver)))
-    const ids = made.push(bytes)
+    if (seeker.isOver) return undefined
+    if (unpacking) return unpacking.push(bytes).then((plain) => note(seeker.push(plain, unpacking.isOver)))
+    const ids = seeker.push(bytes, false)
     return ids.length === 0 ? undefined : note(ids)
   }
 }
 
-/** Is shown an answer from its beginning, until it has found its ids or will find none. */
-class MadeIds {
+function seekerFor(
+  method: string,
+  target: string,
+  named: Named,
+  { status, headers }: Head,
+): IdSeeker | undefined {
+  const contentType = headerValue(headers, 'content-type') ?? ''
+  const isEvents = isEventStream(contentType)
+  if (status < 200 || status > 299 || (!isEvents && !JSON_TYPE.test(contentType))) return undefined
+  const paths = namedInAnswer(method, target, named)
+  const made = paths && new MadeIds(paths, isEvents)
+  return named.makesMore ? new DeepIds(made, MAX_DEEP_BYTES) : made
+}
+
+/** At the top level, or in the first event of a stream. */
+class MadeIds implements IdSeeker {
   readonly #members: JsonMembers
   readonly #texts: Pick<JsonMembers, 'push'>
   #bytes = 0
@@ -67,15 +96,7 @@ class MadeIds {
   #count = 0
   isOver = false
 
-  /** Undefined for an answer that names none. */
-  static in({ status, headers }: Head, paths: MemberPaths): MadeIds | undefined {
-    const contentType = headerValue(headers, 'content-type') ?? ''
-    const isEvents = isEventStream(contentType)
-    if (status < 200 || status > 299 || (!isEvents && !JSON_TYPE.test(contentType))) return undefined
-    return new MadeIds(paths, isEvents)
-  }
-
-  private constructor(paths: MemberPaths, isEvents: boolean) {
+  constructor(paths: MemberPaths, isEvents: boolean) {
     this.#wanted = paths === MADE ? 1 : paths.all.size
     this.#members = new JsonMembers(paths, (_, value) => this.#take(value))
     // The first event alone counts.
@@ -92,8 +113,7 @@ class MadeIds {
     this.#texts = isEvents ? new EventTexts(first) : this.#members
   }
 
-  /** @returns the ids that are there with this piece. @param isLast no further one can be read */
-  push(bytes: Buffer, isLast = false): readonly string[] {
+  push(bytes: Buffer, isLast: boolean): readonly string[] {
     if (bytes.length > 0) this.#texts.push(bytes.toString('latin1', 0, MAX_BYTES - this.#bytes))
     this.#bytes += bytes.length
     if (this.#count === this.#wanted || this.#members.isOver || this.#bytes >= MAX_BYTES || isLast)
@@ -103,9 +123,11 @@ class MadeIds {
     return found
   }
 
+  /** @param value one, or a list of them */
   #take(value: unknown): void {
-    if (typeof value !== 'string' || value.length > MAX_LENGTH || this.#count === this.#wanted) return
+    const ids = [value].flat().filter((id) => typeof id === 'string' && id.length <= MAX_LENGTH)
+    if (ids.length === 0 || this.#count === this.#wanted) return
     this.#count += 1
-    this.#found.push(value)
+    this.#found.push(...(ids as string[]))
   }
 }

@@ -22,15 +22,16 @@ interface Asked {
   readonly method?: string
   readonly target?: string
   readonly store?: boolean | undefined
+  readonly makesMore?: boolean
 }
 
 /** The ids that are noted, in their order. */
 async function found(pieces: readonly Buffer[], asked: Asked = {}): Promise<string | undefined> {
-  const { type = 'application/json', coding = 'identity', status = 200, store } = asked
+  const { type = 'application/json', coding = 'identity', status = 200, store, makesMore = false } = asked
   const { method = 'POST', target = '/v1/responses' } = asked
   const encoding = coding === 'identity' ? [] : ['content-encoding', coding === 'bare' ? 'deflate' : coding]
   const noted: string[] = []
-  const call = { request: { method }, target, named: { ids: [], store }, key: { id: 'k' } }
+  const call = { request: { method }, target, named: { ids: [], store, makesMore }, key: { id: 'k' } }
   const answer = {
     head: { status, headers: ['content-type', type, ...encoding] },
     route: { config: { id: 'c' } },
@@ -64,9 +65,60 @@ const FINISHED = {
   error_file_id: 'file-2',
 }
 
+const SAID = 'say "file_id": "file-no" and {"container":{"id":"no"}}'
+const WRITTEN = { type: 'code_execution_output', file_id: 'file_1' }
+const MESSAGE = { id: 'msg_no', content: [{ type: 'text', text: SAID }, { content: { content: [WRITTEN] } }] }
+const DELTA = { type: 'message_delta', delta: { container: { id: 'container_1', expires_at: 'soon' } } }
+const CODE = { type: 'code_interpreter_call', id: 'ci_no', code: SAID, container_id: 'cntr_1' }
+const CITED = { type: 'container_file_citation', container_id: 'cntr_1', file_id: 'cfile_1' }
+
+function events(...all: object[]): string {
+  return all.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('')
+}
+
 const ANSWERS: Record<string, [text: string, asked: Asked, expected: string]> = {
   JSON: [JSON.stringify(OBJECT), {}, 'k c resp_1'],
   events: [STREAM, { type: EVENTS }, 'k c resp_1'],
+  'an upload that is complete': [
+    JSON.stringify({ object: 'upload', file: { object: 'file', id: 'file-1' }, id: 'upload_1' }),
+    { target: '/v1/uploads/upload_1/complete' },
+    'k c file-1 + k c upload_1',
+  ],
+  'a thread with its run': [
+    JSON.stringify({ id: 'run_1', object: 'thread.run', thread_id: 'thread_1' }),
+    { target: '/v1/threads/runs' },
+    'k c run_1 + k c thread_1',
+  ],
+  'files of a tuning': [
+    JSON.stringify({ id: 'no', fine_tuned_model: null, result_files: ['file-1', 'file-2'] }),
+    { method: 'GET', target: '/v1/fine_tuning/jobs/ftjob-1' },
+    'k c file-1 + k c file-2',
+  ],
+  'where code ran, by Messages': [
+    JSON.stringify({ ...MESSAGE, container: { expires_at: 'soon', skills: [{ x: [] }], id: 'container_1' } }),
+    { target: '/v1/messages', makesMore: true },
+    'k c file_1 + k c container_1',
+  ],
+  'where code ran, by a stream of Messages': [
+    events({ type: 'message_start', message: { id: 'msg_no', container: null } }, { type: 'ping' }, DELTA),
+    { target: '/v1/messages?beta=true', type: EVENTS, makesMore: true },
+    'k c container_1',
+  ],
+  'where code ran, by Responses': [
+    JSON.stringify({ id: 'resp_1', output: [CODE, CODE, { content: [{ annotations: [CITED] }] }] }),
+    { makesMore: true },
+    'k c resp_1 + k c cntr_1 + k c cfile_1',
+  ],
+  'and where nothing else is stored': [
+    JSON.stringify({ id: 'resp_no', output: [CODE] }),
+    { makesMore: true, store: false },
+    'k c cntr_1',
+  ],
+  'what was spoken': [
+    JSON.stringify({ id: 'chatcmpl_no', choices: [{ message: { audio: { data: 'x', id: 'audio_1' } } }] }),
+    { target: '/v1/chat/completions', makesMore: true },
+    'k c audio_1',
+  ],
   results: [
     JSON.stringify(FINISHED),
     { method: 'GET', target: '/v1/batches/batch_1' },

@@ -53,6 +53,16 @@ t.test('in JSON', async (t) => {
     [{ messages: [{ content: [{ source: { type: 'file', file_id: 'file_1' } }] }] }, 'file_1'],
     [{ messages: [{ content: [{ type: 'file', file: { file_id: 'file-1' } }] }] }, 'file-1'],
     [{ voice: { id: 'voice_1' } }, 'voice_1'],
+    [{ container: 'container_1' }, 'container_1'],
+    [
+      { container: { skills: [{ type: 'anthropic', skill_id: 'pptx' }], id: 'container_1' } },
+      'container_1',
+      'pptx',
+    ],
+    [{ messages: [{ role: 'assistant', audio: { id: 'audio_1' } }], audio: { voice: 'x' } }, 'audio_1', 'x'],
+    [{ messages: [{ content: [{ type: 'container_upload', file_id: 'file_1' }] }] }, 'file_1'],
+    [{ prompt_cache_options: { comparison_response_id: 'resp_1' } }, 'resp_1'],
+    [{ metadata: { session_id: 'mine', agent_id: 'mine' } }],
     [{ previous_response_id: null, conversation: null, file_ids: null, container: { type: 'auto' } }],
     [
       {
@@ -72,6 +82,27 @@ t.test('in JSON', async (t) => {
     t.same(say(value), ids, JSON.stringify(value).slice(0, 80))
     t.same(named('/v1/x', JSON.stringify(value, null, 2)).ids, ids)
   }
+})
+
+t.test('of agents only where agents are asked for', async (t) => {
+  const session = { agent: { id: 'agent_1' }, environment_id: 'env_1', vault_ids: ['vlt_1'] }
+  const resources = [{ type: 'memory_store', memory_store_id: 'memstore_1' }]
+  const body = JSON.stringify({ ...session, resources })
+  const ids = ['agent_1', 'env_1', 'vlt_1', 'memstore_1']
+  for (const path of ['/v1/sessions', '/v1/agents/sessions', '/v1/deployments?beta=true'])
+    t.same(named(path, body).ids, ids, path)
+  for (const path of ['/v1/responses', '/v1/sessionsx']) t.same(named(path, body).ids, [], path)
+})
+
+t.test('whether more may be made than the answer', async (t) => {
+  const makesMore = (value: unknown) => named('/v1/x', JSON.stringify(value)).makesMore
+  t.ok(makesMore({ tools: [{ type: 'code_interpreter' }] }))
+  t.ok(makesMore({ tools: [{ type: 'code_execution_20250825', name: 'code_execution' }] }))
+  t.ok(makesMore({ tools: [{ type: 'shell', environment: { type: 'container_auto' } }] }))
+  t.ok(makesMore({ container: 'container_1' }))
+  t.ok(makesMore({ modalities: ['text', 'audio'] }))
+  t.notOk(makesMore({ model: 'm', input: 'use the "code_interpreter"', tools: [{ type: 'function' }] }))
+  t.notOk(named('/v1/x').makesMore)
 })
 
 t.test('whatever stands around them', async (t) => {
