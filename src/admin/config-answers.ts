@@ -5,6 +5,7 @@ import Type from 'typebox'
 import { type Answer, instant, nextCursor, nullable, pageFields, text } from '../base/answers.ts'
 import { CREDENTIAL_KINDS } from '../provider/credential-kinds.ts'
 import { CAUSES, type Cause } from './causes.ts'
+import { NEXT_ACTIONS } from './token-causes.ts'
 
 const CREDENTIAL_KIND = Type.Enum(CREDENTIAL_KINDS, { title: 'CredentialKind' })
 export type CredentialKind = Answer<typeof CREDENTIAL_KIND>
@@ -15,7 +16,7 @@ const CREDENTIAL_STATE = Type.Enum(
 )
 export type CredentialState = Answer<typeof CREDENTIAL_STATE>
 
-const NEXT_ACTION = Type.Enum(['none', 'wait', 'login', 'set_api_key', 'edit_inputs', 'restore_provider'], {
+const NEXT_ACTION = Type.Enum([...NEXT_ACTIONS], {
   title: 'NextAction',
   description: 'What a person should do.',
 })
@@ -172,7 +173,7 @@ export type HandedToken = Answer<typeof TOKEN>
 
 const CHECK = Type.Object(
   {
-    name: Type.Enum(['login', 'expiry', 'refresh', 'host', 'completion', 'sisters']),
+    name: Type.Enum(['login', 'expiry', 'refresh', 'source', 'clock', 'host', 'completion', 'sisters']),
     ok: Type.Boolean(),
     detail: text("In the caller's language."),
     detail_zh: text('In Chinese.'),
@@ -190,6 +191,7 @@ export const DIAGNOSIS = Type.Object(
     advice: text("What to do, in the caller's language."),
     cause_zh: text('In Chinese.'),
     advice_zh: text('In Chinese.'),
+    next_action: NEXT_ACTION,
     help_url: nullable(text('Where the vendor gives keys and shows accounts, if that is what helps.')),
     upstream_status: nullable(Type.Integer({ description: 'What the endpoint answered with.' })),
     checks: Type.Array(CHECK),

@@ -5,12 +5,14 @@
  * may know it. `GET /v1/models` is no health check: some endpoints have no such route.
  */
 import type { Clock } from '../base/clock.ts'
+import { clockSkew } from '../base/clock-skew.ts'
 import { BrokerError } from '../base/errors.ts'
 import { withoutQuoted } from '../base/quoted.ts'
 import type { Acceptances } from '../credential/acceptances.ts'
 import { accessOf, type Credential, isRenewable } from '../credential/credential.ts'
 import type { CredentialStore } from '../credential/credential-store.ts'
 import type { Credentials } from '../credential/credentials.ts'
+import { headerValue } from '../http1/header-list.ts'
 import type { Model } from '../model-config/model-configs.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { UpstreamAccess } from '../upstream/access.ts'
@@ -21,6 +23,7 @@ import { factsOf } from './credential-facts.ts'
 import { judged, type UpstreamAnswer, whyRefused } from './judge-answer.ts'
 import { checkSession } from './session-check.ts'
 import { askSisters, told } from './sisters.ts'
+import { clockCheck, signsItself, tokenTrouble } from './token-trouble.ts'
 import { complete } from './trial.ts'
 import { upstreamModels } from './upstream-models.ts'
 
@@ -66,8 +69,22 @@ export async function diagnose(
     if (error.code === 'config_not_found') return verdict('provider_missing', provider, null, checks)
     provider ??= (await parts.credentialStore.load(configId).catch(() => undefined))?.provider
     checks.push(failedCheck(error))
-    return verdict(CAUSE_OF_ERROR[error.code] ?? 'unknown', provider, null, checks)
+    return noToken(error, provider, checks, parts.clock())
   }
+}
+
+/** A token call that brought nothing is looked into; what else went wrong has its cause by name. */
+async function noToken(
+  error: BrokerError,
+  provider: Provider | undefined,
+  checks: readonly Check[],
+  now: number,
+): Promise<Diagnosis> {
+  const byName = CAUSE_OF_ERROR[error.code] ?? 'unknown'
+  if (!provider || (byName !== 'credential_refused' && byName !== 'refresh_stuck'))
+    return verdict(byName, provider, null, checks)
+  const { cause = byName, checks: more } = await tokenTrouble(error.detail ?? '', provider, now)
+  return verdict(cause, provider, null, [...checks, ...more])
 }
 
 const CAUSE_OF_ERROR: Readonly<Record<string, Cause>> = {
@@ -129,7 +146,10 @@ async function tryCompletion(subject: Subject, parts: DiagnosisParts, checks: Ch
   const found = judged(answer, provider)
   const isAsGoodAsNew = fresh !== undefined || canBeRefreshed(credential)
   const refused = isAsGoodAsNew ? whyRefused(bodyOf(answer)) : 'login_needed'
-  const cause = found === 'token_refused' ? refused : found
+  const named = found === 'token_refused' ? refused : found
+  const skew = TIMELY.has(named) && signsItself(provider) ? skewOf(answer, parts.clock()) : undefined
+  const cause = skew === undefined ? named : 'clock_skew'
+  if (skew !== undefined) checks.push(clockCheck(skew))
   if (cause === 'none') parts.acceptances.note(fresh ?? credential)
   const status = typeof answer === 'string' ? null : answer.status
   const detail = typeof answer === 'string' ? answer : shown(answer, credential)
@@ -140,6 +160,13 @@ async function tryCompletion(subject: Subject, parts: DiagnosisParts, checks: Ch
   )
   if (KEY_TROUBLE.has(cause)) return whoseKey(subject, cause, { parts, status, checks })
   return verdict(cause, provider, status, checks)
+}
+
+/** What a signature is refused with that was made too early or too late. */
+const TIMELY: ReadonlySet<Cause> = new Set(['not_entitled', 'clock_skew', 'identity_expired', 'unknown'])
+
+function skewOf(answer: UpstreamAnswer | string, now: number): number | undefined {
+  return typeof answer === 'string' ? undefined : clockSkew(headerValue(answer.headers, 'date'), now)
 }
 
 const KEY_TROUBLE: ReadonlySet<Cause> = new Set(['wrong_key', 'key_refused'])
@@ -208,7 +235,7 @@ function verdict(
   upstream_status: number | null,
   checks: readonly Check[],
 ): Diagnosis {
-  const { english, chinese, advice, adviceChinese } = CAUSES[code]
+  const { next, english, chinese, advice, adviceChinese } = CAUSES[code]
   return {
     ok: code === 'none',
     code,
@@ -216,6 +243,7 @@ function verdict(
     advice,
     cause_zh: chinese,
     advice_zh: adviceChinese,
+    next_action: next,
     help_url: (HELPED_BY_VENDOR.has(code) && provider?.helpUrl) || null,
     upstream_status,
     checks,

@@ -3,7 +3,10 @@
  */
 import { type Dispatcher, request } from 'undici'
 import type { AwsKeys } from '../base/aws-signature.ts'
+import { systemClock } from '../base/clock.ts'
+import { clockSkew, skewNote } from '../base/clock-skew.ts'
 import { reasonOf } from '../base/failure.ts'
+import { withoutQuoted } from '../base/quoted.ts'
 
 /** Keys, and when they end; undefined: nobody says. */
 export interface FetchedKeys extends AwsKeys {
@@ -45,10 +48,12 @@ export async function askAws(
 ): Promise<string> {
   let status: number
   let text: string
+  let skew: number | undefined
   try {
     const signal = AbortSignal.timeout(timeoutMs)
     const answer = await request(url, { method, headers, body, dispatcher, signal })
     status = answer.statusCode
+    skew = clockSkew(String(answer.headers['date'] ?? ''), systemClock())
     text = await beginningOf(answer.body)
   } catch (error) {
     throw new NoKeys(`${who} cannot be reached (${reasonOf(error, timeoutMs)})`, false)
@@ -56,7 +61,23 @@ export async function askAws(
   if (status >= 200 && status < 300) return text
   const code = codeIn(text)
   const isRefusal = status >= 400 && status < 500 && !TEMPORARY.has(status) && !BUSY.test(code ?? '')
-  throw new NoKeys(`${who}: status ${status}${code ? ` ${code}` : ''}`, isRefusal)
+  const note = skew === undefined ? undefined : skewNote(skew)
+  const said = messageIn(text, [...headers, tokenIn(body)])
+  const why = [`${who}: status ${status}`, code, note, said].filter(Boolean).join(' ')
+  throw new NoKeys(why, isRefusal)
+}
+
+/** What AWS adds for a person. @param sent what it may quote of the question */
+function messageIn(text: string, sent: readonly (string | undefined)[]): string | undefined {
+  const said = /<Message>([^<]{1,1000})<\/Message>|"[Mm]essage"\s*:\s*"([^"\\]{1,1000})"/
+    .exec(text)
+    ?.slice(1)
+    .find(Boolean)
+  return said && withoutQuoted(said, sent).slice(0, 200)
+}
+
+function tokenIn(body: Buffer | null): string | undefined {
+  return new URLSearchParams(body?.toString()).get('WebIdentityToken') ?? undefined
 }
 
 async function beginningOf(body: Dispatcher.ResponseData['body']): Promise<string> {

@@ -13,6 +13,8 @@ const CHECKS: Readonly<Record<Check['name'], Record<Language, string>>> = {
   login: { en: 'login', zh: '登录' },
   expiry: { en: 'expiry', zh: '有效期' },
   refresh: { en: 'refresh', zh: '刷新' },
+  source: { en: 'made with', zh: '所用身份' },
+  clock: { en: 'clock', zh: '时钟' },
   host: { en: 'host', zh: '地址' },
   completion: { en: 'completion', zh: '单令牌调用' },
   sisters: { en: 'sisters', zh: '密钥归属' },

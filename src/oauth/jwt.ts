@@ -6,6 +6,10 @@ import { DAY, systemClock } from '../base/clock.ts'
 
 export interface JwtClaims {
   readonly userId: string | undefined
+  readonly issuer: string | undefined
+  readonly subject: string | undefined
+  /** Of several with a comma between them. */
+  readonly audience: string | undefined
   /** Epoch ms. */
   readonly issuedAt: number | undefined
   /** Epoch ms; undefined also where `exp` makes no sense. */
@@ -21,15 +25,21 @@ export function readJwt(token: string): JwtClaims | undefined {
   if (!payload || signature === undefined) return undefined
   try {
     const claims = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as Record<string, unknown>
-    const userId = claims['id'] ?? claims['sub']
     return {
-      userId: typeof userId === 'string' ? userId.slice(0, 255) : undefined,
+      userId: textOf(claims['id'] ?? claims['sub']),
+      issuer: textOf(claims['iss']),
+      subject: textOf(claims['sub']),
+      audience: textOf([claims['aud']].flat().join(', ')),
       issuedAt: fromNumericDate(claims['iat']),
       expiresAt: fromNumericDate(claims['exp']),
     }
   } catch {
     return undefined
   }
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value.slice(0, 255) : undefined
 }
 
 /** Days until `expiresAt`, to one decimal; negative once it is over. */

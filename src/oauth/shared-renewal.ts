@@ -4,6 +4,8 @@
  * No answer, an unreadable one and 5xx are trouble of the server's: one at a time finds out when it is over. A refusal is
  * about what the config was given.
  */
+import { systemClock } from '../base/clock.ts'
+import { clockSkew, skewNote } from '../base/clock-skew.ts'
 import { errorCode, errorDescription, withoutSecrets } from './dialect.ts'
 import { notProcessed, type Renewal } from './refresh-token-grant.ts'
 import type { TokenSet } from './token-response.ts'
@@ -44,7 +46,9 @@ export function judgeShared(answer: WireAnswer, reading: Reading): Renewal {
   const code = reading.code?.(answer) ?? errorCode(answer, refused)
   const isKnown = code === undefined || REFUSED_CODES.has(code) || refused.has(code)
   const shown = isKnown ? code : withoutSecrets(code, answer.sent)
-  const why = [`status ${status}`, shown, errorDescription(answer)].filter(Boolean).join(' ')
+  const skew = clockSkew(answer.header('date'), systemClock())
+  const note = skew === undefined ? undefined : skewNote(skew)
+  const why = [`status ${status}`, shown, note, errorDescription(answer)].filter(Boolean).join(' ')
   const found = status >= 200 && status < 300 && !code ? tokens(answer) : undefined
   if (typeof found === 'object') return { kind: 'tokens', tokens: found }
   if (found !== undefined) return notProcessed(`${why}, ${found}`, undefined, true)

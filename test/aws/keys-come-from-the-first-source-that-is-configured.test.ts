@@ -216,7 +216,7 @@ t.test('what goes wrong is told without a secret, and whether a person has to me
     [
       { status: 403, body: '<Error><Code>AccessDenied</Code><Message>the.web.token</Message></Error>' },
       web,
-      /^STS: status 403 AccessDenied$/,
+      /^STS: status 403 AccessDenied …$/,
       true,
     ],
     [
