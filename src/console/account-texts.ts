@@ -54,6 +54,8 @@ export const OF_ACCOUNTS = {
   Address: '地址',
   'One token': '单令牌调用',
   'Whose key': '密钥归属',
+  Identity: '身份',
+  Clock: '时钟',
   Check: '检查',
   Requests: '请求数',
 

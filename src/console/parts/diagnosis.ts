@@ -10,6 +10,8 @@ const CHECKS: Readonly<Record<string, Text>> = {
   login: 'Login',
   expiry: 'Expiry',
   refresh: 'Refresh',
+  source: 'Identity',
+  clock: 'Clock',
   host: 'Address',
   completion: 'One token',
   sisters: 'Whose key',
