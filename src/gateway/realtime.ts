@@ -112,7 +112,9 @@ export class Realtime {
     reply.hijack()
     client.take()
     this.#parts.metrics.openCalls += 1
-    client.socket.write(acceptance(handshake.webSocketKey, said.protocol, own), 'latin1')
+    // Browsers, and libraries, end a connection whose server takes none of the subprotocols that were offered.
+    const protocol = said.protocol ?? handshake.protocols[0]
+    client.socket.write(acceptance(handshake.webSocketKey, protocol, own), 'latin1')
   }
 
   /** @param early what the client has said already */

@@ -32,6 +32,23 @@ t.test("with anthropic-version models are listed as Anthropic's SDKs read them",
   t.match(data[1], { id: 'org/model-b', object: 'model', owned_by: 'second' })
 })
 
+t.test(
+  "with one account whose endpoint lists its own, the list is the endpoint's, byte for byte",
+  async (t) => {
+    const { upstream, v1, key } = await setUp(t)
+    const own = '{"data": [ {"type":"model","id":"x","display_name":"X"} ], "has_more": true }'
+    upstream.answer((_, response) => response.writeHead(200, { 'content-type': 'application/json' }).end(own))
+    for (const headers of [VERSION, {}] as Partial<typeof VERSION>[]) {
+      for (const path of ['/models?limit=1&after_id=w', '/models/x']) {
+        t.equal((await ask(v1 + path, { key, headers })).body.toString(), own)
+        const call = upstream.calls.at(-1)
+        t.equal(call?.url, `/base/v1${path}`)
+        t.equal(call?.headers['anthropic-version'], headers['anthropic-version'])
+      }
+    }
+  },
+)
+
 t.test("below /c/NAME/v1 an error is of the API's shape, too", async (t) => {
   const { broker, key } = await setUp(t)
   for (const [path, type] of [
