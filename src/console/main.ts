@@ -100,7 +100,7 @@ class BrokerConsole extends View {
       case 'connect':
         return html`<view-connect .provider=${decodeURIComponent(id)}></view-connect>`
       case 'configs':
-        return html`<view-config .configId=${decodeURIComponent(id)} ?relogin=${this.path[2] === 'login'}></view-config>`
+        return html`<view-config .configId=${decodeURIComponent(id)} ?relogin=${this.path[2] === 'login'} ?editing=${this.path[2] === 'change'}></view-config>`
       default:
         return html`<view-overview></view-overview>`
     }

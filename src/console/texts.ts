@@ -48,6 +48,8 @@ const CHINESE = {
   'separated by commas': '用逗号分隔',
   optional: '可选',
   'set; leave empty to keep it': '已设置，留空则保留',
+  'set ({fingerprint})': '已设置（{fingerprint}）',
+  'Remove it': '移除',
   'or from a file': '或从文件读取',
   'Where to find it': '在哪里找到',
   'The credential goes to this host. Enter only one that you trust.':

@@ -1,5 +1,7 @@
 /** What a provider's file leaves to each account is a form: made from the file, in both languages, secrets unshown. */
 import t from 'tap'
+import { CAUSES } from '../../src/admin/causes.ts'
+import { secretOf, startTenants, tenantProviders } from '../admin/fixtures/tenants.ts'
 import { startUpstream, UPSTREAM_KEY } from '../gateway/fixtures/upstream.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { go, signIn, visit, withBrowser } from './fixtures/browser.ts'
@@ -55,9 +57,50 @@ providers:
     await page.getByLabel('Tenant').fill('other')
     await page.getByRole('button', { name: 'Save' }).click()
     await page.getByText('Saved.').waitFor()
-    await page.getByRole('button', { name: 'Test' }).click()
-    await waitUntil(() => sent()[0] === 'other')
-    t.same(sent(), ['other', 'west', SECRET])
+    await page.getByRole('heading', { name: 'Everything works' }).waitFor()
+    t.same(sent(), ['other', 'west', SECRET], 'what was changed is tried at once')
+
+    const fact = (name: string) =>
+      page.locator('.facts div', { has: page.getByText(name, { exact: true }) }).locator('dd')
+    await waitUntil(async () => (await fact('Tenant').textContent()) === 'other')
+    t.match(await fact('Note').textContent(), /^set \([0-9a-f]{8}\)$/)
+    await page.getByRole('button', { name: 'Change' }).click()
+    await page.getByLabel('Remove it').check()
+    await page.getByRole('button', { name: 'Save' }).click()
+    await waitUntil(() => sent()[2] === undefined)
+    await fact('Note').waitFor({ state: 'detached' })
+    t.same(problems, [])
+  },
+)
+
+withBrowser(
+  t,
+  'what a server refuses is no connected account: why, what to do, and connected once it is mended',
+  async (t) => {
+    const tenants = await startTenants(t)
+    const { broker, page, problems } = await visit(t, { config: tenantProviders(tenants.origin) })
+    await signIn({ broker, page })
+    await go({ broker, page }, '#/connect/tenants')
+    await page.getByLabel('Tenant').fill('contoso')
+    await page.getByLabel('Secret').fill(secretOf('fabrikam'))
+    await page.getByRole('button', { name: 'Connect' }).click()
+    await page.getByRole('heading', { name: 'tenants is stored, but does not work yet.' }).waitFor()
+    await page.getByText(CAUSES.credential_refused.english).waitFor()
+    await page.getByText(CAUSES.credential_refused.advice).waitFor()
+    await page.locator('.checks li', { hasText: 'invalid_client' }).waitFor()
+    t.equal(await page.getByRole('link', { name: 'Open the playground' }).count(), 0)
+
+    await page.getByRole('link', { name: 'Change' }).click()
+    await page.locator('.heading .badge.bad', { hasText: 'Refused' }).waitFor()
+    await page.getByLabel('Secret').fill(secretOf('contoso'))
+    t.equal(await page.getByLabel('Remove it').count(), 0, 'it cannot do without')
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByRole('heading', { name: 'Everything works' }).waitFor()
+    await page.locator('.heading .badge.good', { hasText: 'Active' }).waitFor()
+    t.notMatch(await page.content(), secretOf('contoso'))
+    await page.reload()
+    await page.getByText('Last accepted').waitFor()
+    t.equal(await page.locator('config-form').count(), 0, 'its form is closed for good')
     t.same(problems, [])
   },
 )

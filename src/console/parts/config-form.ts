@@ -1,4 +1,7 @@
-/** `<config-form>`: what an account is called, what it serves and where. Tells `changed` or `cancelled`. */
+/**
+ * `<config-form>`: what an account is called, what it serves and where. Tells `cancelled`, or `changed` with whether
+ * calls are made in another way now.
+ */
 import { html, nothing, type TemplateResult } from 'lit'
 import type { ListedModels, ModelConfigItem, ProviderInput, Providers } from '../../admin/config-answers.ts'
 import { api, get } from '../api.ts'
@@ -87,17 +90,21 @@ class ConfigForm extends View {
     const inputs = inputsIn(form, this.inputs ?? [], config.inputs)
     const text = (name: string) => String(fields.get(name) ?? '').trim()
     const known = new Map(config.models.map((model) => [model.model_id, model]))
+    const ofCalls = {
+      ...(fields.has('base_url') && text('base_url') !== config.base_url && { base_url: text('base_url') }),
+      ...(fields.has('api_key') && { api_key: text('api_key') }),
+      ...(Object.keys(inputs).length > 0 && { inputs }),
+    }
     const changed = await this.#action.run(() =>
       api<ModelConfigItem>('PUT', `/api/models/configs/${config.id}`, {
         name: text('name'),
         models: modelsOf(text('models')).map((model_id) => known.get(model_id) ?? { model_id }),
-        ...(fields.has('base_url') && text('base_url') !== config.base_url && { base_url: text('base_url') }),
-        ...(fields.has('api_key') && { api_key: text('api_key') }),
-        ...(Object.keys(inputs).length > 0 && { inputs }),
+        ...ofCalls,
         updated_at: config.updated_at,
       }),
     )
-    if (changed) this.dispatchEvent(new Event('changed'))
+    const detail = { isUntried: Object.keys(ofCalls).length > 0 }
+    if (changed) this.dispatchEvent(new CustomEvent('changed', { detail }))
   }
 }
 

@@ -34,17 +34,19 @@ export function renderAdvice(diagnosis: Diagnosis): TemplateResult {
 
 export function renderDiagnosis(diagnosis: Diagnosis): TemplateResult {
   const { ok, checks } = diagnosis
-  const detailOf = (check: Diagnosis['checks'][number]) =>
-    language() === 'zh' ? check.detail_zh : check.detail
   return html`<section class="card" aria-labelledby="diagnosis-title">
     <h2 id="diagnosis-title" class=${ok ? 'good' : 'bad'}>${icon(ok ? 'check' : 'alert')}${causeOf(diagnosis)}</h2>
     ${ok ? nothing : renderAdvice(diagnosis)}
-    <ul class="rows checks">${checks.map(
-      (
-        check,
-      ) => html`<li><span class="badge ${check.ok ? 'good' : 'bad'}">${icon(check.ok ? 'check' : 'alert')}${t(CHECKS[check.name] ?? 'Check')}</span>
-        <span class="quiet wrap">${detailOf(check)}</span></li>`,
-    )}</ul></section>`
+    ${renderChecks(checks)}</section>`
+}
+
+/** What was looked at, and what was found. */
+export function renderChecks(checks: Diagnosis['checks']): TemplateResult {
+  return html`<ul class="rows checks">${checks.map(
+    ({ name, ok, detail, detail_zh }) =>
+      html`<li><span class="badge ${ok ? 'good' : 'bad'}">${icon(ok ? 'check' : 'alert')}${t(CHECKS[name] ?? 'Check')}</span>
+        <span class="quiet wrap">${language() === 'zh' ? detail_zh : detail}</span></li>`,
+  )}</ul>`
 }
 
 /** A page of somebody else's, in a tab of its own. */

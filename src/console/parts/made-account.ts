@@ -1,8 +1,8 @@
 /** A new account: stored, tried, and what came of it. It is called connected only once it has worked. */
 import { html, nothing, type TemplateResult } from 'lit'
 import type { Diagnosis, ModelConfigItem, ProviderItem } from '../../admin/config-answers.ts'
-import { t } from '../texts.ts'
-import { causeOf, renderAdvice } from './diagnosis.ts'
+import { type Text, t } from '../texts.ts'
+import { causeOf, renderAdvice, renderChecks } from './diagnosis.ts'
 import { type Icon, icon } from './icons.ts'
 
 export interface Made {
@@ -16,7 +16,7 @@ export interface Made {
 export function renderMade(made: Made, problem: string | undefined, again: () => void): TemplateResult {
   const { config, provider, diagnosis } = made
   const { name } = config
-  const next = html`<button @click=${again}>${t('Try again')}</button>`
+  const next = html`<button @click=${again}>${t('Try again')}</button>${renderMending(made)}`
   const untried = t('{name} is stored, not tried yet.', { name })
   if (problem !== undefined) {
     return card(config, { sign: 'alert', tone: 'warn', title: untried, text: html`<p>${problem}</p>`, next })
@@ -25,7 +25,8 @@ export function renderMade(made: Made, problem: string | undefined, again: () =>
   if (!diagnosis.ok) {
     const isUntried = diagnosis.code === 'no_model'
     const title = isUntried ? untried : t('{name} is stored, but does not work yet.', { name })
-    const text = html`<p><strong>${causeOf(diagnosis)}</strong></p>${renderAdvice(diagnosis)}`
+    const text = html`<p><strong>${causeOf(diagnosis)}</strong></p>${renderAdvice(diagnosis)}
+      ${renderChecks(diagnosis.checks.filter(({ ok }) => !ok))}`
     return card(config, { sign: 'alert', tone: isUntried ? 'warn' : 'bad', title, text, next })
   }
   const connected = { sign: 'check', tone: 'good', title: t('{name} is connected.', { name }) } as const
@@ -38,6 +39,14 @@ export function renderMade(made: Made, problem: string | undefined, again: () =>
     next: html`<a class="button primary" href="#/playground">${t('Open the playground')}</a>
       <a class="button" href="#/keys">${t('Create a key')}</a>`,
   })
+}
+
+/** To what it was given. */
+function renderMending({ config: { id }, provider: { credential, inputs } }: Made): TemplateResult {
+  const link = (place: string, text: Text) =>
+    html`<a class="button" href="#/configs/${id}/${place}">${t(text)}</a>`
+  return html`${credential === 'api_key' ? link('login', 'Enter the key') : nothing}
+    ${inputs.length > 0 ? link('change', 'Change') : nothing}`
 }
 
 export const ONLY_A_LOGIN =

@@ -4,7 +4,7 @@ import { api, get, post } from '../api.ts'
 import { Action } from '../parts/action.ts'
 import '../parts/config-form.ts'
 import type { AuditPage, UsageAnswer } from '../../admin/answers.ts'
-import type { Diagnosis, ModelConfigItem } from '../../admin/config-answers.ts'
+import type { Diagnosis, ModelConfigItem, Providers } from '../../admin/config-answers.ts'
 import { accountLogin } from '../parts/account-login.ts'
 import { auditList } from '../parts/audit-list.ts'
 import { chart } from '../parts/chart.ts'
@@ -12,6 +12,7 @@ import { diagnose, renderDiagnosis } from '../parts/diagnosis.ts'
 import { Confirmation } from '../parts/dialog.ts'
 import { field, secret } from '../parts/field.ts'
 import { icon } from '../parts/icons.ts'
+import { inputFacts } from '../parts/input-fields.ts'
 import { Loader } from '../parts/loader.ts'
 import { expiryBar, stateBadge } from '../parts/state.ts'
 import { dateTime, relative } from '../parts/time.ts'
@@ -23,12 +24,15 @@ class ConfigView extends View {
   static override properties = {
     configId: {},
     relogin: { type: Boolean },
+    editing: { type: Boolean },
     diagnosis: { state: true },
     said: { state: true },
     edited: { state: true },
   }
   declare configId: string
   declare relogin: boolean
+  /** Begins with its form. */
+  declare editing: boolean
   declare protected diagnosis: Diagnosis | undefined
   declare protected said: string
   /** The account as it was when its form was opened. */
@@ -43,15 +47,26 @@ class ConfigView extends View {
     get<AuditPage>(`/api/audit?page_size=10&config_id=${this.configId}`),
   )
 
+  readonly #providers = new Loader(this, async () => {
+    await this.#config.done
+    return this.#config.value?.inputs ? get<Providers>('/api/providers') : undefined
+  })
+
   constructor() {
     super()
     this.configId = ''
     this.relogin = false
+    this.editing = false
     this.said = ''
   }
 
   protected override refresh(): void {
     for (const loader of [this.#config, this.#usage, this.#audit]) void loader.load()
+  }
+
+  protected override async firstUpdated(): Promise<void> {
+    await this.#config.done
+    if (this.editing && this.#config.value) this.#edit(this.#config.value)
   }
 
   protected override render(): TemplateResult {
@@ -68,7 +83,7 @@ class ConfigView extends View {
       ${this.#action.renderProblem()}
       ${config.credential.next_action === 'edit_inputs' ? html`<p class="note bad">${icon('alert')}${t(config.credential.state === 'missing' ? 'What this account says is not whole: {reason}' : 'The server that gives out tokens refuses what this account was given: {reason}', { reason: config.credential.reason ?? '–' })}</p>` : nothing}
       ${this.#renderLogin(config)}
-      ${this.edited ? html`<config-form .config=${this.edited} @cancelled=${() => this.#closeForm()} @changed=${() => this.#closeForm(t('Saved.'))}></config-form>` : nothing}
+      ${this.edited ? html`<config-form .config=${this.edited} @cancelled=${() => this.#closeForm()} @changed=${this.#saved}></config-form>` : nothing}
       <section class="card">
         <dl class="facts">
           <div><dt>${t('Provider')}</dt><dd>${config.provider}</dd></div>
@@ -80,6 +95,7 @@ class ConfigView extends View {
           ${fact('Scope', config.credential.scope)}
           ${sessionFacts(config.credential.session)}
           ${fact('Fingerprint', config.credential.fingerprint)}
+          ${this.#inputs(config).map(([label, text]) => html`<div><dt>${label}</dt><dd class="wrap">${text}</dd></div>`)}
           <div><dt>${t('Created')}</dt><dd>${dateTime(config.created_at)}</dd></div>
         </dl>
         <div class="actions">
@@ -128,8 +144,22 @@ class ConfigView extends View {
   #closeForm(said = ''): void {
     this.edited = undefined
     this.said = said
+    location.hash = `#/configs/${this.configId}`
     this.refresh()
     void this.updateComplete.then(() => this.querySelector<HTMLElement>('h1')?.focus())
+  }
+
+  /** What calls are made with now may be wrong, and says so here or with an app's next call. */
+  readonly #saved = async ({ detail }: CustomEvent<{ isUntried: boolean }>) => {
+    this.#closeForm(t('Saved.'))
+    if (!detail.isUntried) return
+    await this.#diagnose()
+    this.said = t('Saved.')
+  }
+
+  #inputs({ provider, inputs }: ModelConfigItem): [label: string, text: string][] {
+    const file = this.#providers.value?.items.find(({ name }) => name === provider)
+    return inputFacts(file?.inputs ?? [], inputs)
   }
 
   async #refresh(): Promise<void> {
