@@ -1,6 +1,6 @@
 /**
  * The ids in an answer that later calls name: of what a call made, at the top level of JSON or in the first event of a
- * stream (`id`, `response.id`), of what comes with it, and of what a batch or a fine-tuning has come to: files, a model.
+ * stream (`id`, `response.id`), or in its `Location`, of what comes with it, and of what a batch or a fine-tuning has come to: files, a model.
  */
 import { headerValue } from '../http1/header-list.ts'
 import type { Head } from '../upstream/call.ts'
@@ -78,12 +78,33 @@ function seekerFor(
   named: Named,
   { status, headers }: Head,
 ): IdSeeker | undefined {
+  if (status < 200 || status > 299) return undefined
+  if (method === 'POST' && CALLS.test(target)) return new LocatedId(headers)
   const contentType = headerValue(headers, 'content-type') ?? ''
   const isEvents = isEventStream(contentType)
-  if (status < 200 || status > 299 || (!isEvents && !JSON_TYPE.test(contentType))) return undefined
+  if (!isEvents && !JSON_TYPE.test(contentType)) return undefined
   const paths = namedInAnswer(method, target, named)
   const made = paths && new MadeIds(paths, isEvents)
   return named.makesMore ? new DeepIds(made, MAX_DEEP_BYTES) : made
+}
+
+/** Realtime calls are answered by SDP. */
+const CALLS = /^\/v1\/realtime\/calls\/?(?:\?|$)/
+
+/** The end of the address at which it was made. */
+class LocatedId implements IdSeeker {
+  readonly #headers: Head['headers']
+  isOver = false
+
+  constructor(headers: Head['headers']) {
+    this.#headers = headers
+  }
+
+  push(): readonly string[] {
+    this.isOver = true
+    const id = /([^/?#]{1,200})(?:[?#].*)?$/s.exec(headerValue(this.#headers, 'location') ?? '')?.[1]
+    return id === undefined ? [] : [id]
+  }
 }
 
 /** At the top level, or in the first event of a stream. */

@@ -66,6 +66,15 @@ export function namedIn({ request: { raw }, body, target }: ClientCall): Named {
 /** A tool that runs code in a container, or an answer that is spoken. */
 const MAKES_MORE = /(?<!\\)"(?:code_(?:interpreter|execution)|container|modalities)/
 
+/** Those of a handshake: in its path, and a call's that it joins (`?call_id=`). */
+export function idsInTarget(target: string): readonly string[] {
+  const ids = new Set<string>()
+  readPath(target, ids)
+  const [, written] = /[?&]call_id=([^&#]*)/.exec(target) ?? []
+  if (written !== undefined) add(decoded(written), ids)
+  return [...ids].slice(0, MAX_IDS)
+}
+
 /** Those of JSON that is no call's body. @param json as latin1 */
 export function idsIn(json: string): readonly string[] {
   const ids = new Set<string>()

@@ -29,7 +29,7 @@ import { type Ending, JoinedSockets } from './joined-sockets.ts'
 import { assertTargetWithinModels, withinModels } from './limited-keys.ts'
 import { findModel } from './model-scan.ts'
 import { alone, namesAsked, ofNames } from './named-config.ts'
-import { idsIn } from './named-ids.ts'
+import { idsIn, idsInTarget } from './named-ids.ts'
 import { type Grounds, OpenSockets, POLICY_VIOLATION, type Standing } from './open-sockets.ts'
 import { messagesIn } from './realtime-events.ts'
 import { chooseRoutes, mayAnswer, type Route, worthTrying } from './routing.ts'
@@ -66,8 +66,8 @@ export class Realtime {
     limits.count(key)
     const target = request.raw.url ?? ''
     const asked = modelInQuery(target)
-    const names = namesAsked(request.raw)
     const scope = await configs.ofScope(key.modelConfigIds)
+    const names = namesAsked(request.raw) ?? (await this.#homeOf(key, target, scope))
     const wanted = { request, client, handshake, key, names, asked, target }
     const routes = this.#choose(wanted, scope)
     this.#sockets.enter(key.id, closeOf(client.socket))
@@ -91,6 +91,13 @@ export class Realtime {
     if (key.models && asked === undefined && isAlsoCall(target)) throw new BrokerError('websocket_not_served')
     assertTargetWithinModels(key, target, asked)
     return this.#worthTrying(key, chooseRoutes(key, ofNames(scope, names), asked))
+  }
+
+  /** Its name: what is joined is known to the config alone that made it. @throws BrokerError config_unavailable */
+  async #homeOf(key: FoundKey, target: string, scope: ConfigIndex): Promise<readonly string[] | undefined> {
+    const ids = hasSeveral(scope) ? idsInTarget(target) : []
+    const home = ids.length > 0 ? await homeOf({ key }, ids, scope, this.#parts.homes) : undefined
+    return home && [home.name]
   }
 
   #worthTrying(key: FoundKey, routes: Iterable<Route>): readonly Route[] {

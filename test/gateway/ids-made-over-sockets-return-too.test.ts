@@ -9,6 +9,7 @@ import { must } from '../support/broker.ts'
 import { onEachDatabase, type TestDatabase } from '../support/databases.ts'
 import { openTables } from '../support/tables.ts'
 import { waitUntil } from '../support/wait-until.ts'
+import { ask } from './fixtures/client.ts'
 import { answerTo, closing, connect } from './fixtures/realtime.ts'
 import { accountOf, answeredBy, type Stage, setStage } from './fixtures/three-accounts.ts'
 import { addKey, json, readAll, UPSTREAM_KEY } from './fixtures/upstream.ts'
@@ -129,6 +130,29 @@ t.test('which account a first message means', async (t) => {
   t.same(await ask({ model: 'model-c' }, '/responses?model=model-b'), ['b', 'b'], 'the query goes before')
   t.same(await ask({ model: 'model-c' }, '/responses', { 'x-token-broker-config': 'b' }), ['b', 'b'])
   t.same(await ask({ model: 'model-c' }, '/realtime?model=model-b'), ['b', 'b'], 'elsewhere nobody looks')
+})
+
+onEachDatabase(t, 'a call that is under way is joined where it was made', async (t, database) => {
+  const { here, there, key, upstream, asked } = await setSockets(t, database)
+  upstream.answer(async (request, response) => {
+    await readAll(request)
+    const account = accountOf(request)
+    if (!request.url?.endsWith('/realtime/calls')) return json(response, { account })
+    const location = `/${account}/v1/realtime/calls/rtc_1`
+    return response.writeHead(201, { location, 'content-type': 'application/sdp' }).end('v=0')
+  })
+  const sdp = { method: 'POST', body: 'v=0', headers: { 'content-type': 'application/sdp' } }
+  const calls = `${here.origin}/v1/realtime/calls`
+  const made = await ask(calls, { key, ...sdp, headers: { ...sdp.headers, 'x-token-broker-config': 'c' } })
+  t.match(made.headers.location, /\/realtime\/calls\/rtc_1$/)
+  for (const replica of [here, there]) {
+    asked.length = 0
+    await openTo(t, replica, key, '/realtime?call_id=rtc_1&x=y')
+    await openTo(t, replica, key, '/realtime/calls/rtc_1')
+    await openTo(t, replica, key, '/realtime?call_id=rtc_nobodys')
+    t.same(asked, ['c', 'c', 'a'])
+    t.equal(await answeredBy(replica, key, '/realtime/calls/rtc_1/hangup', { method: 'POST' }), 'c')
+  }
 })
 
 t.test('a home that cannot answer is told', async (t) => {
