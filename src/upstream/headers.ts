@@ -5,27 +5,24 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { HeaderList } from '../http1/header-list.ts'
-import type { PassHeaders } from '../provider/pass-headers.ts'
+import { PassHeaders } from '../provider/pass-headers.ts'
 import type { UpstreamConfig } from '../provider/upstream-config.ts'
 
 const REQUEST_HEADERS = [
   'accept',
   'accept-encoding',
   'accept-language',
-  'anthropic-beta',
-  'anthropic-version',
   'content-encoding',
   'content-type',
   'idempotency-key',
   'if-none-match',
-  'openai-beta',
-  'openai-organization',
-  'openai-project',
   'range',
   'traceparent',
   'tracestate',
   'x-client-request-id',
 ] as const
+/** What vendors' SDKs say of a call: versions, betas, for whom it is. */
+const VENDORS_HEADERS = new PassHeaders(['anthropic-*', 'openai-*'])
 const RESPONSE_HEADERS: ReadonlySet<string> = new Set([
   'accept-ranges',
   'cache-control',
@@ -100,22 +97,29 @@ export class RequestHeaders {
       const value = client[name]
       if (typeof value === 'string') headers.push(name, value)
     }
-    if (this.#passed) this.#pushPassed(headers, client, this.#passed)
+    this.#pushPassed(headers, client)
     for (const [name, value] of this.#appended) headers.push(name, appended(client[name], value))
     for (const [name, value] of this.#defaults) headers.push(name, client[name]?.toString() || value)
     headers.push(...this.#own)
     return headers
   }
 
-  /** A header that `Connection` names is for one hop, whatever its name (RFC 9110 §7.6.1). */
-  #pushPassed(headers: HeaderList, client: IncomingHttpHeaders, passed: PassHeaders): void {
-    const forThisHop = client.connection?.toLowerCase().split(/[\t ,]+/)
+  #pushPassed(headers: HeaderList, client: IncomingHttpHeaders): void {
     for (const name in client) {
       const value = client[name]
-      if (typeof value !== 'string' || !passed.includes(name)) continue
-      if (!this.#decided.has(name) && !forThisHop?.includes(name)) headers.push(name, value)
+      if (typeof value !== 'string' || this.#decided.has(name)) continue
+      if (!VENDORS_HEADERS.includes(name) && !this.#passed?.includes(name)) continue
+      if (!isForThisHop(name, client)) headers.push(name, value)
     }
   }
+}
+
+/** What `Connection` names, whatever that is (RFC 9110 §7.6.1). */
+function isForThisHop(name: string, { connection = '' }: IncomingHttpHeaders): boolean {
+  return connection
+    .toLowerCase()
+    .split(/[\t ,]+/)
+    .includes(name)
 }
 
 type HeaderRules = Pick<
