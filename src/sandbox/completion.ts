@@ -40,15 +40,15 @@ export function chatTurn(request: ChatRequest): Turn {
 
 function conversationOf({ messages, tools = [], tool_choice }: ChatRequest): Conversation {
   const userAt = messages.findLastIndex(({ role }) => role === 'user')
-  const answer = messages.slice(userAt + 1).findLast(({ role }) => role === 'tool')
+  const answerAt = messages.findLastIndex(({ role }) => role === 'tool')
   const functions = tools.flatMap(({ function: offered }) =>
     offered ? [{ name: offered.name, parameters: offered.parameters }] : [],
   )
   return {
     prompt: promptOf(messages),
     question: textOf(messages[userAt]?.content),
-    toolAnswer: answer && textOf(answer.content),
-    tool: chosenTool(functions, tool_choice),
+    toolAnswer: answerAt > userAt ? textOf(messages[answerAt]?.content) : undefined,
+    tool: chosenTool(functions, tool_choice, answerAt !== -1),
   }
 }
 

@@ -86,15 +86,24 @@ export function countTokens(request: CountRequest) {
 
 function conversationOf({ system, messages, tools = [], tool_choice }: CountRequest): Conversation {
   const last = messages.findLast(({ role }) => role === 'user')
-  const blocks = typeof last?.content === 'string' ? [] : (last?.content ?? [])
-  const answer = blocks.findLast(({ type }) => type === 'tool_result')
+  const answer = toolResultIn(last)
   const offered = tools.map(({ name, input_schema }) => ({ name, parameters: input_schema }))
   return {
     prompt: [system, ...messages.map(({ content }) => content)].map(textOf).join(' '),
     question: textOf(last?.content),
     toolAnswer: answer && textOf(answer.content),
-    tool: chosenTool(offered, tool_choice),
+    tool: chosenTool(
+      offered,
+      tool_choice,
+      messages.some((message) => toolResultIn(message) !== undefined),
+    ),
   }
+}
+
+/** The last one. */
+function toolResultIn(message: CountRequest['messages'][number] | undefined) {
+  const blocks = typeof message?.content === 'string' ? [] : (message?.content ?? [])
+  return blocks.findLast(({ type }) => type === 'tool_result')
 }
 
 function messageHead({ model }: MessagesRequest) {

@@ -192,7 +192,7 @@ function conversationOf(
   items: readonly Item[],
 ): Conversation {
   const userAt = items.findLastIndex(({ type, role }) => (type ?? 'message') === 'message' && role === 'user')
-  const answer = items.slice(userAt + 1).findLast(({ type }) => type?.endsWith('_call_output'))
+  const answerAt = items.findLastIndex(({ type }) => type?.endsWith('_call_output'))
   const functions = (tools ?? []).flatMap(({ type, name, parameters }) =>
     type === 'function' && name !== undefined ? [{ name, parameters }] : [],
   )
@@ -201,7 +201,7 @@ function conversationOf(
       .map(textOf)
       .join(' '),
     question: textOf(items[userAt]?.content),
-    toolAnswer: answer && textOf(answer.output),
-    tool: chosenTool(functions, tool_choice),
+    toolAnswer: answerAt > userAt ? textOf(items[answerAt]?.output) : undefined,
+    tool: chosenTool(functions, tool_choice, answerAt !== -1),
   }
 }

@@ -45,20 +45,22 @@ export function wordsOf(turn: Turn): string {
 }
 
 /**
- * The tool that is asked for by name, else the first; none if none may be called.
+ * The tool that is asked for by name, else the first; none if none may be called, or if one was called before and nobody
+ * asks for another: an agent that tells the model how a task ended would else be given the same task for ever.
  * @param choice `tool_choice` of any API
  */
-export function chosenTool(tools: readonly Tool[], choice: unknown): Tool | undefined {
-  if (choice === 'none') return undefined
-  if (typeof choice !== 'object' || choice === null) return tools[0]
-  const {
-    type,
-    name,
-    function: named,
-  } = choice as { type?: string; name?: string; function?: { name?: string } }
+export function chosenTool(tools: readonly Tool[], choice: unknown, wasCalled: boolean): Tool | undefined {
+  const { type, name, function: named } = choiceOf(choice)
   if (type === 'none') return undefined
   const wanted = name ?? named?.name
-  return wanted === undefined ? tools[0] : tools.find((tool) => tool.name === wanted)
+  if (wanted !== undefined) return tools.find((tool) => tool.name === wanted)
+  const isFree = type === undefined || type === 'auto'
+  return isFree && wasCalled ? undefined : tools[0]
+}
+
+function choiceOf(choice: unknown): { type?: string; name?: string; function?: { name?: string } } {
+  if (typeof choice === 'string') return { type: choice }
+  return typeof choice === 'object' && choice !== null ? choice : {}
 }
 
 const OBJECT = Compile(
