@@ -82,6 +82,34 @@ t.test('2,000 requests are signed as the library of AWS signs them', async (t) =
   t.equal(run.failed, false, JSON.stringify(run.counterexample))
 })
 
+/** Facts of openai-node's fixtures (tests/fixtures/bedrock/v1/sigv4.json): what OpenAI's client makes of one call. */
+t.test('a call is signed as OpenAI’s client for Bedrock signs it', async (t) => {
+  const signer = new AwsSigner(
+    { ...KEYS, sessionToken: 'fixture-session-token' },
+    { region: 'us-east-1', service: 'bedrock-mantle' },
+  )
+  const body = Buffer.from(JSON.stringify({ model: 'gpt-4o', input: 'hello' }))
+  const headers = ['content-type', 'application/json']
+  const call = {
+    method: 'POST',
+    host: 'bedrock-mantle.us-east-1.api.aws',
+    path: '/v1/responses',
+    headers,
+    body,
+  }
+  const signed = toObject(signer.sign(call, Date.parse('2025-01-02T03:04:05.000Z')))
+  t.match(signed, {
+    'x-amz-date': '20250102T030405Z',
+    'x-amz-content-sha256': '50329e51ad520f21b77bad0b01999930ff556cd1bf18434701251ba6c9f877bc',
+  })
+  const names = 'content-type;host;x-amz-content-sha256;x-amz-date;x-amz-security-token'
+  const signature = 'b81279dd7a01b9681012a7cf068f8ab7f663b85f0742741b509315ad22e32175'
+  t.equal(
+    signed['authorization'],
+    `AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20250102/us-east-1/bedrock-mantle/aws4_request, SignedHeaders=${names}, Signature=${signature}`,
+  )
+})
+
 t.test('the key of a day is derived anew when the day ends', async (t) => {
   const signer = new AwsSigner(KEYS, PLACE)
   const request: Signable = { method: 'GET', host: 'a.example', path: '/v1/models', headers: [], body: null }
