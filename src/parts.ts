@@ -28,6 +28,7 @@ import { RefusedSources } from './credential/refused-sources.ts'
 import { createRenew } from './credential/renew.ts'
 import { createRevoke } from './credential/revoke.ts'
 import { RowSeals } from './credential/row-seals.ts'
+import { createTrade } from './credential/two-step.ts'
 import { LoginLinks } from './event/login-links.ts'
 import { Cooldowns } from './gateway/cooldowns.ts'
 import { HeldBodies } from './gateway/held-bodies.ts'
@@ -128,7 +129,12 @@ function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Re
   })
   const refresher = elsewhere ? elsewhere(hooks) : own
   const aws = new AwsKeySources((egress) => agents.of(egress), clock)
-  const local = new LocalKeys(createLocalFetch(aws, renew, clock), clock)
+  const trade = createTrade(
+    ({ provider }) => ({ provider, dispatcher: loginAgents.of(provider.egress), clock }),
+    refresher,
+    clock,
+  )
+  const local = new LocalKeys(createLocalFetch({ aws, renew, trade, clock }), clock)
   const credentials = new Credentials(cache, credentialStore, refresher, local, clock)
   const acceptances = new Acceptances(credentialStore, clock, log)
   return { credentialStore, journal, own, refresher, credentials, acceptances }

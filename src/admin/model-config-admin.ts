@@ -22,6 +22,7 @@ import { storedAliases, storedModels } from '../model-config/model-configs.ts'
 import { daysRemaining } from '../oauth/jwt.ts'
 import { UNMOVED } from '../oauth/web-session-renewal.ts'
 import { type Provider, withInputs } from '../provider/provider.ts'
+import { isLogin } from '../provider/renewal-class.ts'
 import type { Actor } from '../storage/audit-log.ts'
 import type { Agents } from '../upstream/agent.ts'
 import type {
@@ -242,7 +243,7 @@ function nextAction(
   if (!provider) return 'restore_provider'
   if (lastError === UNMOVED) return 'login' // no waiting will extend it
   if (state === 'active') return 'none'
-  if (state === 'refused') return 'edit_inputs'
+  if (state === 'refused') return isLogin(provider.kind) ? 'login' : 'edit_inputs'
   if (state !== 'reauth_required' && state !== 'missing') return 'wait'
   return provider.kind === 'api_key' ? 'set_api_key' : 'login'
 }

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import type { AwsKeys } from '../base/aws-signature.ts'
 import { followedBy, type TokenSet } from '../oauth/token-response.ts'
 import type { Provider } from '../provider/provider.ts'
-import { renewalClass } from '../provider/renewal-class.ts'
+import { isLogin, renewalClass } from '../provider/renewal-class.ts'
 import { accessTo, type UpstreamAccess } from '../upstream/access.ts'
 
 export type CredentialState =
@@ -99,6 +99,11 @@ export function isRenewable({ provider, tokens }: Credential): boolean {
 /** Its keys are in the memory of each process alone. */
 export function isLocal({ provider }: Pick<Credential, 'provider'>): boolean {
   return renewalClass(provider) === 'local'
+}
+
+/** A login whose token is traded for the one that calls carry, which is in the memory of each process alone. */
+export function isTwoStep({ provider }: Pick<Credential, 'provider'>): boolean {
+  return provider.tokenRequest !== undefined && isLogin(provider.kind)
 }
 
 /** Asking costs nothing: doubt is no reason to wait, nor to call anything over. */

@@ -4,21 +4,36 @@
 import { type Clock, MINUTE, SECOND, within } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import { SingleFlight } from '../base/single-flight.ts'
-import { type Credential, isDue, isLocal, isOlder, isRenewable, isUsable, mayAskAgain } from './credential.ts'
+import {
+  type Credential,
+  isDue,
+  isLocal,
+  isOlder,
+  isRenewable,
+  isTwoStep,
+  isUsable,
+  mayAskAgain,
+} from './credential.ts'
 import type { CredentialCache } from './credential-cache.ts'
+import type { JustRead } from './credential-reader.ts'
 import type { CredentialStore } from './credential-store.ts'
+import { assertAlive, putOff, RETRY_AFTER_SECONDS, refusedError, unavailable } from './credential-trouble.ts'
 import type { LocalKeys } from './local-keys.ts'
 import type { Flight, Refresher } from './refresh.ts'
 import { MAX_WATCH_MS } from './refresh-machine.ts'
-import type { Outcome } from './refresh-step.ts'
 
-const RETRY_AFTER_SECONDS = 5
-/** SDKs wait no longer than that by themselves. */
-const MAX_RETRY_AFTER_SECONDS = 60
 /** How long a row is waited for to say whether somebody renewed it, once upstream has refused the token. */
 const MAX_READ_MS = 2_000
 /** Whoever asked for a refresh wants to see it in the row; callers of a model need not wait for that. */
 const STORED_WITHIN_MS = 2_000
+
+interface Caller {
+  /** By `performance.now()`. */
+  readonly until: number
+  readonly onWait: (() => void) | undefined
+  /** The changes that were known of when it began. */
+  readonly seen: number
+}
 
 /** A refresh because upstream refused a token. */
 interface Forced {
@@ -59,7 +74,7 @@ export class Credentials {
   /** The cached credential if it needs nothing at all: the hot path, without a promise. */
   peek(configId: string): Credential | undefined {
     const credential = this.#cache.get(configId)
-    if (credential && isLocal(credential)) return this.#local.peek(credential)
+    if (credential && (isLocal(credential) || isTwoStep(credential))) return this.#local.peek(credential)
     return credential?.state === 'active' && !isDue(credential, this.#clock()) ? credential : undefined
   }
 
@@ -80,6 +95,35 @@ export class Credentials {
     if (!credential) throw new BrokerError('storage_unavailable', { retryAfterSeconds: RETRY_AFTER_SECONDS })
     assertAlive(credential)
     if (isLocal(credential)) return this.#local.usable(credential, patienceMs, onWait)
+    const caller = { until, onWait, seen }
+    const justRead = cached ? undefined : { row: credential, seen }
+    if (isTwoStep(credential)) return this.#traded(credential, caller, justRead)
+    return this.#stored(credential, caller, justRead)
+  }
+
+  /** What a login is traded for: that in memory to its end, whatever becomes of the login in the meantime. */
+  async #traded(login: Credential, caller: Caller, justRead?: JustRead): Promise<Credential> {
+    const living = this.#local.living(login)
+    if (living && !isDue(living, this.#clock())) return living
+    const waitMs = living ? login.provider.refresh.waitMs : Number.POSITIVE_INFINITY
+    const until = Math.min(caller.until, performance.now() + waitMs)
+    try {
+      const row = await this.#stored(login, { ...caller, until }, justRead)
+      return await this.#local.usable(row, until - performance.now(), caller.onWait)
+    } catch (error) {
+      if (living) return living
+      assertAlive(await this.#afterwards(login, MAX_READ_MS))
+      throw error
+    }
+  }
+
+  /** What stands in a row. */
+  async #stored(
+    credential: Credential,
+    { until, onWait, seen }: Caller,
+    justRead?: JustRead,
+  ): Promise<Credential> {
+    const { configId } = credential
     const now = this.#clock()
     if (!isDue(credential, now) || !isRenewable(credential)) {
       if (isUsable(credential, now)) return credential
@@ -91,7 +135,6 @@ export class Credentials {
       if (credential.state === 'refused' && this.#store.isAway)
         throw refusedError(credential.attempt.lastError)
     }
-    const justRead = cached ? undefined : { row: credential, seen }
     const flight = this.#refresher.refresh(credential, false, justRead)
     let patience = until - performance.now()
     if (isUsable(credential, now)) {
@@ -109,7 +152,7 @@ export class Credentials {
     const left = until - performance.now()
     if (isUsable(credential, now) && mayAskAgain(credential) && left > 0)
       return this.usable(configId, onWait, left)
-    throw this.#unavailable(outcome)
+    throw unavailable(outcome, this.#clock())
   }
 
   /**
@@ -125,7 +168,8 @@ export class Credentials {
     const until = performance.now() + patienceMs
     const stored = await this.#afterwards(refused, Math.min(MAX_READ_MS, patienceMs))
     assertAlive(stored)
-    if (isLocal(stored)) return this.#local.afterRefusal(stored, refused, until - performance.now())
+    if (isLocal(stored) || isTwoStep(stored))
+      return this.#local.afterRefusal(stored, refused, until - performance.now())
     const now = this.#clock()
     if (stored.tokens.accessToken !== refused.tokens.accessToken && isUsable(stored, now)) return stored
     if (!isRenewable(stored)) return undefined
@@ -172,17 +216,7 @@ export class Credentials {
     if (outcome?.kind === 'reauth_required') throw new BrokerError('credential_reauth_required')
     if (outcome?.kind === 'refused') throw refusedError(outcome.why)
     if (outcome?.isUnmoved) return undefined
-    throw this.#unavailable(outcome)
-  }
-
-  #unavailable(outcome: Extract<Outcome, { kind: 'unchanged' }> | undefined): BrokerError {
-    const { why = 'still refreshing', retryAt } = outcome ?? {}
-    const seconds =
-      retryAt === undefined ? RETRY_AFTER_SECONDS : Math.ceil((retryAt - this.#clock()) / SECOND)
-    return new BrokerError('refresh_unavailable', {
-      detail: why,
-      retryAfterSeconds: Math.min(Math.max(1, seconds), MAX_RETRY_AFTER_SECONDS),
-    })
+    throw unavailable(outcome, this.#clock())
   }
 
   /** Of what stands in no row: why this process was refused, where only a person can mend that. */
@@ -195,11 +229,13 @@ export class Credentials {
     const credential = await this.#load(configId)
     assertAlive(credential)
     if (isLocal(credential)) return this.#local.renew(credential, MAX_WATCH_MS)
-    if (!isRenewable(credential)) return
-    const flight = this.#refresher.refresh(credential, true)
-    const newer = await this.#newer(flight, MAX_WATCH_MS)
-    await within(STORED_WITHIN_MS, flight.done)
-    if (!newer) throw new BrokerError('session_not_extended')
+    if (isRenewable(credential)) {
+      const flight = this.#refresher.refresh(credential, true)
+      const newer = await this.#newer(flight, MAX_WATCH_MS)
+      await within(STORED_WITHIN_MS, flight.done)
+      if (!newer) throw new BrokerError('session_not_extended')
+    }
+    if (isTwoStep(credential)) await this.#local.renew(await this.#load(configId), MAX_WATCH_MS)
   }
 
   #load(configId: string): Promise<Credential> {
@@ -223,29 +259,5 @@ export class Credentials {
     this.#cache.put(current, seen)
     this.#refresher.putRight(known)
     return current
-  }
-}
-
-type NotRenewed = Extract<Outcome, { kind: 'unchanged' | 'refused' }>
-
-/** As it is left until it is time to try again. */
-function putOff(credential: Credential, { kind, why, retryAt: nextAt = 0 }: NotRenewed): Credential {
-  const attempt = { ...credential.attempt, nextAt }
-  if (kind === 'unchanged') return { ...credential, attempt }
-  return { ...credential, state: 'refused', attempt: { ...attempt, lastError: why } }
-}
-
-/** What the server said is for those who manage: they see it in the config. */
-function refusedError(why: string | undefined): BrokerError {
-  const status = /^status \d+( [\w.:-]+)?/.exec(why ?? '')?.[0]
-  return new BrokerError('credential_refused', {
-    ...(why !== undefined && { detail: why }),
-    ...(status !== undefined && { reason: status }),
-  })
-}
-
-function assertAlive(credential: Credential): void {
-  if (credential.state === 'reauth_required' || credential.state === 'missing') {
-    throw new BrokerError('credential_reauth_required', { detail: credential.state })
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Keys and tokens that cost nothing to get and are stored nowhere (`aws_sigv4`, `signed_jwt`, the machine's own identity):
- * each process gets its own, once for all of its callers, and keeps them for a config as long as its row stays at one version.
+ * Keys and tokens that cost nothing to get and are stored nowhere (`aws_sigv4`, `signed_jwt`, the machine's own identity, what
+ * a login is traded for): each process gets its own, once for all of its callers, and keeps them for a config as long as what
+ * they were got with stays what it was.
  */
 
 import { LRUCache } from 'lru-cache'
@@ -8,7 +9,7 @@ import { NoKeys } from '../aws/aws-question.ts'
 import { type Clock, MINUTE, SECOND, within } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import { upTo } from '../base/up-to.ts'
-import { type Credential, isDue, isOlder, isUsable } from './credential.ts'
+import { type Credential, fingerprint, isDue, isOlder, isTwoStep, isUsable } from './credential.ts'
 import type { Fetched, LocalFetch } from './local-fetch.ts'
 
 const MAX_KEPT = 10_000
@@ -16,17 +17,26 @@ const FIRST_PAUSE_MS = 5 * SECOND
 const FIRST_REFUSED_PAUSE_MS = 30 * SECOND
 const MAX_PAUSE_MS = 5 * MINUTE
 
+/** The last attempt that failed, at an epoch ms; none is made before `until`. */
+interface Trouble {
+  readonly error: NoKeys
+  readonly at: number
+  readonly until: number
+  readonly pauseMs: number
+}
+
 /** What there is of one config. */
 interface Kept {
   /** As it was read from its row. */
   row: Credential
+  /** Of others nothing counts that is here. */
+  readonly basis: string
   /** With keys; undefined: there were none yet. */
   credential: Credential | undefined
   /** Rises with every keys that are fetched. */
   generation: number
   flight: Promise<void> | undefined
-  /** The last attempt that failed; none is made before `until`. */
-  trouble: { readonly error: NoKeys; readonly until: number; readonly pauseMs: number } | undefined
+  trouble: Trouble | undefined
   /** Epoch ms; refusals by upstream ask for no other keys until then. */
   forcedUntil: number
 }
@@ -35,8 +45,8 @@ export class LocalKeys {
   readonly #get: LocalFetch
   readonly #clock: Clock
   readonly #kept = new LRUCache<string, Kept>(upTo(MAX_KEPT))
-  /** To which keys a credential belongs. */
-  readonly #generations = new WeakMap<Credential, number>()
+  /** Of what was handed out: which keys they are, and the row that they were got with. */
+  readonly #handedOut = new WeakMap<Credential, { readonly generation: number; readonly row: Credential }>()
 
   constructor(get: LocalFetch, clock: Clock) {
     this.#get = get
@@ -48,6 +58,12 @@ export class LocalKeys {
     const kept = this.#kept.get(row.configId)
     if (kept?.row !== row || !kept.credential) return undefined
     return isDue(kept.credential, this.#clock()) ? undefined : kept.credential
+  }
+
+  /** What there is for a row, to its end. */
+  living(row: Credential): Credential | undefined {
+    const { credential } = this.#of(row)
+    return credential && isUsable(credential, this.#clock()) ? credential : undefined
   }
 
   /** @param onWait called if there is something to wait for. @throws BrokerError credential_refused | refresh_unavailable */
@@ -78,7 +94,7 @@ export class LocalKeys {
     patienceMs: number,
   ): Promise<Credential | undefined> {
     const kept = this.#of(row)
-    const generation = this.#generations.get(refused) ?? 0
+    const generation = this.#handedOut.get(refused)?.generation ?? 0
     const now = this.#clock()
     if (kept.generation === generation && now >= kept.forcedUntil) {
       kept.forcedUntil = now + MINUTE
@@ -104,17 +120,22 @@ export class LocalKeys {
   }
 
   /** What is kept for a row; of one that has changed nothing counts that was fetched before. */
-  #of(row: Credential): Kept {
+  #of(known: Credential): Kept {
+    // Without a database nothing but what was refused may be known of it.
+    const row = this.#handedOut.get(known)?.row ?? known
     const kept = this.#kept.get(row.configId)
     if (kept?.row === row) return kept
-    const isSame = kept && !isOlder(kept.row, row) && !isOlder(row, kept.row)
-    if (isSame) {
-      kept.row = row
+    const basis = basisOf(row)
+    if (kept?.basis === basis) {
+      // A login that was renewed since may be traded at once.
+      if ((row.tokens.receivedAt ?? 0) > (kept.trouble?.at ?? 0)) kept.trouble = undefined
+      if (!isOlder(row, kept.row)) kept.row = row
       if (kept.credential) this.#put(kept, kept.credential)
       return kept
     }
     const fresh: Kept = {
       row,
+      basis,
       credential: undefined,
       generation: 0,
       flight: undefined,
@@ -135,7 +156,7 @@ export class LocalKeys {
   /** Never throws. */
   async #attempt(kept: Kept): Promise<void> {
     try {
-      const fetched = await this.#get(kept.row)
+      const fetched = await this.#get(kept.row, kept.trouble?.error.isRefusal ?? false)
       kept.trouble = undefined
       kept.generation += 1
       this.#put(kept, fetched)
@@ -143,13 +164,14 @@ export class LocalKeys {
       const error = thrown instanceof NoKeys ? thrown : new NoKeys(String((thrown as Error).name), false)
       const first = error.isRefusal ? FIRST_REFUSED_PAUSE_MS : FIRST_PAUSE_MS
       const pauseMs = Math.min(kept.trouble ? kept.trouble.pauseMs * 2 : first, MAX_PAUSE_MS)
-      kept.trouble = { error, until: this.#clock() + pauseMs, pauseMs }
+      const at = this.#clock()
+      kept.trouble = { error, at, until: at + pauseMs, pauseMs }
     }
   }
 
   #put(kept: Kept, { tokens, awsKeys }: Fetched): void {
     kept.credential = { ...kept.row, tokens, awsKeys }
-    this.#generations.set(kept.credential, kept.generation)
+    this.#handedOut.set(kept.credential, { generation: kept.generation, row: kept.row })
   }
 
   #unavailable({ trouble }: Kept): BrokerError {
@@ -159,6 +181,12 @@ export class LocalKeys {
     const retryAfterSeconds = Math.min(Math.max(1, Math.ceil(ms / SECOND)), 60)
     return new BrokerError('refresh_unavailable', { detail: message, retryAfterSeconds })
   }
+}
+
+/** What keys are got with: the row at one version; of a login in two steps the login, however often it is renewed. */
+function basisOf(row: Credential): string {
+  const { loginAt, version, provider } = row
+  return isTwoStep(row) ? fingerprint(JSON.stringify([loginAt, ...provider.given])) : `${loginAt} ${version}`
 }
 
 function isOther(one: Credential, other: Credential): boolean {

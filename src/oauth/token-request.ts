@@ -2,7 +2,7 @@
  * Tokens by a vendor's own requests.
  */
 import type { Value } from '../provider/placeholders.ts'
-import { SUBJECT } from '../provider/token-request.ts'
+import { LOGIN, SUBJECT } from '../provider/token-request.ts'
 import type { Renewal } from './refresh-token-grant.ts'
 import { judgeShared } from './shared-renewal.ts'
 import { SourceTrouble } from './simple-sources.ts'
@@ -10,9 +10,11 @@ import { readSource } from './sources.ts'
 import { asValue } from './step-request.ts'
 import { type Asking, askSteps } from './steps.ts'
 
-export async function requestBySteps(asking: Asking): Promise<Renewal> {
+/** @param login its access token, where it is a login's that is traded */
+export async function requestBySteps(asking: Asking, login?: string): Promise<Renewal> {
   const { tokenRequest = [], subject, errors } = asking.provider
   const before = new Map<string, Value>()
+  if (login !== undefined) before.set(LOGIN, asValue(login, { token: login }))
   try {
     if (subject) before.set(SUBJECT, asValue(await readSource(subject.token, asking)))
   } catch (error) {

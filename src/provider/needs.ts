@@ -4,6 +4,7 @@
 import type { AuthorizationServerFile } from './authorization-server-file.ts'
 import type { ProviderFile } from './provider-file.ts'
 import { ProviderMistake } from './provider-mistake.ts'
+import { isLogin } from './renewal-class.ts'
 
 const PATH = ['authorization_server']
 const TRADES: ReadonlySet<ProviderFile['credential']> = new Set(['token_exchange', 'jwt_bearer'])
@@ -13,8 +14,10 @@ export function checkNeeds(file: ProviderFile): void {
   const { credential, authorization_server: server, session, subject_token: subject } = file
   const trades = TRADES.has(credential)
   const isRequest = credential === 'token_request'
-  if (isRequest !== (file.token_request !== undefined))
-    throw new ProviderMistake([], 'credential token_request and token_request belong together')
+  if (isRequest && !file.token_request)
+    throw new ProviderMistake([], 'credential token_request needs token_request')
+  if (file.token_request && !isRequest && !isLogin(credential))
+    throw new ProviderMistake(['token_request'], `is of no use to credential ${credential}`)
   if (trades && subject === undefined)
     throw new ProviderMistake([], `credential ${credential} needs subject_token`)
   const signs = credential === 'signed_jwt'
@@ -69,12 +72,13 @@ function checkServer(credential: ProviderFile['credential'], server: Authorizati
     if (server.client_authentication === way && server[field] === undefined)
       throw new ProviderMistake([...PATH, 'client_authentication'], `${way} needs ${field}`)
   }
-  if (credential === 'device_code') checkLogin(server)
+  if (server.body === 'json' && credential === 'device_code')
+    throw new ProviderMistake([...PATH, 'body'], 'of a device login is a form')
+  if (isLogin(credential)) checkSources(server)
 }
 
-/** Its refresh token goes out within the time of one request. */
-function checkLogin(server: AuthorizationServerFile): void {
-  if (server.body === 'json') throw new ProviderMistake([...PATH, 'body'], 'of a device login is a form')
+/** A login's refresh token goes out within the time of one request. */
+function checkSources(server: AuthorizationServerFile): void {
   for (const field of ['private_key', 'client_assertion', 'certificate'] as const) {
     const source = server[field]
     if (typeof source === 'object' && 'token_request' in source)

@@ -17,9 +17,10 @@ import { usesMetadata } from './metadata-source.ts'
 import { checkNeeds } from './needs.ts'
 import { UnfitValue, type Values } from './placeholders.ts'
 import type { ProviderFile } from './provider-file.ts'
+import { isLogin } from './renewal-class.ts'
 import { type SignedJwt, toSignedJwt } from './signed-jwt-config.ts'
 import { type Source, type SourceReading, toSource } from './source.ts'
-import { SUBJECT, type TokenStep, toTokenRequest } from './token-request.ts'
+import { LOGIN, SUBJECT, type TokenStep, toTokenRequest } from './token-request.ts'
 import { type Address, addressProblem, toHttpHosts } from './upstream-address.ts'
 import { toUpstream, type UpstreamConfig } from './upstream-config.ts'
 
@@ -63,7 +64,7 @@ export interface Provider extends Listing {
   readonly subject: { readonly token: Source; readonly type: string } | undefined
   /** Of signed_jwt: what calls carry is signed here. */
   readonly signedJwt: SignedJwt | undefined
-  /** Of token_request: its steps, in their order. */
+  /** Of token_request, and of a login in two steps, whose token they trade: its steps, in their order. */
   readonly tokenRequest: readonly TokenStep[] | undefined
   readonly webSession: WebSessionConfig | undefined
   readonly awsSigV4: AwsSigV4Config | undefined
@@ -223,8 +224,10 @@ function toSubject(file: ProviderFile, reading: SourceReading): Provider['subjec
 }
 
 /** @throws ProviderMistake | UnfitValue */
-function toSteps({ token_request, subject_token }: ProviderFile, reading: SourceReading) {
-  const before: [string, Set<string>][] = subject_token === undefined ? [] : [[SUBJECT, new Set()]]
+function toSteps({ credential, token_request, subject_token }: ProviderFile, reading: SourceReading) {
+  const before: [string, Set<string>][] = []
+  if (subject_token !== undefined) before.push([SUBJECT, new Set()])
+  if (isLogin(credential)) before.push([LOGIN, new Set(['token'])])
   return token_request && toTokenRequest(token_request, reading, before, 'token_request')
 }
 

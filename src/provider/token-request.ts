@@ -54,8 +54,10 @@ export interface StepAnswer {
   readonly keep: Readonly<Record<string, string>>
 }
 
-/** What a template may name beside inputs: the token that a file or another program gives, and earlier steps. */
+/** What a template may name beside inputs and earlier steps: the token that a file or another program gives… */
 export const SUBJECT = 'subject_token'
+/** …and, as `{login.token}`, that of a person's login. */
+export const LOGIN = 'login'
 
 interface Reading {
   readonly address: Address

@@ -21,7 +21,7 @@ function scene() {
   const never = async (): Promise<never> => {
     throw new Error('nothing else is asked')
   }
-  const get = createLocalFetch({ fetch }, never, () => clock.now)
+  const get = createLocalFetch({ aws: { fetch }, renew: never, trade: never, clock: () => clock.now })
   const local = new LocalKeys(get, () => clock.now)
   const give = (name: string, lifeMs: number | undefined = LIFE_MS) => {
     const expiresAt = lifeMs === undefined ? undefined : clock.now + lifeMs

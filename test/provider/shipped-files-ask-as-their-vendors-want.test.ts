@@ -12,6 +12,7 @@ import { createRenew } from '../../src/credential/renew.ts'
 import { AuthorizationServer } from '../../src/oauth/authorization-server.ts'
 import { requestDeviceAuthorization } from '../../src/oauth/device-authorization.ts'
 import { requestOf, type StepRequest } from '../../src/oauth/step-request.ts'
+import { requestBySteps } from '../../src/oauth/token-request.ts'
 import { withInputs } from '../../src/provider/provider.ts'
 import { isFetched } from '../../src/provider/renewal-class.ts'
 import { readConfig } from '../../src/settings/config.ts'
@@ -49,6 +50,7 @@ function legible(request: string): string {
       (_, head, payload) => `<${plain(head)}.${plain(payload)}>`,
     )
     .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<uuid>')
+    .replace(/(code_challenge=)[\w-]{43}/, '$1<challenge>')
 }
 
 function requestText({ method, url, headers, body = '' }: StepRequest): string {
@@ -89,6 +91,8 @@ for (const provider of providers.values()) {
     }
     if (isLogin) {
       await requestDeviceAuthorization(server())
+      const asking = { provider: filled, dispatcher: wire.dispatcher, clock: () => NOW }
+      if (filled.tokenRequest) t.match(await requestBySteps(asking, "the-login's-token"), { kind: 'tokens' })
       t.equal(`${wire.requests.map(legible).join('\n\n')}\n`, expected)
       return
     }
