@@ -4,11 +4,13 @@
  */
 import type { Socket } from 'node:net'
 import { SECOND } from '../base/clock.ts'
-import type { BrokerError } from '../base/errors.ts'
+import { BrokerError } from '../base/errors.ts'
 import type { Accepted } from '../upstream/web-socket.ts'
 import { openAiError } from './api-error.ts'
 import { closeFrame, FrameError, FrameReader, textFrame } from './frames.ts'
-import type { Ending } from './joined-sockets.ts'
+import type { Hold } from './held-bodies.ts'
+import { type Ending, TCP_KEEP_ALIVE_MS } from './joined-sockets.ts'
+import { Pieces } from './pieces.ts'
 
 /** Further on nothing is sought, and the client has to wait. */
 const MAX_BYTES = 1024 * 1024
@@ -28,10 +30,10 @@ export interface Said {
 export class FirstMessage {
   readonly #client: Socket
   readonly #upstream: Socket
+  readonly #hold: Hold
   readonly #result = Promise.withResolvers<Said | undefined>()
   readonly #reader: FrameReader
-  #text: string[] = []
-  #pieces: Buffer[] = []
+  readonly #pieces = new Pieces()
   #size = 0
   #upstreamSaid: Buffer[]
   #upstreamBytes = 0
@@ -39,20 +41,28 @@ export class FirstMessage {
   /** If it has ended before the two were joined. */
   ending: Ending | undefined = undefined
 
-  /** @param early what the client has said already */
-  constructor(client: Socket, early: Buffer, { socket, first }: Pick<Accepted, 'socket' | 'first'>) {
+  /** @param early what the client has said already. @param hold what is held of it, for its owner to release */
+  constructor(
+    client: Socket,
+    early: Buffer,
+    { socket, first }: Pick<Accepted, 'socket' | 'first'>,
+    hold: Hold,
+  ) {
     this.#client = client
     this.#upstream = socket
     this.#upstreamSaid = [first]
+    this.#hold = hold
     this.#reader = new FrameReader(true, {
-      wantsMore: true,
-      onData: (text) => void this.#text.push(text),
+      wantsMore: false,
+      onData: () => {},
       onMessageEnd: () => this.#finish(),
     })
-    socket.on('data', this.#keep).resume()
+    for (const one of [client, socket]) one.setKeepAlive(true, TCP_KEEP_ALIVE_MS)
+    socket.on('data', this.#keep).on('close', this.#finish).resume()
     client.on('data', this.#read).on('end', this.#left).on('close', this.#left)
     if (early.length > 0) this.#read(early)
     if (client.destroyed || client.readableEnded) this.#left()
+    else if (socket.destroyed) this.#finish()
     else if (!this.#isOver) client.resume()
   }
 
@@ -71,6 +81,7 @@ export class FirstMessage {
 
   /** Ends both. The client hears why. */
   close(code: number, reason: string): void {
+    if (this.ending) return
     this.ending = { by: 'broker', code, reason }
     this.#stop()
     this.#upstream.destroy()
@@ -82,6 +93,7 @@ export class FirstMessage {
 
   /** Nobody can answer it. */
   refuse(error: BrokerError): void {
+    if (this.ending) return
     const event = { type: 'error', status: error.status, ...openAiError(error) }
     this.#client.write(textFrame(JSON.stringify(event)))
     this.close(BROKEN, error.english)
@@ -97,8 +109,10 @@ export class FirstMessage {
     this.#pieces.push(bytes)
     this.#size += bytes.length
     try {
+      this.#hold.add(bytes.length)
       this.#reader.push(bytes)
     } catch (error) {
+      if (error instanceof BrokerError) return this.refuse(error)
       if (!(error instanceof FrameError)) throw error
       return this.#finish() // whoever reads it next says what is wrong
     }
@@ -113,15 +127,36 @@ export class FirstMessage {
     this.#result.resolve(undefined)
   }
 
-  #finish(): void {
+  /** It has all been said, or no more of it is waited for. */
+  readonly #finish = () => {
     if (this.#isOver) return
     this.#stop()
     this.#client.pause()
-    this.#result.resolve({ text: this.#text.join(''), bytes: Buffer.concat(this.#pieces) })
+    const bytes = this.#pieces.whole()
+    this.#result.resolve({ text: firstTextIn(bytes), bytes })
   }
 
   #stop(): void {
     this.#isOver = true
     this.#client.off('data', this.#read).off('end', this.#left).off('close', this.#left)
+    this.#upstream.off('close', this.#finish)
   }
+}
+
+/** What the first message says, or its beginning, as latin1. */
+function firstTextIn(frames: Buffer): string {
+  const text: string[] = []
+  const sink = {
+    wantsMore: true,
+    onData: (piece: string) => void text.push(piece),
+    onMessageEnd: () => {
+      sink.wantsMore = false
+    },
+  }
+  try {
+    new FrameReader(true, sink).push(frames)
+  } catch (error) {
+    if (!(error instanceof FrameError)) throw error
+  }
+  return text.join('')
 }

@@ -25,7 +25,7 @@ export interface Watch {
 const OUR_END_MS = 2 * SECOND
 /** After theirs, or after one side is gone: what is on its way to a slow reader may arrive. */
 const THEIR_END_MS = 30 * SECOND
-const TCP_KEEP_ALIVE_MS = 60 * SECOND
+export const TCP_KEEP_ALIVE_MS = 60 * SECOND
 const GOING_AWAY = 1001
 const PROTOCOL_ERROR = 1002
 const BROKEN = 1011

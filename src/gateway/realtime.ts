@@ -24,6 +24,7 @@ import { FirstMessage } from './first-message.ts'
 import { FrameError } from './frames.ts'
 import type { GatewayParts } from './gateway.ts'
 import { acceptance, type ClientHandshake, isAlsoCall, passOn, readHandshake } from './handshake.ts'
+import { Hold } from './held-bodies.ts'
 import { hasSeveral, homeOf, onlyAt } from './home-of-call.ts'
 import { type Ending, JoinedSockets } from './joined-sockets.ts'
 import { assertTargetWithinModels, withinModels } from './limited-keys.ts'
@@ -37,7 +38,10 @@ import { modelInQuery } from './target.ts'
 
 export interface RealtimeParts
   extends HandshakeParts,
-    Pick<GatewayParts, 'apiKeys' | 'limits' | 'keyUses' | 'configs' | 'homes' | 'log' | 'logCall'> {
+    Pick<
+      GatewayParts,
+      'apiKeys' | 'limits' | 'keyUses' | 'configs' | 'homes' | 'heldBodies' | 'log' | 'logCall'
+    > {
   readonly changes: Grounds['changes']
   /** No more of one key's are open at once: each holds two connections for as long as its client likes. */
   readonly socketsAKey: number
@@ -77,7 +81,7 @@ export class Realtime {
     const isAlsoNamed = isAlsoCall(target) && hasSeveral(scope)
     const joining = { ...wanted, reply, said, route, startedAt, seen, isAlsoNamed }
     this.#accept(joining)
-    if (isAlsoNamed && !names) await this.#joinByFirstMessage(joining, scope)
+    if (isAlsoNamed && !names) await this.#joinByFirstMessage(joining)
     else this.#join(joining, client.early())
   }
 
@@ -141,15 +145,16 @@ export class Realtime {
     joined.start({ client: early, upstream: said.first })
   }
 
-  async #joinByFirstMessage(joining: Joining, scope: ConfigIndex): Promise<void> {
-    const { client, said } = joining
-    const first = new FirstMessage(client.socket, client.early(), said)
+  async #joinByFirstMessage(joining: Joining): Promise<void> {
+    const { client, said, key } = joining
+    const hold = new Hold(this.#parts.heldBodies, key.id)
+    const first = new FirstMessage(client.socket, client.early(), said, hold)
     const standing: Standing = { ...joining, joined: first }
     this.#open.add(standing)
     const message = await first.said
     try {
       if (message) {
-        const meant = await this.#meant(joining, message.text, scope)
+        const meant = await this.#meant(joining, message.text)
         const upstream = first.upstreamOr(meant.said)
         if (first.ending) upstream.socket.destroy()
         else this.#join({ ...meant, said: upstream }, message.bytes)
@@ -157,15 +162,19 @@ export class Realtime {
     } catch (error) {
       first.refuse(toBrokerError(error))
     }
+    hold.release()
     this.#open.delete(standing)
     if (first.ending) this.#writeDown(joining, first.ending)
   }
 
-  /** As it is, or at the config that the message means. @throws BrokerError */
-  async #meant(joining: Joining, text: string, scope: ConfigIndex): Promise<Joining> {
-    const { key, route, asked } = joining
+  /** As it is, or at the config that the message means, of those that the key has by now. @throws BrokerError */
+  async #meant(joining: Joining, text: string): Promise<Joining> {
+    const { apiKeys, configs, homes } = this.#parts
+    const { handshake, key, route, asked } = joining
+    const { modelConfigIds } = await apiKeys.authenticate(handshake.presented)
+    const scope = await configs.ofScope(modelConfigIds)
     const ids = idsIn(text)
-    const home = ids.length > 0 ? await homeOf({ key }, ids, scope, this.#parts.homes) : undefined
+    const home = ids.length > 0 ? await homeOf({ key }, ids, scope, homes) : undefined
     const routes = home ? [...chooseRoutes(key, alone(home), asked)] : this.#listing(joining, text, scope)
     if (routes.length === 0 || routes.some(({ config }) => config.id === route.config.id)) return joining
     try {

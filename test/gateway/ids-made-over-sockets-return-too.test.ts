@@ -10,15 +10,19 @@ import { onEachDatabase, type TestDatabase } from '../support/databases.ts'
 import { openTables } from '../support/tables.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { ask } from './fixtures/client.ts'
-import { answerTo, closing, connect } from './fixtures/realtime.ts'
+import { answerTo, closing, connect, tcpOf } from './fixtures/realtime.ts'
 import { accountOf, answeredBy, type Stage, setStage } from './fixtures/three-accounts.ts'
 import { addKey, json, readAll, UPSTREAM_KEY } from './fixtures/upstream.ts'
+
+const MIB = 1024 * 1024
 
 interface Sockets extends Stage {
   /** Accounts that were asked for a handshake, in order. */
   readonly asked: string[]
   /** Those that refuse one. */
   readonly refusing: Map<string, number>
+  /** All endpoints hang up. */
+  hangUp(): void
 }
 
 /** Each account answers a message with a response of its own, which says what was heard. */
@@ -48,11 +52,14 @@ async function setSockets(t: Test, database: TestDatabase): Promise<Sockets> {
       socket.send(JSON.stringify({ type: 'response.completed', response: { id }, account, heard }))
     })
   })
-  t.teardown(() => {
+  const hangUp = () => {
     for (const client of server.clients) client.terminate()
+  }
+  t.teardown(() => {
+    hangUp()
     server.close()
   })
-  return { ...stage, asked, refusing }
+  return { ...stage, asked, refusing, hangUp }
 }
 
 interface Answer {
@@ -112,7 +119,7 @@ onEachDatabase(t, 'an id of a socket is found again by calls and by other socket
     t.same(again.heard, { type: 'response.create', ...sent }, 'and hears what was said')
     const next = await over(socket, { model: 'model-a', previous_response_id: 'resp_nobodys' })
     t.equal(next.account, 'b', 'where it stays')
-    t.equal(await answeredBy(here, key, `/responses/${next.response.id}`), 'b')
+    await waitUntil(async () => (await answeredBy(here, key, `/responses/${next.response.id}`)) === 'b')
   }
 })
 
@@ -174,6 +181,44 @@ t.test('a home that cannot answer is told', async (t) => {
   t.same(await refused(), ['error', 503, 'config_unavailable'])
 })
 
+t.test('an account that a key has lost is not asked, however long its socket was silent', async (t) => {
+  const { here, key, ids, asked } = await setSockets(t, { kind: 'SQLite', url: 'sqlite:' })
+  const { response } = await over(await openTo(t, here, key, '/responses?model=model-b'), {})
+  const id = (await must(here.admin('GET', '/api/keys'))).items[0].id
+  const messages = [{ model: 'model-b' }, { model: 'model-a', previous_response_id: response.id }]
+  const silent = [await openTo(t, here, key), await openTo(t, here, key)]
+  await must(here.admin('PATCH', `/api/keys/${id}`, { model_config_ids: [ids['a'], ids['c']] }))
+  await waitUntil(async () => (await answeredBy(here, key, `/responses/${response.id}`)) !== 'b')
+  asked.length = 0
+  for (const [index, message] of messages.entries())
+    t.equal((await over(silent[index] as WebSocket, message)).account, 'a')
+  t.same(asked, [])
+})
+
+t.test('first messages that do not end hold as much as bodies may', async (t) => {
+  const { here, key } = await setSockets(t, { kind: 'SQLite', url: 'sqlite:' })
+  const [sockets, fitting] = [70, 64]
+  const unended = Buffer.alloc(MIB)
+  unended.set([0x81, 0xff, 0, 0, 0, 0, 0, 0x20, 0, 0]) // masked by zeros, 2 MiB of text
+  const codes: (string | undefined)[] = []
+  const open = Array.from({ length: sockets }, async () => {
+    const socket = await openTo(t, here, key)
+    socket.on('message', (text: Buffer) => codes.push((JSON.parse(text.toString()) as Answer).error?.code))
+    tcpOf(socket).write(unended)
+    return socket
+  })
+  const all = await Promise.all(open)
+  await waitUntil(() => codes.length === sockets - fitting)
+  t.same(codes, Array(sockets - fitting).fill('rate_limit_exceeded'))
+  for (const socket of all) socket.terminate()
+  const works = async () => {
+    const socket = await openTo(t, here, key)
+    return Promise.race([closing(socket), over(socket, { input: 'x'.repeat(MIB / 2) })])
+  }
+  await waitUntil(async () => 'account' in (await works()))
+  t.equal(codes.length, sockets - fitting, 'those that fitted were never refused')
+})
+
 t.test('what nobody names later is not written', async (t) => {
   const database = { kind: 'SQLite', url: 'sqlite:' } as const
   const { here, key, ids } = await setSockets(t, database)
@@ -194,7 +239,10 @@ t.test('what nobody names later is not written', async (t) => {
 })
 
 t.test('before its first message a socket ends as any other', async (t) => {
-  const { here, key, asked, refusing, upstream } = await setSockets(t, { kind: 'SQLite', url: 'sqlite:' })
+  const { here, key, asked, refusing, upstream, hangUp } = await setSockets(t, {
+    kind: 'SQLite',
+    url: 'sqlite:',
+  })
   const open = () => openTo(t, here, key)
   const metric = async () => {
     const text = String((await here.admin('GET', '/metrics')).body)
@@ -213,6 +261,9 @@ t.test('before its first message a socket ends as any other', async (t) => {
     Buffer.from([0xff, 0x80, 1, 2, 3, 4]),
   )
   t.equal((await closed)[0], 1002)
+  const left = closing(await open())
+  hangUp()
+  t.equal((await left)[0], 1011)
   const ended = await open()
   const end = closing(ended)
   const { items } = await must(here.admin('GET', '/api/keys'))
