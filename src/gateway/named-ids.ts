@@ -43,7 +43,8 @@ const WORDS: ReadonlySet<string> = new Set(
     'transcriptions translations voices voice_consents images generations variations moderations realtime calls ' +
     'sessions client_secrets transcription_sessions results rerank models accept reject refer hangup fork attach ' +
     'automations invocations environments templates artifacts subagents turns traces resources stream archive ' +
-    'unpause work poll stats memories memory_versions redact credentials'
+    'unpause work poll stats ack heartbeat stop memories memory_versions redact credentials mcp_oauth_validate ' +
+    'permissions certificates reveal_token rotate_token'
   ).split(' '),
 )
 
