@@ -17,6 +17,8 @@ export interface Watch {
   /** Of what each side says. May throw a FrameError, and what it was shown does not pass. */
   readonly fromClient: FrameSink
   readonly fromUpstream: FrameSink
+  /** What of upstream was just read waits for this, with all that comes behind it. Never rejects. */
+  untilKnown(): Promise<void> | undefined
   /** Called once, when both sockets are closed. */
   ended(ending: Ending): void
 }
@@ -46,12 +48,16 @@ export class JoinedSockets {
     this.#watch = watch
     const fault = (by: Ending['by'], error: FrameError) =>
       this.close(by === 'upstream' && error.code === PROTOCOL_ERROR ? BROKEN : error.code, error.message)
-    this.#toUpstream = new Flow(client, upstream, new FrameReader(true, watch.fromClient), (error) =>
-      fault('client', error),
-    )
-    this.#toClient = new Flow(upstream, client, new FrameReader(false, watch.fromUpstream), (error) =>
-      fault('upstream', error),
-    )
+    this.#toUpstream = new Flow(client, upstream, {
+      reader: new FrameReader(true, watch.fromClient),
+      untilKnown: () => undefined,
+      onFault: (error) => fault('client', error),
+    })
+    this.#toClient = new Flow(upstream, client, {
+      reader: new FrameReader(false, watch.fromUpstream),
+      untilKnown: () => watch.untilKnown(),
+      onFault: (error) => fault('upstream', error),
+    })
   }
 
   /** @param early what each side has said already */
@@ -114,23 +120,30 @@ export class JoinedSockets {
   }
 }
 
+interface FlowParts extends Pick<Watch, 'untilKnown'> {
+  readonly reader: FrameReader
+  readonly onFault: (error: FrameError) => void
+}
+
 /** One way. */
 class Flow {
   readonly #from: Socket
   readonly #to: Socket
+  readonly #parts: FlowParts
   readonly #reader: FrameReader
-  readonly #onFault: (error: FrameError) => void
   /** Of what was passed on. */
   #isBetweenFrames = true
   /** To be sent behind the frame under way. */
   #lastFrame: Buffer | undefined
+  /** What waits behind a piece that does; undefined while none does. */
+  #held: Buffer[] | undefined
   #isOver = false
 
-  constructor(from: Socket, to: Socket, reader: FrameReader, onFault: (error: FrameError) => void) {
+  constructor(from: Socket, to: Socket, parts: FlowParts) {
     this.#from = from
     this.#to = to
-    this.#reader = reader
-    this.#onFault = onFault
+    this.#parts = parts
+    this.#reader = parts.reader
   }
 
   get hasClosed(): boolean {
@@ -138,10 +151,10 @@ class Flow {
   }
 
   start(early: Buffer): void {
-    this.#to.on('drain', () => this.#from.resume())
+    this.#to.on('drain', () => this.#held ?? this.#from.resume())
     if (early.length > 0) this.#pass(early)
     this.#from.on('data', (bytes: Buffer) => this.#pass(bytes))
-    if (!this.#to.writableNeedDrain) this.#from.resume()
+    if (!this.#held && !this.#to.writableNeedDrain) this.#from.resume()
   }
 
   endWith(frame: Buffer): void {
@@ -158,6 +171,7 @@ class Flow {
 
   #pass(bytes: Buffer): void {
     if (this.#isOver) return
+    if (this.#held) return void this.#held.push(bytes)
     let length: number
     try {
       length = this.#reader.push(bytes, this.#lastFrame !== undefined)
@@ -166,8 +180,30 @@ class Flow {
       this.#fault(error)
       return
     }
+    const read = length === bytes.length ? bytes : bytes.subarray(0, length)
+    const known = this.#parts.untilKnown()
+    if (!known) {
+      this.#write(read)
+      return
+    }
+    this.#held = []
+    this.#isBetweenFrames = false
+    this.#from.pause()
+    void known.then(() => this.#release(read))
+  }
+
+  #release(read: Buffer): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    if (this.#isOver) return
+    this.#write(read)
+    for (const bytes of held) this.#pass(bytes)
+    if (!this.#held && !this.#to.writableNeedDrain) this.#from.resume()
+  }
+
+  #write(read: Buffer): void {
     this.#isBetweenFrames = this.#reader.isBetweenFrames
-    const takesMore = this.#to.write(length === bytes.length ? bytes : bytes.subarray(0, length))
+    const takesMore = this.#to.write(read)
     if (this.#lastFrame && this.#isBetweenFrames) this.#finish(this.#lastFrame)
     else if (!takesMore) this.#from.pause()
   }
@@ -176,7 +212,7 @@ class Flow {
   #fault(error: FrameError): void {
     const isStuck = !this.#isBetweenFrames
     if (isStuck) this.#isOver = true
-    this.#onFault(error)
+    this.#parts.onFault(error)
     if (isStuck) this.#to.destroySoon()
     this.#from.resume()
   }

@@ -135,6 +135,7 @@ export class Realtime {
     const joined = new JoinedSockets(client.socket, said.socket, {
       fromClient: withinModels(key, messages.fromClient),
       fromUpstream: messages.fromUpstream,
+      untilKnown: messages.untilKnown,
       ended: (ending) => {
         this.#open.delete(standing)
         this.#writeDown(joining, ending)
@@ -203,17 +204,23 @@ export class Realtime {
   /** Counts what is asked and answered. @param keyNow as it was when last looked at */
   #messages({ key, route, isAlsoNamed }: Joining, keyNow: () => FoundKey) {
     const { usage, limits, homes } = this.#parts
-    return messagesIn({
+    let known: Promise<void> | undefined
+    const messages = messagesIn({
       answer() {
         countCall(() => limits.count(keyNow()))
         usage.count(useOf({ key }, route, false))
       },
       cost: (tokenCounts) => usage.count(useOf({ key }, route, false, tokenCounts), 0),
       made(id) {
-        // Nobody waits for its row: no other call can name it before the answer is over.
-        if (isAlsoNamed) void homes.note(key.id, id, route.config.id)
+        if (isAlsoNamed) known = homes.note(key.id, id, route.config.id)
       },
     })
+    const untilKnown = () => {
+      const until = known
+      known = undefined
+      return until
+    }
+    return { ...messages, untilKnown }
   }
 
   #writeDown({ request, said, key, route, startedAt }: Joining, { by, code, reason }: Ending): void {
