@@ -1,6 +1,7 @@
 /**
  * `provider check FILE`: whether a provider file is right, and what it would send, without any call.
  */
+import { visible } from '../base/visible.ts'
 import type { Provider } from '../provider/provider.ts'
 import { readProviderFile } from '../settings/config.ts'
 import { type CommandLine, InputError, UsageError } from './command-line.ts'
@@ -43,14 +44,14 @@ function wordsOf(
 ): string {
   const sign = trouble === undefined ? paint('good', '✓') : paint('bad', '✗')
   const notes = [
-    ...(missingLines === undefined ? [] : [`\na template: CONFIG_FILE is to say\n${missingLines}`]),
+    ...(missingLines === undefined ? [] : [`\na template: CONFIG_FILE is to say\n${visible(missingLines)}`]),
     ...calls.map(textOf),
     ...(upstream.baseUrl === undefined
       ? ['\n→ upstream.base_url is not set: calls go where an account says, or nowhere\n']
       : []),
     ...(trouble === undefined ? [] : [`\n→ ${shown(trouble)}\n`]),
   ]
-  return `${sign} ${shown(file)}: ${name}, ${kind}\n${notes.join('')}`
+  return `${sign} ${shown(file)}: ${shown(name)}, ${kind}\n${notes.join('')}`
 }
 
 function textOf({ for: purpose, method, url, headers, body }: Call): string {

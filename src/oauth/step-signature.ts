@@ -3,8 +3,9 @@
  */
 import { AwsSigner } from '../base/aws-signature.ts'
 import type { StepSigning } from '../provider/token-request.ts'
-import { readSimpleSource } from './simple-sources.ts'
+import { readSimpleSource, SourceTrouble } from './simple-sources.ts'
 import type { StepRequest } from './step-request.ts'
+import { isToken } from './token-response.ts'
 
 /** @param now epoch ms. @throws SourceTrouble */
 export async function signedStep(
@@ -16,6 +17,8 @@ export async function signedStep(
     readSimpleSource(signing.accessKey),
     readSimpleSource(signing.secretKey),
   ])
+  if (!isToken(accessKeyId))
+    throw new SourceTrouble(`${signing.accessKey.name}: has characters that no header can have`, true)
   const signer = new AwsSigner({ accessKeyId, secretAccessKey, sessionToken: undefined }, signing)
   const { host, pathname, search } = new URL(request.url)
   const signed = signer.sign(

@@ -66,8 +66,10 @@ export function toAuthorizationServer(
   const at = (
     name: 'issuer' | `${'authorization' | 'device_authorization' | 'token' | 'revocation'}_endpoint`,
   ) => address(server[name], PATH, name)
-  const say = (name: 'client_id' | 'key_id' | 'scope' | 'assertion_audience') =>
-    fields.text(server[name], PATH, name)
+  const say = (name: 'key_id' | 'assertion_audience') => fields.text(server[name], PATH, name)
+  // The address that a browser is sent to has them.
+  const ask = (name: 'client_id' | 'scope') =>
+    isCodeLogin ? fields.open(server[name], PATH, name) : fields.text(server[name], PATH, name)
   const source = (name: 'certificate' | 'client_assertion') => toSource(server[name], reading, PATH, name)
   return {
     issuer: at('issuer'),
@@ -75,7 +77,7 @@ export function toAuthorizationServer(
     deviceAuthorizationEndpoint: at('device_authorization_endpoint'),
     tokenEndpoint: at('token_endpoint'),
     revocationEndpoint: at('revocation_endpoint'),
-    clientId: say('client_id') ?? '',
+    clientId: ask('client_id') ?? '',
     clientSecret: fields.secret(server.client_secret, PATH, 'client_secret'),
     clientAuthentication: authenticationOf(server),
     privateKey: privateKeyOf(server.private_key, reading),
@@ -84,7 +86,7 @@ export function toAuthorizationServer(
     assertionAudience: say('assertion_audience'),
     keyId: say('key_id'),
     algorithm: server.algorithm ?? 'RS256',
-    scope: say('scope'),
+    scope: ask('scope'),
     lifetimeMs: server.lifetime_seconds && server.lifetime_seconds * SECOND,
     params: paramsOf(server, 'params', fields, isCodeLogin),
     authorizationParams: paramsOf(server, 'authorization_params', fields, true),

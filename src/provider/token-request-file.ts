@@ -49,7 +49,7 @@ const STEP = Type.Object(
         {
           dialect: Type.Enum(['aws', 'volcengine']),
           region: line,
-          service: line,
+          service: Type.String({ pattern: '^[\\x21-\\x7e]+$' }),
           access_key: SIMPLE_SOURCE,
           secret_key: SIMPLE_SOURCE,
         },

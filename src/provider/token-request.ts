@@ -106,14 +106,16 @@ function toStep(
     if (header.toLowerCase() !== 'authorization') assertFree(header, [...path, 'headers', header])
   for (const [one, text] of Object.entries(step.query ?? {})) fields.open(text, ...path, 'query', one)
   const late = (text: string, ...at: string[]) => fields.late(text, known, ...path, ...at)
-  const all = (given: Readonly<Record<string, string>> = {}, at: string) =>
-    Object.entries(given).map(([one, text]): [string, Template] => [one, late(text, at, one)])
+  const all = (given: Readonly<Record<string, string>> = {}, at: string, read = late) =>
+    Object.entries(given).map(([one, text]): [string, Template] => [one, read(text, at, one)])
+  // Tokens, and whatever else steps bring, are secret.
+  const open = (text: string, ...at: string[]) => fields.late(text, new Map(), ...path, ...at)
   return {
     name,
     method,
     url: own ?? address(step.url, ...path, 'url') ?? '',
     isMetadata: own !== undefined,
-    query: all(step.query, 'query'),
+    query: all(step.query, 'query', open),
     headers: all(step.headers, 'headers'),
     basic: basic && { user: late(basic.user, 'basic'), password: late(basic.password, 'basic') },
     form: step.form && all(step.form, 'form'),

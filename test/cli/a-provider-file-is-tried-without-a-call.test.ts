@@ -162,6 +162,8 @@ function everyKind(port: number, secretFile: string): Record<CredentialKind, obj
         { ...step, name: 'idp', basic: { user: '{region}', password: '{key}' }, form: { password: WRITTEN } },
         {
           ...step,
+          query: { flag: '', app_secret: WRITTEN },
+          basic: { user: '{key}', password: WRITTEN },
           json: {
             token: '{idp.token}',
             of: '{idp.p}',
@@ -187,7 +189,7 @@ function everyKind(port: number, secretFile: string): Record<CredentialKind, obj
       },
       upstream,
     },
-    api_key: { upstream },
+    api_key: { upstream: { ...upstream, query: { 'api-key': WRITTEN } } },
   }
 }
 
@@ -243,6 +245,22 @@ t.test('every kind is shown, no secret is, and nobody is called', async (t) => {
     t.match(JSON.parse(json.out.split('\n')[index] ?? '').calls.at(-1), { for: '/v1/chat/completions' })
   }
   t.equal(calls, 0)
+})
+
+t.test('whatever a file is called and holds, it writes nothing to the terminal but text', async (t) => {
+  const { run, home } = sitDown(t)
+  const controls = '\u001b[2J\u009b5m\u202e'
+  const file = join(home, `mine${controls}.yaml`)
+  const upstream = {
+    ...{ base_url: 'https://models.invalid/v1', models: [`${controls}.invalid`] },
+    headers: { 'x-model': 'a' },
+  }
+  writeFileSync(file, JSON.stringify({ credential: 'api_key', label: controls, upstream }))
+  for (const args of [[], ['--json']]) {
+    const { code, out } = await run(['provider', 'check', file, ...args])
+    t.match([code, out], [0, /u001b\[2J.*u009b5m.*u202e/])
+    for (const control of ['\u001b', '\u009b', '\u202e']) t.notMatch(out, control)
+  }
 })
 
 t.test('what is wrong is one line with place and way out, and an exit code', async (t) => {

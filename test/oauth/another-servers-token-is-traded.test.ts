@@ -118,6 +118,20 @@ t.test('what the second server quotes of it is not told', async (t) => {
   t.notMatch(JSON.stringify(renewal), 'idp-token')
 })
 
+t.test('an access key that no header can have is a person’s to mend', async (t) => {
+  for (const dialect of ['aws', 'volcengine'] as const) {
+    const keys = { access_key: '{idp_secret}', secret_key: '{idp_secret}' }
+    const step = { ...IDP, form: {}, sign: { dialect, region: 'r', service: 's', ...keys } }
+    const signed: Partial<ProviderFile> = { ...FILE, subject_token: { token_request: [step] } }
+    for (const idp_secret of ['ключ-ключ-ключ', 'with a blank', 'é'.repeat(12)]) {
+      const { renewal, requests } = await renewed(t, [], signed, { idp_secret })
+      t.match(renewal, { kind: 'refused', why: /sign\.access_key: has characters that no header/ })
+      t.notMatch(JSON.stringify(renewal), idp_secret)
+      t.same(requests, [])
+    }
+  }
+})
+
 t.test('how long a token lives is said by the file where no answer does, whatever the grant', async (t) => {
   const authorization_server = {
     ...{ token_endpoint: 'https://auth.example/token', client_id: 'c', lifetime_seconds: 60 },

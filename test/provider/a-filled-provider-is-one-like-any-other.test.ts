@@ -83,6 +83,39 @@ t.test('a query, appended headers and routes are filled as well', async (t) => {
   t.throws(() => providerOf({ ...file, upstream: { query } }), { message: /a secret never stands where/ })
 })
 
+t.test('a secret stands in no address that a browser is sent to', (t) => {
+  const file = (more: object): Partial<ProviderFile> => ({
+    ...{ credential: 'authorization_code', inputs: { k: { secret: true }, plain: {} }, upstream: {} },
+    authorization_server: { issuer: 'https://login.example', client_id: 'c', ...more },
+  })
+  const fields = (value: string) => [
+    { client_id: value },
+    { scope: `a ${value}` },
+    { params: { a: value } },
+    { authorization_params: { a: value } },
+  ]
+  for (const more of fields('{plain}')) t.doesNotThrow(() => providerOf(file(more)))
+  for (const more of fields('{k}'))
+    t.throws(() => providerOf(file(more)), { message: /a secret never stands/ }, JSON.stringify(more))
+  t.end()
+})
+
+t.test('nor in the query of a step, whoever it came from', (t) => {
+  const file = (text: string, inputs?: ProviderFile['inputs']): Partial<ProviderFile> => ({
+    ...{ credential: 'token_request', subject_token: 'given', ...(inputs && { inputs }), upstream: {} },
+    token_request: [
+      { name: 'idp', url: 'https://idp.example/', response: { token: '/t', keep: { id: '/i' } } },
+      { url: 'https://vendor.example/', query: { a: text }, response: { token: '/t' } },
+    ],
+  })
+  for (const inputs of [undefined, { plain: {} }]) {
+    t.doesNotThrow(() => providerOf(file('text', inputs)))
+    for (const text of ['{idp}', 'x{idp.token}', '{idp.id|upper}', '{subject_token}'])
+      t.throws(() => providerOf(file(text, inputs)), { message: /which no input gives/ }, text)
+  }
+  t.end()
+})
+
 t.test('a file without inputs is what it always was, braces and all', async (t) => {
   const provider = providerOf({ upstream: { headers: { 'x-shape': '{"a":"{b}"}' } } })
   t.same(provider.upstream.headers, { 'x-shape': '{"a":"{b}"}' })

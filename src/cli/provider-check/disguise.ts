@@ -5,6 +5,7 @@ import { Secret } from '../../base/secret.ts'
 import type { AuthorizationServerConfig } from '../../provider/authorization-server-config.ts'
 import type { AwsSigV4Config } from '../../provider/aws-sigv4.ts'
 import type { MetadataSource } from '../../provider/metadata-source.ts'
+import { referencesOf, type Template } from '../../provider/placeholders.ts'
 import type { Provider } from '../../provider/provider.ts'
 import type { SignedJwt } from '../../provider/signed-jwt-config.ts'
 import type { SimpleSource } from '../../provider/simple-source.ts'
@@ -46,12 +47,21 @@ function disguisedSteps(steps: readonly TokenStep[], standIns: StandIns): TokenS
   return steps.map((step) => ({
     ...step,
     isMetadata: false,
+    basic: step.basic && {
+      ...step.basic,
+      password: written(step.basic.password) ? [standIns.of('password')] : step.basic.password,
+    },
     sign: step.sign && {
       ...step.sign,
       accessKey: disguisedText(step.sign.accessKey, standIns),
       secretKey: disguisedText(step.sign.secretKey, standIns),
     },
   }))
+}
+
+/** In the file itself: nothing in it is filled in. */
+function written(template: Template): boolean {
+  return referencesOf(template).length === 0
 }
 
 function disguisedText(source: SimpleSource | MetadataSource, standIns: StandIns): SimpleSource {

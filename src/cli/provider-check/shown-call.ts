@@ -9,7 +9,7 @@ const SECRET_NAME =
 const HIDDEN = '…'
 
 export function shownCall(call: Call, standIns: StandIns): Call {
-  const concealed = (name: string, value: string): string => {
+  const concealed: Concealed = (name, value) => {
     const shown = standIns.shown(value)
     return SECRET_NAME.test(name) && shown === value ? HIDDEN : withoutSignature(shown)
   }
@@ -17,7 +17,7 @@ export function shownCall(call: Call, standIns: StandIns): Call {
   return {
     for: call.for,
     method: call.method,
-    url: standIns.shown(call.url),
+    url: standIns.shown(urlOf(call.url, concealed)),
     headers: Object.fromEntries(headers),
     body: standIns.shown(bodyOf(call, concealed)),
   }
@@ -28,18 +28,29 @@ function withoutSignature(text: string): string {
   return text.replace(/(Signature=)[0-9a-f]{64}/, '$1{signature}')
 }
 
-/** @param concealed of a member, by its name */
-function bodyOf({ headers, body }: Call, concealed: (name: string, value: string) => string): string {
+/** Of a value, by its name. */
+type Concealed = (name: string, value: string) => string
+
+function urlOf(url: string, concealed: Concealed): string {
+  const [place = '', ...query] = url.split('?')
+  return query.length === 0 ? place : `${place}?${formOf(query.join('?'), concealed)}`
+}
+
+function formOf(text: string, concealed: Concealed): string {
+  const pairs = text.split('&').map((pair) => {
+    const [name = '', ...value] = pair.split('=')
+    if (value.length === 0) return pair
+    return `${name}=${concealed(name, value.join('='))}`
+  })
+  return pairs.join('&')
+}
+
+function bodyOf({ headers, body }: Call, concealed: Concealed): string {
   const type = headers['content-type'] ?? ''
   if (type.includes('json') && body.startsWith('{')) {
     const walk = (name: string, value: unknown) =>
       typeof value === 'string' ? concealed(name, value) : value
     return JSON.stringify(JSON.parse(body, walk))
   }
-  if (!type.includes('form')) return body
-  const pairs = body.split('&').map((pair) => {
-    const [name = '', ...value] = pair.split('=')
-    return `${name}=${concealed(name, value.join('='))}`
-  })
-  return pairs.join('&')
+  return type.includes('form') ? formOf(body, concealed) : body
 }
