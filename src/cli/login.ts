@@ -1,5 +1,5 @@
 /**
- * `login`: the device flow on a terminal, with a QR code and a countdown.
+ * `login`: the device flow on a terminal, with a QR code and a countdown; others go through a browser, or bring a token.
  */
 import { setTimeout } from 'node:timers/promises'
 import { renderUnicodeCompact } from 'uqr'
@@ -11,6 +11,7 @@ import { AuthorizationServer } from '../oauth/authorization-server.ts'
 import { type DeviceAuthorization, requestDeviceAuthorization } from '../oauth/device-authorization.ts'
 import { pollDeviceCode } from '../oauth/device-code-grant.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
+import { logInByBrowser } from './code-login.ts'
 import { type CommandLine, InputError } from './command-line.ts'
 import { answer, paint, shown } from './output.ts'
 import { readSecret } from './secret-input.ts'
@@ -20,8 +21,12 @@ const SLOW_DOWN_MS = 5 * SECOND
 
 export async function login(line: CommandLine): Promise<void> {
   const manager = managerOf(line)
-  if (manager.provider.kind === 'session') return bringSession(line, manager)
-  if (manager.provider.kind !== 'device_code') throw new BrokerError('device_flow_unsupported')
+  const { kind, lacking, authorizationServer } = manager.provider
+  if (lacking.length > 0) throw new BrokerError('inputs_required')
+  if (kind === 'session') return bringSession(line, manager)
+  if (kind === 'authorization_code' && authorizationServer)
+    return keep(line, manager, await logInByBrowser(line, manager, authorizationServer.redirect))
+  if (kind !== 'device_code') throw new BrokerError('device_flow_unsupported')
   const server = new AuthorizationServer(manager.provider, manager.dispatcher)
   const authorization = await requestDeviceAuthorization(server)
   if ('failure' in authorization) {

@@ -5,7 +5,7 @@ export const USAGE: Readonly<Record<Language, string>> = {
   en: `token-broker COMMAND
 
   serve                        start the broker
-  login [PROVIDER]             device flow on this terminal (default qwen); of a session, its token from stdin
+  login [PROVIDER]             by device flow (default qwen) or a browser; of a session, its token from stdin
   status [PROVIDER]            who is logged in, and for how long
   token [PROVIDER]             print a valid access token, refreshing if due
   token --config NAME          the same, of a model config
@@ -33,7 +33,7 @@ login, status, token and logout need no server; they use ~/.one_dragon_alpha/PRO
   zh: `token-broker 命令
 
   serve                        启动 broker
-  login [PROVIDER]             在本终端用设备码登录（默认 qwen）；会话类提供方则从标准输入读取令牌
+  login [PROVIDER]             用设备码（默认 qwen）或浏览器登录；会话类提供方则从标准输入读取令牌
   status [PROVIDER]            谁已登录，还能用多久
   token [PROVIDER]             打印有效的访问令牌，必要时先续期
   token --config NAME          同上，取某个模型配置的令牌

@@ -15,6 +15,7 @@ import {
   UnsupportedOperationError,
   validateAuthResponse,
 } from 'oauth4webapi'
+import { sha256 } from '../base/digest.ts'
 import type { AuthorizationServer } from './authorization-server.ts'
 import { errorCode, errorDescription } from './dialect.ts'
 import { parseTokenResponse, type TokenSet, tokenProblem } from './token-response.ts'
@@ -71,6 +72,23 @@ export async function requestAuthorization(
   ] as const
   for (const [name = '', value = ''] of parameters) url.searchParams.append(name, value)
   return { url: url.href, state, codeVerifier }
+}
+
+/**
+ * The query of an address that a browser ended at, if it is where this login was to end.
+ *
+ * @param address as a person copies it, or a browser asked for it
+ */
+export function answerIn(
+  address: string,
+  { redirectUri, stateHash }: { redirectUri: string; stateHash: string },
+): URLSearchParams | undefined {
+  const text = address.trim()
+  if (!URL.canParse(text)) return undefined
+  const [came, due] = [new URL(text), new URL(redirectUri)]
+  const isSamePlace = came.origin === due.origin && came.pathname === due.pathname
+  const [state = '', ...more] = came.searchParams.getAll('state')
+  return isSamePlace && more.length === 0 && sha256(state) === stateHash ? came.searchParams : undefined
 }
 
 /**

@@ -10,7 +10,7 @@ import { sha256 } from '../base/digest.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { NewLogins } from '../credential/new-logins.ts'
-import { loopbackAddress, redeemCode, requestAuthorization } from '../oauth/authorization-code.ts'
+import { answerIn, loopbackAddress, redeemCode, requestAuthorization } from '../oauth/authorization-code.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { Actor } from '../storage/audit-log.ts'
@@ -122,7 +122,7 @@ export class CodeLogins {
     const session = await this.#parts.store.find({ sessionId })
     if (session?.redirectUri === undefined) throw new BrokerError('session_not_found')
     this.#assertOpen(session)
-    const answer = answerIn(pasted, session)
+    const answer = answerIn(pasted, { redirectUri: session.redirectUri, stateHash: session.codeHash })
     if (!answer) throw new BrokerError('pasted_address_unfit')
     return this.finish(session, answer, by, true)
   }
@@ -201,16 +201,4 @@ function redirectUriOf({ name, authorizationServer }: Provider, base: string): s
   const redirect = authorizationServer?.redirect
   if (!redirect || redirect.hasCallback) return `${base.replace(/\/+$/, '')}/oauth/callback/${name}`
   return loopbackAddress(redirect.loopback)
-}
-
-/** Its query, if it is the address that the session's browser was to come to, with its `state`. */
-function answerIn(pasted: string, session: DeviceSession): URLSearchParams | undefined {
-  const text = pasted.trim()
-  if (!URL.canParse(text)) return undefined
-  const [came, due] = [new URL(text), new URL(session.redirectUri ?? '')]
-  const isSamePlace = came.origin === due.origin && came.pathname === due.pathname
-  const [state = '', ...more] = came.searchParams.getAll('state')
-  return isSamePlace && more.length === 0 && sha256(state) === session.codeHash
-    ? came.searchParams
-    : undefined
 }

@@ -86,10 +86,10 @@ withBrowser(t, 'a template shows the lines to write, and no form', async (t) => 
   const { broker, page, problems } = await visit(t, { context: phone })
   await signIn({ broker, page })
   await go({ broker, page }, '#/connect')
-  await page.getByRole('link', { name: /^Any OAuth server/ }).click()
+  await page.getByRole('link', { name: /^Azure OpenAI/ }).click()
   await page.getByRole('link', { name: 'One login server for all accounts' }).click()
   await page
-    .locator('pre', { hasText: /providers:\s+oidc:[\s\S]*issuer: https:\/\/login\.example\.com/ })
+    .locator('pre', { hasText: /providers:\s+entra-id:[\s\S]*client_id: your-application-id/ })
     .waitFor()
   await page.getByText('CONFIG_FILE').waitFor()
   t.equal(await page.locator('form').count(), 0)

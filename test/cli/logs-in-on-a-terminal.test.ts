@@ -149,6 +149,7 @@ t.test('what is typed wrong is answered with what can be typed', async (t) => {
     err: /no command frobnicate[\s\S]*token-broker COMMAND/,
   })
   t.match(await desk.run(['login', 'nobody']), { code: 2, err: /no provider nobody/ })
+  t.match(await desk.run(['login', 'azure-openai-device']), { code: 1, err: /account with its inputs first/ })
   t.match(await desk.run(['serve'], { PORT: 'x' }), { code: 1, err: /^token-broker: PORT must be/ })
   const config = join(desk.home, 'typo.yaml')
   writeFileSync(config, 'providers:\n  qwen:\n    upstream: { base: https://a.example }\n')

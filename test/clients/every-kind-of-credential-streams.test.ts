@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { sessionToken, startOpenWebUi } from '../seed/open-webui.ts'
 import { type Broker, call, startBroker } from '../support/broker.ts'
 import {
+  BROWSER_CLIENT,
   CONFIDENTIAL_CLIENT,
   CONFIDENTIAL_SECRET,
   POSTING_CLIENT,
@@ -42,6 +43,8 @@ interface Kind {
   readonly knows: (token: string) => Promise<boolean>
   /** What a config of this provider needs besides. */
   readonly config?: (broker: Broker) => Promise<object>
+  /** Logs the config in once it is there. */
+  readonly logIn?: (broker: Broker, id: string) => Promise<void>
 }
 
 /** A token for a client of its own; the server knows the ones it gave. */
@@ -72,6 +75,21 @@ const KINDS: Record<string, (t: Test) => Promise<Kind>> = {
         await server.approve(started.verification_uri_complete)
         await call(`${origin}/api/p/oauth/status?session_id=${started.session_id}`, 'GET')
         return { oauth_session_id: started.session_id }
+      },
+    }
+  },
+  async authorization_code(t) {
+    const server = await startIndependentServer(t)
+    return {
+      file: {
+        credential: 'authorization_code',
+        authorization_server: { issuer: server.issuer, client_id: BROWSER_CLIENT, scope: SCOPE },
+      },
+      knows: async (token) => (await server.introspect(token)).active,
+      async logIn({ admin }, id) {
+        const { body, headers } = await admin('POST', `/api/models/configs/${id}/login`)
+        const [cookie = ''] = headers.get('set-cookie')?.split(';') ?? []
+        t.match(await server.logIn(body.authorization_url, cookie), /<title>Connected<\/title>/)
       },
     }
   },
@@ -110,7 +128,7 @@ const KINDS: Record<string, (t: Test) => Promise<Kind>> = {
 
 for (const [name, kindOf] of Object.entries(KINDS)) {
   t.test(name, async (t) => {
-    const { file, knows, config } = await kindOf(t)
+    const { file, knows, config, logIn } = await kindOf(t)
     const upstream = { base_url: await startModel(t, knows) }
     const broker = await startBroker(t, {
       config: JSON.stringify({ allow_insecure_loopback: true, providers: { p: { ...file, upstream } } }),
@@ -120,6 +138,7 @@ for (const [name, kindOf] of Object.entries(KINDS)) {
       ...(await config?.(broker)),
     })
     t.equal(made.status, 201)
+    await logIn?.(broker, made.body.id)
     const key = await broker.admin('POST', '/api/keys', { name: 'k', model_config_ids: [made.body.id] })
     const openai = new OpenAI({ baseURL: `${broker.origin}/v1`, apiKey: key.body.key, maxRetries: 0 })
     const stream = await openai.chat.completions.create({

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { call, startBroker } from '../support/broker.ts'
 import {
+  BROWSER_CLIENT,
   CONFIDENTIAL_CLIENT,
   CONFIDENTIAL_SECRET,
   type IndependentServer,
@@ -14,6 +15,7 @@ import {
   SCOPE,
   startIndependentServer,
 } from '../support/oidc-provider.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
 /** Answers what it knows of the token, or 401. */
 async function startModelEndpoint(t: Test, server: IndependentServer): Promise<string> {
@@ -177,4 +179,30 @@ t.test('the server is strict: two uses of one refresh token at once end its fami
   const winner = answers.find((answer) => answer.status === 200)
   t.equal((await refresh(winner?.body['refresh_token'] ?? '')).body['error'], 'invalid_grant')
   t.match(server.counts, { rotations: 1, reuses: 1 })
+})
+
+t.test('a login by code is rotated as one with a code is, and ends with its account', async (t) => {
+  const server = await startIndependentServer(t, { accessTokenSeconds: 3 })
+  const base_url = await startModelEndpoint(t, server)
+  const authorization_server = { issuer: server.issuer, client_id: BROWSER_CLIENT, scope: SCOPE }
+  const p = { credential: 'authorization_code', authorization_server, upstream: { base_url } }
+  const broker = await startBroker(t, {
+    config: JSON.stringify({ allow_insecure_loopback: true, providers: { p } }),
+  })
+  const config = { name: 'person', provider: 'p', models: [{ model_id: 'any' }] }
+  const { id } = (await broker.admin('POST', '/api/models/configs', config)).body
+  const { body, headers } = await broker.admin('POST', `/api/models/configs/${id}/login`)
+  const cookie = headers.get('set-cookie')?.split(';')[0] ?? ''
+  t.match(await server.logIn(body.authorization_url, cookie), /<title>Connected/)
+  const { key } = (await broker.admin('POST', '/api/keys', { name: 'app' })).body
+  const complete = () =>
+    call(`${broker.origin}/v1/chat/completions`, 'POST', { model: 'any', messages: [] }, key)
+  await waitUntil(async () => {
+    t.equal((await complete()).status, 200)
+    return server.counts.rotations >= 2
+  })
+  t.equal(server.counts.reuses, 0)
+  const revoked = server.counts.revocations
+  t.equal((await broker.admin('DELETE', `/api/models/configs/${id}`)).status, 204)
+  t.equal(server.counts.revocations, revoked + 1)
 })

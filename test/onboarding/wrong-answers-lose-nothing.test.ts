@@ -1,10 +1,17 @@
 /** What a browser or a person brings that is not the answer of the login: a page that says so, and no tokens. */
 import fc from 'fast-check'
 import t from 'tap'
+import { BUILT_IN_ENCRYPTION_KEY } from '../../src/base/encryption-keys.ts'
+import { Secret } from '../../src/base/secret.ts'
+import { rowIdOf } from '../../src/onboarding/device-session.ts'
+import { DeviceSessionStore } from '../../src/onboarding/device-session-store.ts'
+import type { DeviceSessionRow } from '../../src/storage/tables.ts'
+import { KeyRing } from '../../src/vault/key-ring.ts'
 import { type Answer, call } from '../support/broker.ts'
 import { onEachDatabase } from '../support/databases.ts'
 import { refusing } from '../support/refusing-trigger.ts'
 import type { StrictCodeServer } from '../support/strict-code-server.ts'
+import { openTables, SEALS } from '../support/tables.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { approve, type Begun, CALLBACK, comeBack, openCodeStage } from './fixtures/code-login.ts'
 
@@ -180,6 +187,45 @@ onEachDatabase(t, 'an answer is good once, in time, and for the login that it is
   t.match(await standing(other), failed(409, 'login_superseded'))
   t.equal((await credential(other.configId)).fingerprint, fingerprint)
 })
+
+onEachDatabase(
+  t,
+  'an answer that comes too late, or for a session that somebody changed',
+  async (t, database) => {
+    const { server, broker, account, begin, standing, credential } = await openCodeStage(t, database)
+    const tables = openTables(t, broker, database)
+    const id = await account()
+    const begun = await begin(id)
+    const place = await approve(begun)
+    const change = async (values: Partial<DeviceSessionRow>, isSealed: boolean) => {
+      await tables.run(async (db) => {
+        const rowId = rowIdOf(begun.body.session_id)
+        const row = await db
+          .selectFrom('device_sessions')
+          .selectAll()
+          .where('id', '=', rowId)
+          .executeTakeFirstOrThrow()
+        const changed = { ...row, ...values }
+        const keyRing = new KeyRing([new Secret(BUILT_IN_ENCRYPTION_KEY)])
+        const seal = isSealed ? new DeviceSessionStore(tables, keyRing, SEALS).seal(changed) : {}
+        await db
+          .updateTable('device_sessions')
+          .set({ ...changed, ...seal })
+          .where('id', '=', rowId)
+          .execute()
+      })
+    }
+    const elsewhere = CALLBACK.replace('4711', '4712')
+    await change({ redirect_uri: elsewhere }, false)
+    t.match(await comeBack(broker, place, begun.cookie), { status: 503, body: /cannot be decrypted/ })
+    await change({ redirect_uri: CALLBACK, expires_at: 1 }, true)
+    t.match(await comeBack(broker, place, begun.cookie), { status: 408, body: /not completed in time/ })
+    t.match(await standing(begun), failed(408, 'authorization_timeout'))
+    t.match(await paste(broker, begun.body.session_id, place.href), failed(408, 'authorization_timeout'))
+    t.equal(server.asked.length, 0)
+    t.match(await credential(id), { state: 'missing' })
+  },
+)
 
 const paste = (broker: { origin: string }, session_id: string, url: string): Promise<Answer> =>
   call(`${broker.origin}/api/oauth/callback`, 'POST', { session_id, url })

@@ -9,15 +9,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { createRenew } from '../../src/credential/renew.ts'
+import { redeemCode, requestAuthorization } from '../../src/oauth/authorization-code.ts'
 import { AuthorizationServer } from '../../src/oauth/authorization-server.ts'
 import { requestDeviceAuthorization } from '../../src/oauth/device-authorization.ts'
 import { requestOf, type StepRequest } from '../../src/oauth/step-request.ts'
 import { requestBySteps } from '../../src/oauth/token-request.ts'
 import { withInputs } from '../../src/provider/provider.ts'
-import { isFetched } from '../../src/provider/renewal-class.ts'
+import { isFetched, isLogin } from '../../src/provider/renewal-class.ts'
 import { readConfig } from '../../src/settings/config.ts'
 import { credential } from '../credential/fixtures/credential.ts'
-import { openWire } from './fixtures/wire.ts'
+import { openWire, type Wire } from './fixtures/wire.ts'
 
 const GOLDEN = new URL('golden/', import.meta.url)
 /** Where the clock of the signed ones stands. */
@@ -49,8 +50,8 @@ function legible(request: string): string {
       /\b(eyJ[\w-]+)\.(eyJ[\w-]+)\.[\w-]+/g,
       (_, head, payload) => `<${plain(head)}.${plain(payload)}>`,
     )
+    .replace(/\b(state|code_challenge|code_verifier)=[\w-]{43}(?![\w-])/g, '$1=<$1>')
     .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<uuid>')
-    .replace(/(code_challenge=)[\w-]{43}/, '$1<challenge>')
 }
 
 function requestText({ method, url, headers, body = '' }: StepRequest): string {
@@ -58,13 +59,25 @@ function requestText({ method, url, headers, body = '' }: StepRequest): string {
   return [`${method} ${url}`, ...lines.sort(), '', body].join('\n')
 }
 
+const REDIRECT_URI = 'https://broker.example.com/oauth/callback/oidc-code'
+
+/** Where the browser is sent stands between what is asked before and after. */
+async function logInByCode(server: AuthorizationServer, wire: Wire): Promise<void> {
+  const request = await requestAuthorization(server, REDIRECT_URI)
+  if ('failure' in request) throw new Error(request.failure)
+  wire.requests.push(`BROWSER ${request.url}`)
+  const answer = new URLSearchParams({ code: 'the-code', iss: 'https://login.example.com/realms/staff' })
+  const outcome = await redeemCode(server, answer, { ...request, redirectUri: REDIRECT_URI }, () => NOW)
+  if (outcome.kind !== 'tokens') throw new Error(outcome.kind)
+}
+
 const SUBJECT_FILE = subjectFile()
 const env = { SUBJECT_TOKEN_FILE: SUBJECT_FILE, AZURE_FEDERATED_TOKEN_FILE: SUBJECT_FILE }
 const { providers } = readConfig({ ...env, DATA_DIR: t.testdir() })
 
 for (const provider of providers.values()) {
-  const isLogin = provider.kind === 'device_code' && provider.inputs.length > 0
-  if (!isFetched(provider.kind) && !provider.signedJwt && !isLogin) continue
+  const isFilledLogin = isLogin(provider.kind) && provider.inputs.length > 0
+  if (!isFetched(provider.kind) && !provider.signedJwt && !isFilledLogin) continue
   t.test(provider.name, async (t) => {
     const file = new URL(`${provider.name}.http`, GOLDEN)
     t.ok(existsSync(file), 'what it should send is written down')
@@ -89,8 +102,9 @@ for (const provider of providers.values()) {
       t.equal(`${requestText(requestOf(own, filled.values))}\n`, expected)
       return
     }
-    if (isLogin) {
-      await requestDeviceAuthorization(server())
+    if (isFilledLogin) {
+      if (provider.kind === 'authorization_code') await logInByCode(server(), wire)
+      else await requestDeviceAuthorization(server())
       const asking = { provider: filled, dispatcher: wire.dispatcher, clock: () => NOW }
       if (filled.tokenRequest) t.match(await requestBySteps(asking, "the-login's-token"), { kind: 'tokens' })
       t.equal(`${wire.requests.map(legible).join('\n\n')}\n`, expected)

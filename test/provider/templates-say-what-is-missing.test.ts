@@ -8,7 +8,7 @@ const providers = () => readConfig({ DATA_DIR: t.testdir() }).providers
 
 t.test('of those that come along: exactly the templates', async (t) => {
   const templates = [...providers().values()].filter(({ missingLines }) => missingLines !== undefined)
-  t.same(templates.map(({ name }) => name).sort(), ['entra-id', 'huggingface', 'oidc'])
+  t.same(templates.map(({ name }) => name).sort(), ['entra-id', 'huggingface'])
 })
 
 t.test(
@@ -28,11 +28,12 @@ t.test(
 )
 
 t.test('what is there already is not asked for again', async (t) => {
-  const config = 'providers: { oidc: { upstream: { base_url: "https://models.example.com/v1" } } }'
+  const upstream = '{ base_url: "https://models.example.com/v1" }'
+  const config = `providers: { entra-id: { upstream: ${upstream} } }`
   const CONFIG_FILE = `${t.testdir({ 'own.yaml': config })}/own.yaml`
-  const oidc = readConfig({ DATA_DIR: t.testdirName, CONFIG_FILE }).providers.get('oidc')
-  t.same(parse(oidc?.missingLines ?? ''), {
-    providers: { oidc: { authorization_server: { issuer: 'https://login.example.com' } } },
+  const entra = readConfig({ DATA_DIR: t.testdirName, CONFIG_FILE }).providers.get('entra-id')
+  t.same(parse(entra?.missingLines ?? ''), {
+    providers: { 'entra-id': { authorization_server: { client_id: 'your-application-id' } } },
   })
 })
 
@@ -41,7 +42,7 @@ t.test('the list of providers tells, and which of them serve completions', async
   const { config_file, items } = (await broker.admin('GET', '/api/providers')).body
   t.equal(config_file, null)
   const of = (wanted: string) => items.find(({ name }: { name: string }) => name === wanted)
-  t.match(of('oidc').missing_lines, /issuer: https:\/\/login\.example\.com/)
+  t.match(of('entra-id').missing_lines, /client_id: your-application-id/)
   t.match(of('qwen'), { missing_lines: null, serves_completions: true, help_url: /^https:/ })
   t.match(of('qwen-chat'), { missing_lines: null, serves_completions: false })
 })

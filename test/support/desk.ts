@@ -22,14 +22,14 @@ export interface Desk {
   readonly home: string
   readonly env: Environment & { readonly DATA_DIR: string }
   /**
-   * @param input what comes in on standard input
+   * @param input what comes in on standard input; null: it stays open, and `onOutput` types
    * @param onOutput told all that came out so far, each time there is more
    */
   run(
     args: readonly string[],
-    input?: string,
+    input?: string | null,
     env?: Environment,
-    onOutput?: (out: string) => void,
+    onOutput?: (out: string, type: (text: string) => void) => void,
   ): Promise<Ran>
 }
 
@@ -45,16 +45,16 @@ export function sitDown(t: Test, config = ''): Desk {
   })
   const run: Desk['run'] = (args, input = '', more = {}, onOutput = undefined) =>
     new Promise((resolve, reject) => {
-      watch('input', input.trim())
+      watch('input', input?.trim())
       const child = spawn(process.execPath, [MAIN, ...args], { env: { ...env, ...more } })
       let [out, err] = ['', '']
       child.stdout.on('data', (chunk) => {
         out += chunk
-        onOutput?.(out)
+        onOutput?.(out, (text) => child.stdin.write(text))
       })
       child.stderr.on('data', (chunk) => (err += chunk))
       child.stdin.on('error', () => {}) // a command that needs no input may be gone already
-      child.stdin.end(input)
+      if (input !== null) child.stdin.end(input)
       child.on('close', (code) => {
         try {
           searchCommand(args, out + err)

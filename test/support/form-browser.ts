@@ -2,9 +2,17 @@
  * A person at a browser, as far as plain forms go: follows redirects, keeps cookies, submits the form on a page.
  */
 
-/** Opens a page and submits form after form, filling in what has a name in `answers`, until a page has none. */
-export async function submitForms(address: string, answers: Record<string, string>): Promise<string> {
-  const cookies = new Map<string, string>()
+/**
+ * Opens a page and submits form after form, filling in what has a name in `answers`, until a page has none.
+ * @param cookie `name=value` that it has already
+ */
+export async function submitForms(
+  address: string,
+  answers: Record<string, string>,
+  cookie = '',
+): Promise<string> {
+  const [name = '', value = ''] = cookie.split('=')
+  const cookies = new Map(cookie === '' ? [] : [[name, value]])
   let { url, html } = await open(address, undefined, cookies)
   for (let pages = 0; pages < 10; pages += 1) {
     const form = /<form[^>]*action="([^"]+)"[^>]*>(.*?)<\/form>/s.exec(html)

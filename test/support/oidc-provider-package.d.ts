@@ -15,7 +15,7 @@ declare module 'oidc-provider' {
     constructor(issuer: string, configuration: object)
     use(middleware: (context: AnyContext, next: () => Promise<void>) => Promise<void>): void
     callback(): (request: IncomingMessage, response: ServerResponse) => void
-    on(event: 'grant.success', listener: (context: TokenContext) => void): void
+    on(event: 'grant.success' | 'grant.revoked', listener: (context: TokenContext) => void): void
     on(
       event: 'grant.error',
       listener: (context: TokenContext, error: { readonly error_detail?: string }) => void,

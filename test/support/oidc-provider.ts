@@ -23,9 +23,13 @@ export interface IndependentServer {
     /** Refresh tokens that came a second time; each ended its family. */
     reuses: number
     clientCredentials: number
+    /** Of its endpoint (RFC 7009). */
+    revocations: number
   }
   /** Goes through its pages as a person does: code, login, consent. */
   approve(verificationUriComplete: string): Promise<void>
+  /** The same from an authorization request on. @param cookie of the browser. @returns the page that it ends at */
+  logIn(authorizationUrl: string, cookie: string): Promise<string>
   /** Ends every grant, as a person does on the server's account page. */
   revokeGrants(): void
   /** What the server says of an access token (RFC 7662). */
@@ -35,12 +39,16 @@ export interface IndependentServer {
 export const PUBLIC_CLIENT = 'device-client'
 export const CONFIDENTIAL_CLIENT = 'machine-client'
 export const CONFIDENTIAL_SECRET = 'machine-secret-0123456789'
-/** The same, with its secret in the body. */
+/** Sends browsers back to any port of this machine, at the paths of the tests (RFC 8252 §7.3). */
+export const BROWSER_CLIENT = 'browser-client'
+/** The same as the confidential one, with its secret in the body. */
 export const POSTING_CLIENT = 'posting-client'
 /** Proves who it is by a signature. */
 export const SIGNING_CLIENT = 'signing-client'
 export const SIGNING_KEY = generateKeyPairSync('rsa', { modulusLength: 2048 })
 export const SCOPE = 'openid model.completion'
+
+const PERSON = { login: 'somebody', password: 'anything' }
 
 interface Options {
   readonly accessTokenSeconds?: number
@@ -57,7 +65,7 @@ export async function startIndependentServer(
   const issuer = secure?.issuer ?? inside
   const records = new Records()
   const provider = new Provider(issuer, configuration(records, accessTokenSeconds))
-  const counts = { rotations: 0, reuses: 0, clientCredentials: 0 }
+  const counts = { rotations: 0, reuses: 0, clientCredentials: 0, revocations: 0 }
   provider.on('grant.success', ({ oidc }) => {
     counts.rotations += oidc.params.grant_type === 'refresh_token' ? 1 : 0
     counts.clientCredentials += oidc.params.grant_type === 'client_credentials' ? 1 : 0
@@ -68,6 +76,9 @@ export async function startIndependentServer(
     const isInHead = context.headers.authorization !== undefined
     const isBasic = context.oidc?.client?.clientAuthMethod === 'client_secret_basic'
     if (isInHead !== isBasic) Object.assign(context, { status: 401, body: { error: 'invalid_client' } })
+  })
+  provider.on('grant.revoked', () => {
+    counts.revocations += 1
   })
   provider.on('grant.error', (_, { error_detail }) => {
     counts.reuses += error_detail?.includes('already used') ? 1 : 0
@@ -101,9 +112,10 @@ export async function startIndependentServer(
     securePort,
     counts,
     approve: async (uri) => {
-      const page = await submitForms(uri, { login: 'somebody', password: 'anything' })
+      const page = await submitForms(uri, PERSON)
       if (!page.includes('Sign-in Success')) throw new Error(`not approved: ${page}`)
     },
+    logIn: (url, cookie) => submitForms(url, PERSON, cookie),
     revokeGrants: () => records.clear(),
     introspect,
   }
@@ -130,6 +142,14 @@ function configuration(records: Records, accessTokenSeconds: number): object {
         grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
         redirect_uris: [],
         response_types: [],
+      },
+      {
+        client_id: BROWSER_CLIENT,
+        application_type: 'native',
+        token_endpoint_auth_method: 'none',
+        grant_types: ['authorization_code', 'refresh_token'],
+        redirect_uris: ['http://127.0.0.1/oauth/callback/p'],
+        response_types: ['code'],
       },
       machine({ client_id: CONFIDENTIAL_CLIENT, client_secret: CONFIDENTIAL_SECRET }),
       machine({
