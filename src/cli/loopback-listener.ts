@@ -19,12 +19,17 @@ export interface LoopbackListener {
 
 /** @throws NodeJS.ErrnoException if the address cannot be had */
 export async function listenOnLoopback(loopback: Redirect['loopback']): Promise<LoopbackListener> {
+  let isFound = false
   const server = createServer((request, response) => {
     const language = languageFor(request)
-    const address = new URL(request.url ?? '/', origin).href
     const told = (isGood: boolean) => page(response, isGood ? 200 : 400, isGood ? 'good' : 'bad', language)
-    if (!listener.onAddress(address, told)) page(response, 404, 'unknown', language)
+    // As it came: anybody on this machine, and any page in a browser, may ask for what is no address at all.
+    if (isFound || !listener.onAddress(`${origin}${request.url}`, told))
+      page(response, 404, 'unknown', language)
+    else isFound = true
   })
+  // Whoever is still connected when the login is over holds the command up no longer.
+  server.on('connection', (socket) => socket.unref())
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(loopback.port, loopback.host, resolve)

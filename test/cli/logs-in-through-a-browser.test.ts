@@ -2,7 +2,9 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { type Desk, MAIN, type Ran, sitDown } from '../support/desk.ts'
 import { freePort } from '../support/free-port.ts'
@@ -65,6 +67,38 @@ t.test('the browser comes back to this machine', async (t) => {
   const { access_token } = JSON.parse(readFileSync(file, 'utf8'))
   t.equal((await desk.run(['token', 'coded'])).out.trim(), access_token)
   t.same(server.complaints, [])
+})
+
+/** The status of what is asked for in these very words. */
+async function statusOf(port: number, target: string): Promise<number> {
+  const socket = connect(port, '127.0.0.1')
+  socket.end(`GET ${target} HTTP/1.1\r\nHost: elsewhere.example\r\nConnection: close\r\n\r\n`)
+  return Number(/^HTTP\/1\.1 (\d+)/.exec(await text(socket))?.[1])
+}
+
+t.test('whoever else comes there neither ends the login nor holds it up', async (t) => {
+  const { server, login } = await takeSeat(t)
+  const ran = await login(async (url) => {
+    const port = Number(new URL(url.searchParams.get('redirect_uri') ?? '').port)
+    for (const target of [
+      '//',
+      '//[',
+      '/%',
+      '*',
+      'http://[/',
+      '/callback?state=%zz',
+      `/${'x'.repeat(9_000)}`,
+    ])
+      t.equal(await statusOf(port, target), 404, target.slice(0, 20))
+    const silent = connect(port, '127.0.0.1').on('error', () => {})
+    t.teardown(() => silent.destroy())
+    silent.write('GET /callback HTTP/1.1\r\n')
+    const place = await approve(server, url)
+    const pages = await Promise.all([fetch(place), fetch(place)])
+    t.same(pages.map(({ status }) => status).toSorted(), [200, 404], 'a browser may ask twice')
+  })
+  t.match(ran, { code: 0, out: /Logged in/, err: '' })
+  t.equal(server.asked.length, 1)
 })
 
 t.test('a program is told in JSON', async (t) => {
