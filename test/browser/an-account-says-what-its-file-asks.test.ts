@@ -101,6 +101,7 @@ withBrowser(
     await page.reload()
     await page.getByText('Last accepted').waitFor()
     t.equal(await page.locator('config-form').count(), 0, 'its form is closed for good')
+    t.equal(await page.getByRole('link', { name: 'Log in again' }).count(), 0, 'there is no login of it')
     t.same(problems, [])
   },
 )

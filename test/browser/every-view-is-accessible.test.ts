@@ -1,10 +1,9 @@
 import { mkdirSync, readdirSync, statSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { violationsOf } from './fixtures/axe.ts'
 import { go, signIn, type Visit, visit, withBrowser } from './fixtures/browser.ts'
 import { fillWithLife } from './fixtures/demo.ts'
 
@@ -12,7 +11,6 @@ const IMAGES = fileURLToPath(new URL('../../docs/images/', import.meta.url))
 /** `UPDATE_IMAGES=true npm run test:browser` makes them anew. */
 const UPDATES = process.env['UPDATE_IMAGES'] === 'true'
 const MAX_IMAGE_BYTES = 150_000
-const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
 
 const LOOKS = {
   light: { colorScheme: 'light' },
@@ -110,16 +108,6 @@ const VIEWS: readonly View[] = [
   { name: 'usage', show: (visit) => go(visit, '#/usage') },
   { name: 'audit', show: (visit) => go(visit, '#/audit') },
 ]
-
-/** What axe finds, as lines a person can act on. */
-async function violationsOf(page: Page): Promise<string[]> {
-  const file = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
-  await page.evaluate(await readFile(file, 'utf8'))
-  return page.evaluate<
-    string[]
-  >(`axe.run(document, { runOnly: ${JSON.stringify(TAGS)} }).then(({ violations }) =>
-    violations.flatMap(({ id, help, nodes }) => nodes.map((node) => id + ': ' + help + ': ' + node.target.join(' ') + ' ' + node.html.slice(0, 120))))`)
-}
 
 async function look(t: Test, { page }: Visit, name: string): Promise<void> {
   t.same(await violationsOf(page), [], `${name}: nothing for axe to complain of`)

@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { encode } from 'uqr'
+import { approve } from '../onboarding/fixtures/code-login.ts'
+import { CODE_CLIENT, startStrictCodeServer } from '../support/strict-code-server.ts'
 import { decide, type VisitOptions, visit, withBrowser } from './fixtures/browser.ts'
 
 /** A page of another host, with one script tag. */
@@ -27,15 +30,44 @@ async function hostPage(t: Test, html: (broker: string) => string) {
 const RECORD = `<script>window.heard = []
   for (const type of ['started', 'connected', 'failed']) addEventListener(type, (event) => heard.push([type, event.detail]))</script>`
 
-async function embedded(t: Test, element: string, { env, context = {} }: VisitOptions = {}) {
+async function embedded(t: Test, element: string, { env, context = {}, ...options }: VisitOptions = {}) {
   const host = await hostPage(
     t,
     (broker) => `${RECORD}<script type="module" src="${broker}/token-broker-connect.js"></script>${element}`,
   )
-  const here = await visit(t, { context, env: { CORS_ORIGINS: host.origin, ...env } })
+  const here = await visit(t, { ...options, context, env: { CORS_ORIGINS: host.origin, ...env } })
   host.of(here.broker.origin)
   await here.page.goto(host.origin)
   return here
+}
+
+/** A host page whose server begins and looks at the login of one account, as `beginLogin` and `lookAtLogin` of the docs. */
+async function embeddedWithCode(t: Test, script: string) {
+  const server = await startStrictCodeServer(t)
+  const element = `<token-broker-connect name="coded"></token-broker-connect>${script}`
+  const coded = {
+    credential: 'authorization_code',
+    authorization_server: { issuer: server.origin, client_id: CODE_CLIENT, scope: 'models' },
+    upstream: { base_url: `${server.origin}/v1` },
+  }
+  const config = JSON.stringify({ allow_insecure_loopback: true, providers: { coded } })
+  const here = await embedded(t, element, { config })
+  const { broker, page } = here
+  server.registered.add(`${broker.origin}/oauth/callback/coded`)
+  const made = await broker.admin('POST', '/api/models/configs', {
+    name: 'coded',
+    provider: 'coded',
+    models: [],
+  })
+  const path = `/api/models/configs/${made.body.id}/login`
+  await page.route(/^http:\/\/localhost:\d+\/login/, async (route) => {
+    const [, session] = new URL(route.request().url()).pathname.split('/login')
+    const { status, body } = session
+      ? await broker.admin('GET', path + session)
+      : await broker.admin('POST', path)
+    await route.fulfill({ status, json: session ? body : { ...body, callback: false } })
+  })
+  return { ...here, server }
 }
 
 /** The dark squares of a QR code, read back from the path it is drawn with. */
@@ -98,6 +130,33 @@ withBrowser(t, 'the code can be copied and scanned, and its time runs', async (t
   )
   t.same(problems, [])
 })
+
+withBrowser(
+  t,
+  'an account that there is logs in by the page’s own server, as its documentation has it',
+  async (t) => {
+    const docs = readFileSync(new URL('../../docs/embedding.md', import.meta.url), 'utf8')
+    const [, desk = ''] = /^```js\n(document[^`]*\.desk = \{.*?)^```$/ms.exec(docs) ?? []
+    t.match(desk, 'begin:')
+    const { page, broker, server, problems } = await embeddedWithCode(
+      t,
+      `<script type="module">${desk}</script>`,
+    )
+    await page.getByRole('button', { name: 'Log in', exact: true }).click()
+    const link = page.getByRole('link', { name: /^Open the login page/ })
+    const ended = await approve({ body: { authorization_url: await link.getAttribute('href') } })
+    await page.getByLabel('Address of that page').fill(ended.href)
+    await page.getByRole('button', { name: 'Finish the login' }).click()
+    await page.getByRole('heading', { name: 'Connected' }).waitFor()
+    const [started, connected] = await heard(page)
+    t.match(started?.[1], { session_id: String, authorization_url: /^http/ })
+    t.match(connected, ['connected', { session_id: started?.[1]['session_id'] }])
+    const { items } = (await broker.admin('GET', '/api/models/configs?q=coded')).body
+    t.match(items, [{ credential: { state: 'active' } }])
+    t.same(server.complaints, [])
+    t.same(problems, [])
+  },
+)
 
 withBrowser(t, 'the token comes along only where it is asked for', async (t) => {
   const { page } = await embedded(

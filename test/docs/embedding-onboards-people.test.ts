@@ -13,16 +13,21 @@ interface Example {
   configOf(userId: string): Promise<{ id: string; external_id: string; credential: object } | undefined>
   onboard(userId: string, sessionId: string): Promise<string>
   logInAgain(userId: string, sessionId: string): Promise<object>
+  beginLogin(userId: string): Promise<{ session_id: string; callback: boolean }>
+  lookAtLogin(userId: string, sessionId: string): Promise<object>
 }
 
 t.test('three calls give a person an account and a key of their own', async (t) => {
   const broker = await startBroker(t, { config: QWEN })
   const [, code = ''] = /^```js\n(const BROKER.*?)^```$/ms.exec(PAGE) ?? []
   t.match(code, "const BROKER = 'https://broker.example.com'")
+  const [, more = ''] = /^```js\n(export async function beginLogin.*?)^```$/ms.exec(PAGE) ?? []
   const file = join(t.testdir(), 'onboarding.mjs')
-  writeFileSync(file, code.replace('https://broker.example.com', broker.origin))
+  writeFileSync(file, code.replace('https://broker.example.com', broker.origin) + more)
   process.env['ADMIN_TOKEN'] = ADMIN_TOKEN
-  const { configOf, onboard, logInAgain }: Example = await import(pathToFileURL(file).href)
+  const { configOf, onboard, logInAgain, beginLogin, lookAtLogin }: Example = await import(
+    pathToFileURL(file).href
+  )
 
   t.equal(await configOf('user-1'), undefined)
   const keys = [
@@ -50,4 +55,8 @@ t.test('three calls give a person an account and a key of their own', async (t) 
   t.match(await logInAgain('user-1', await login(broker, 'qwen')), { credential: { state: 'active' } })
   const again = await call(`${broker.origin}/v1/models`, 'GET', undefined, keys[0])
   t.equal(again.status, 200, 'the same key')
+
+  const begun = await beginLogin('user-2')
+  t.match(begun, { user_code: String, callback: false })
+  t.match(await lookAtLogin('user-2', begun.session_id), { status: 'pending' })
 })

@@ -55,7 +55,7 @@ export async function startStrictCodeServer(t: {
     let body = ''
     for await (const chunk of request) body += chunk
     const url = new URL(request.url ?? '', state.origin)
-    if (url.pathname.startsWith('/v1/')) return complete(response, request.headers.authorization ?? '')
+    if (url.pathname.startsWith('/v1/')) return complete(response, request.headers.authorization ?? '', body)
     if (url.pathname === '/.well-known/openid-configuration') return say(response, { body: discovery() })
     if (url.pathname === '/authorize') return authorize(response, url.searchParams)
     const form = new URLSearchParams(body)
@@ -140,9 +140,11 @@ export async function startStrictCodeServer(t: {
     return { access_token, refresh_token, token_type: 'Bearer', expires_in: 3_600, scope: 'models' }
   }
 
-  function complete(response: ServerResponse, authorization: string): void {
-    if (state.good.has(authorization.replace('Bearer ', ''))) streamWords(response)
-    else say(response, { status: 401, body: { error: { message: 'who?', code: 'invalid_token' } } })
+  function complete(response: ServerResponse, authorization: string, body: string): void {
+    if (!state.good.has(authorization.replace('Bearer ', '')))
+      say(response, { status: 401, body: { error: { message: 'who?', code: 'invalid_token' } } })
+    else if (JSON.parse(body).stream) streamWords(response)
+    else say(response, { body: { choices: [{ index: 0, message: { role: 'assistant', content: 'Hi' } }] } })
   }
 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -1,32 +1,41 @@
 /**
- * `<token-broker-connect provider="qwen">`: connects an account by device flow, on any page.
+ * `<token-broker-connect provider="qwen">`: connects an account on any page: by device flow or, where
+ * a `desk` begins one, by a login in the browser.
  *
  * Attributes: `provider`; `broker` (default: where this script came from); `name` to show; `lang`; `auto` starts by
  * itself; `expose-token` puts the token into `connected`. Events: `started`, `connected`, `failed`.
  */
+
 import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit'
-import {
-  type BegunLogin,
-  beginLogin,
-  followLogin,
-  type LoginDesk,
-  openDesk,
-  type Problem,
-} from './device-login.ts'
+import type { LoginBegun } from '../../admin/config-answers.ts'
 import { ELEMENT_STYLE } from './element-style.ts'
 import { type ElementText, type Language, languageOf, say } from './element-texts.ts'
+import { beginLogin, bringAnswer, followLogin, type LoginDesk, openDesk, type Problem } from './login-desk.ts'
 import { problemText } from './problem-text.ts'
-import { qrCode } from './qr-code.ts'
+import { renderBrowserLogin, renderCode } from './waiting.ts'
 
 type Stage =
   | { readonly kind: 'idle' | 'starting' | 'connected' }
-  | { readonly kind: 'waiting'; readonly code: BegunLogin; readonly endsAt: number }
+  | { readonly kind: 'waiting'; readonly login: LoginBegun; readonly endsAt: number }
   | { readonly kind: 'failed'; readonly problem: Problem }
 
 const here = import.meta.url
 /** The broker's address, with the path it is below; inside the console the script is in `assets/`. */
 const OWN_BROKER = here.replace(/(?:assets\/)?[^/]*$/, '')
 const COPIED_MS = 2_000
+
+/** What a login begins with … */
+const OF_CODE = {
+  what: 'You get a code, approve it on the provider’s page, and are done.',
+  begin: 'Get a code',
+  begins: 'Getting a code …',
+} as const
+/** … and where only its beginning tells whether there is a code. */
+const OF_ACCOUNT = {
+  what: 'You log in on the provider’s page, and are done.',
+  begin: 'Log in',
+  begins: 'One moment …',
+} as const
 
 export class TokenBrokerConnect extends LitElement {
   static override styles = ELEMENT_STYLE
@@ -39,6 +48,7 @@ export class TokenBrokerConnect extends LitElement {
     desk: { attribute: false },
     stage: { state: true },
     hasCopied: { state: true },
+    unfit: { state: true },
   }
   declare provider: string
   declare broker: string
@@ -49,6 +59,8 @@ export class TokenBrokerConnect extends LitElement {
   declare desk: LoginDesk | undefined
   declare protected stage: Stage
   declare protected hasCopied: boolean
+  /** What was wrong with an address that was brought. */
+  declare protected unfit: Problem | undefined
   #leave: AbortController | undefined
   #clock: ReturnType<typeof setInterval> | undefined
   #languages: MutationObserver | undefined
@@ -69,20 +81,24 @@ export class TokenBrokerConnect extends LitElement {
     this.#end()
     const leave = new AbortController()
     this.#leave = leave
+    this.unfit = undefined
     this.stage = { kind: 'starting' }
     const desk = this.desk ?? openDesk(this.broker, this.provider)
-    const code = await beginLogin(desk, leave.signal)
+    const login = await beginLogin(desk, leave.signal)
     if (leave.signal.aborted) return
-    if (!('session_id' in code)) return this.#fail(code)
-    this.stage = { kind: 'waiting', code, endsAt: Date.now() + code.expires_in * 1000 }
+    if (!('session_id' in login)) return this.#fail(login)
+    const { session_id, expires_in } = login
+    this.stage = { kind: 'waiting', login, endsAt: Date.now() + expires_in * 1000 }
     this.#clock = setInterval(() => this.requestUpdate(), 1000)
-    this.#tell('started', { session_id: code.session_id, user_code: code.user_code })
-    const end = await followLogin(desk, code, leave.signal)
+    const shown =
+      'user_code' in login ? { user_code: login.user_code } : { authorization_url: login.authorization_url }
+    this.#tell('started', { session_id, ...shown })
+    const end = await followLogin(desk, login, leave.signal)
     this.#end()
     if (end.kind === 'failed') return this.#fail(end.problem)
     this.stage = { kind: 'connected' }
     this.#tell('connected', {
-      session_id: code.session_id,
+      session_id,
       provider: this.provider,
       ...(this.exposeToken && { token: end.token }),
     })
@@ -121,7 +137,7 @@ export class TokenBrokerConnect extends LitElement {
     const { stage } = this
     return html`<section part="card">
       <div class="visually-hidden" role="status">${this.#announcement()}</div>
-      ${stage.kind === 'waiting' ? this.#renderWaiting(stage.code, stage.endsAt) : nothing}
+      ${stage.kind === 'waiting' ? this.#renderWaiting(stage.login, stage.endsAt) : nothing}
       ${stage.kind === 'idle' || stage.kind === 'starting' ? this.#renderIdle(stage.kind) : nothing}
       ${stage.kind === 'connected' ? this.#renderConnected() : nothing}
       ${stage.kind === 'failed' ? this.#renderFailed(stage.problem) : nothing}
@@ -129,43 +145,25 @@ export class TokenBrokerConnect extends LitElement {
   }
 
   #renderIdle(kind: 'idle' | 'starting'): TemplateResult {
+    const { what, begin, begins } = this.desk ? OF_ACCOUNT : OF_CODE
     return html`
       <h2 part="title" tabindex="-1">${this.#say('Connect {name}', { name: this.#label })}</h2>
-      <p>${this.#say('You get a code, approve it on the provider’s page, and are done.')}</p>
+      <p>${this.#say(what)}</p>
       <div class="actions">
         <button part="button primary" class="primary" aria-disabled=${kind === 'starting'}
           @click=${() => kind === 'idle' && void this.start()}>
-          ${this.#say(kind === 'idle' ? 'Get a code' : 'Getting a code …')}
+          ${this.#say(kind === 'idle' ? begin : begins)}
         </button>
       </div>`
   }
 
-  #renderWaiting(code: BegunLogin, endsAt: number): TemplateResult {
-    const link = webAddress(code.verification_uri_complete) ?? webAddress(code.verification_uri)
+  #renderWaiting(login: LoginBegun, endsAt: number): TemplateResult {
+    const say = (text: ElementText) => this.#say(text)
+    const copying = { copied: this.hasCopied, copy: (text: string) => void this.#copy(text) }
+    const problem = this.unfit && problemText(this.unfit, this.#language)[1]
+    const bringing = { problem, bring: (url: string) => void this.#bring(login.session_id, url) }
     return html`<div class="waiting">
-      <div>
-        <h2 part="title" tabindex="-1">${this.#say('Your code')}</h2>
-        <div class="code">
-          <output part="code">${code.user_code}</output>
-          <button part="button" aria-label=${this.#say('Copy the code')} @click=${() => void this.#copy(code.user_code)}>
-            ${this.#say(this.hasCopied ? 'Copied' : 'Copy')}
-          </button>
-        </div>
-        ${
-          link === undefined
-            ? nothing
-            : html`<a part="button primary" class="button primary" href=${link} target="_blank" rel="noopener noreferrer">
-                ${this.#say('Open the approval page')}<span aria-hidden="true">↗</span>
-                <span class="visually-hidden">(${this.#say('opens in a new tab')})</span></a>`
-        }
-        <p class="hint">${this.#say('Check that the page shows this code, then approve.')}</p>
-      </div>
-      ${
-        link === undefined
-          ? nothing
-          : html`<figure part="figure">${qrCode(link, this.#say('QR code of the approval page'))}
-              <figcaption>${this.#say('Or scan with a phone')}</figcaption></figure>`
-      }
+      ${'user_code' in login ? renderCode(login, say, copying) : renderBrowserLogin(login, say, bringing)}
       <div class="progress">
         <span class="dot" aria-hidden="true"></span>
         <span>${this.#say('Waiting for your approval')}</span>
@@ -201,11 +199,22 @@ export class TokenBrokerConnect extends LitElement {
 
   #announcement(): string {
     const { stage } = this
-    if (stage.kind === 'waiting')
-      return `${this.#say('Your code')}: ${stage.code.user_code}. ${this.#say('Waiting for your approval')}`
+    if (stage.kind === 'waiting') {
+      const { login } = stage
+      const what =
+        'user_code' in login
+          ? `${this.#say('Your code')}: ${login.user_code}`
+          : this.#say('Log in at the provider')
+      return `${what}. ${this.#say('Waiting for your approval')}`
+    }
     if (stage.kind === 'connected') return this.#say('{name} is connected.', { name: this.#label })
     if (stage.kind === 'failed') return problemText(stage.problem, this.#language).join('. ')
-    return stage.kind === 'starting' ? this.#say('Getting a code …') : ''
+    return stage.kind === 'starting' ? this.#say((this.desk ? OF_ACCOUNT : OF_CODE).begins) : ''
+  }
+
+  async #bring(session_id: string, url: string): Promise<void> {
+    const { signal } = this.#leave ?? new AbortController()
+    this.unfit = await bringAnswer(this.broker, { session_id, url }, signal)
   }
 
   async #copy(text: string): Promise<void> {
@@ -249,11 +258,6 @@ export class TokenBrokerConnect extends LitElement {
   #say(text: ElementText, values?: Record<string, string | number>): string {
     return say(this.#language, text, values)
   }
-}
-
-/** Whatever a server names as its page, nothing but the web is linked: `javascript:` would run here. */
-function webAddress(text: string): string | undefined {
-  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) ? text : undefined
 }
 
 function minutes(ms: number): string {

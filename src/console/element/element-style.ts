@@ -43,6 +43,15 @@ export const ELEMENT_STYLE = css`
   figure { margin: 0; width: 9.5rem; text-align: center }
   figure svg { display: block; width: 100%; border: 1px solid var(--line); border-radius: calc(var(--radius) * .65) }
   figcaption { margin-top: .4rem; color: var(--muted); font-size: .85rem }
+  .paste { grid-column: 1 / -1 }
+  .paste form { display: grid; gap: .6rem; justify-items: start; margin-top: .6rem }
+  .paste label { display: grid; gap: .3rem; width: 100%; font-weight: 600; font-size: .93em }
+  summary { cursor: pointer; color: var(--muted) }
+  input {
+    font: inherit; color: inherit; min-height: 2.75rem; padding: .4rem .7rem; width: 100%; background: transparent;
+    border: 1px solid color-mix(in srgb, var(--text) 50%, var(--line)); border-radius: calc(var(--radius) * .65)
+  }
+  .problem { color: var(--bad) }
   .progress { grid-column: 1 / -1; border-top: 1px solid var(--line); padding-top: 1rem; display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center }
   .progress button { margin-left: auto }
   .dot { width: .6rem; height: .6rem; border-radius: 50%; background: var(--accent); animation: breathe 1.8s ease-in-out infinite }

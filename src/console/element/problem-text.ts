@@ -1,8 +1,9 @@
 /**
  * Why a login failed and what to do, in words.
  */
-import type { Problem } from './device-login.ts'
+
 import { type Language, say } from './element-texts.ts'
+import type { Problem } from './login-desk.ts'
 
 /** The broker's own words for what is not said here: `detail` is Chinese, `message` English. */
 export function problemText(problem: Problem, language: Language): [title: string, text: string] {

@@ -101,7 +101,7 @@ class ConfigView extends View {
         <div class="actions">
           <button @click=${() => void this.#diagnose()}>${t('Test')}</button>
           ${isKey ? nothing : html`<button @click=${() => void this.#refresh()}>${t('Refresh now')}</button>`}
-          ${this.relogin ? nothing : html`<a class="button" href="#/configs/${config.id}/login">${t(isKey ? 'Enter the key' : 'Log in again')}</a>`}
+          ${this.relogin || !isGivenAnew(config) ? nothing : html`<a class="button" href="#/configs/${config.id}/login">${t(isKey ? 'Enter the key' : 'Log in again')}</a>`}
           ${this.edited ? nothing : html`<button @click=${() => this.#edit(config)}>${t('Change')}</button>`}
           <button @click=${() => void this.#setActive(config, !config.is_active)}>${t(config.is_active ? 'Disable' : 'Enable')}</button>
           <button class="danger" @click=${() => void this.#delete(config)}>${t('Delete')}</button>
@@ -121,7 +121,7 @@ class ConfigView extends View {
   #renderLogin(config: ModelConfigItem): TemplateResult | typeof nothing {
     if (!this.relogin) return nothing
     const { kind } = config.credential
-    if (kind === 'device_code') {
+    if (kind === 'device_code' || kind === 'authorization_code') {
       return html`<token-broker-connect auto name=${config.name} .desk=${accountLogin(config)}
         @connected=${() => void this.#connectedAgain(config.name)}></token-broker-connect>`
     }
@@ -202,6 +202,11 @@ class ConfigView extends View {
     await this.#diagnose()
     if (this.diagnosis?.ok) this.said = t('{name} is connected again.', { name })
   }
+}
+
+/** Others have what they say for their provider's inputs, and no more. */
+function isGivenAnew({ credential: { kind } }: ModelConfigItem): boolean {
+  return kind === 'device_code' || kind === 'authorization_code' || kind === 'session' || kind === 'api_key'
 }
 
 /** Whose web session it is, and since when; when it ends is told of every token. */

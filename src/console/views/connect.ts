@@ -230,8 +230,9 @@ function renderMissing({ missing_variables: names }: ProviderItem): TemplateResu
   return html`<p class="note">${text}</p>`
 }
 
-/** A login at a server that depends on what the account says is one of an account that there is. */
+/** One by browser, or at a server that depends on what the account says, is a login of an account that there is. */
 function loginComes({ credential, inputs }: ProviderItem): 'first' | 'later' | 'never' {
+  if (credential === 'authorization_code') return 'later'
   if (credential !== 'device_code') return 'never'
   return inputs.length === 0 ? 'first' : 'later'
 }

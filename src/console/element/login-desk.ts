@@ -1,10 +1,11 @@
 /**
- * A device login as a page sees it: ask for a code, then follow it to its end (docs/api.md, Onboarding).
+ * A login as a page sees it: begin it, then follow it to its end (docs/api.md, Onboarding).
  *
- * Follows `/events`; where a proxy swallows them or the connection fails for good, polls `/status` at the pace the
- * broker asks for. Knows nothing of what is shown.
+ * Follows the desk's events, if it has any; where a proxy swallows them or the connection fails for good, looks at the
+ * pace the broker asks for. Knows nothing of what is shown.
  */
-import type { DeviceCode, LoginStatus } from '../../onboarding/answers.ts'
+import type { LoginBegun } from '../../admin/config-answers.ts'
+import type { LoginStatus } from '../../onboarding/answers.ts'
 
 export type LoginEnd =
   | { readonly kind: 'connected'; readonly token: unknown }
@@ -26,8 +27,10 @@ export interface LoginDesk {
   readonly events?: (sessionId: string) => string
 }
 
-/** What has begun: a device code, without what only the broker needs to know. */
-export type BegunLogin = Omit<DeviceCode, 'device_code' | 'interval'>
+/** By a code for the provider's page … */
+export type DeviceLogin = Extract<LoginBegun, { user_code: string }>
+/** … or on that page alone, from which the browser comes back to the broker. */
+export type BrowserLogin = Extract<LoginBegun, { authorization_url: string }>
 
 /** Whatever the browser prefers: the element has a language of its own, and may change it. */
 const ENGLISH = 'lang=en'
@@ -54,11 +57,11 @@ export function openDesk(broker: string, provider: string): LoginDesk {
   }
 }
 
-export async function beginLogin(desk: LoginDesk, signal: AbortSignal): Promise<BegunLogin | Problem> {
+export async function beginLogin(desk: LoginDesk, signal: AbortSignal): Promise<LoginBegun | Problem> {
   try {
     const response = await desk.begin(signal)
     const body = await response.json()
-    if (response.ok) return body as BegunLogin
+    if (response.ok) return body as LoginBegun
     const wait = Number(response.headers.get('retry-after'))
     return { ...(body as Problem), ...(wait > 0 && { retryAfterSeconds: wait }) }
   } catch {
@@ -69,11 +72,31 @@ export async function beginLogin(desk: LoginDesk, signal: AbortSignal): Promise<
 /** @param signal ends it; then the promise never resolves */
 export async function followLogin(
   desk: LoginDesk,
-  { session_id: id, expires_in }: BegunLogin,
+  { session_id: id, expires_in }: LoginBegun,
   signal: AbortSignal,
 ): Promise<LoginEnd> {
   const heard = desk.events && (await listen(desk.events(id), signal))
   return heard ?? poll(() => desk.look(id, signal), Date.now() + (expires_in + 60) * 1000, signal)
+}
+
+/** The address that a login by browser ended at, from a person's hand. @returns what is wrong with it */
+export async function bringAnswer(
+  broker: string,
+  answer: { readonly session_id: string; readonly url: string },
+  signal: AbortSignal,
+): Promise<Problem | undefined> {
+  try {
+    const response = await fetch(`${broker.replace(/\/+$/, '')}/api/oauth/callback?${ENGLISH}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(answer),
+      credentials: 'omit',
+      signal,
+    })
+    return response.ok ? undefined : ((await response.json()) as Problem)
+  } catch {
+    return UNREACHABLE
+  }
 }
 
 /** Undefined if events do not come through. */
