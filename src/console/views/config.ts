@@ -47,10 +47,7 @@ class ConfigView extends View {
     get<AuditPage>(`/api/audit?page_size=10&config_id=${this.configId}`),
   )
 
-  readonly #providers = new Loader(this, async () => {
-    await this.#config.done
-    return this.#config.value?.inputs ? get<Providers>('/api/providers') : undefined
-  })
+  readonly #providers = new Loader(this, () => get<Providers>('/api/providers'))
 
   constructor() {
     super()
@@ -64,9 +61,10 @@ class ConfigView extends View {
     for (const loader of [this.#config, this.#usage, this.#audit]) void loader.load()
   }
 
-  protected override async firstUpdated(): Promise<void> {
-    await this.#config.done
-    if (this.editing && this.#config.value) this.#edit(this.#config.value)
+  protected override willUpdate(): void {
+    if (!this.editing || !this.#config.value) return
+    this.editing = false
+    this.#edit(this.#config.value)
   }
 
   protected override render(): TemplateResult {
