@@ -58,6 +58,7 @@ function masked(requests: string, provider: Provider, inputs: Readonly<Record<st
     .replaceAll('client_assertion=the.subject.token', 'client_assertion={client_assertion}')
     .replaceAll('the.subject.token', '{subject_token}')
     .replaceAll('sts-token', '{sts.token}')
+    .replaceAll("the-login's-token", '{login.token}')
     .replaceAll('<fingerprint>', '{private_key.fingerprint}')
     .replaceAll('login.example.com/realms/staff/token', 'login.example.com/realms/staff/{token_endpoint}')
 }
@@ -71,7 +72,19 @@ function textOf({ method, url, headers, body }: Call): string {
     '',
     body,
   ].join('\n')
-  return text.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<uuid>')
+  return text
+    .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<uuid>')
+    .replace(/(code_challenge=)[\w-]{43}/, '$1<challenge>')
+}
+
+function ofPurpose(calls: readonly Call[], purpose: string): Call[] {
+  return calls.filter((call) => call.for === purpose)
+}
+
+/** How a login begins, and of one in two steps what its token is traded with. */
+function loginCalls(calls: readonly Call[], { tokenRequest = [] }: Provider): Call[] {
+  const traded = ofPurpose(calls, 'token').slice(1)
+  return [...ofPurpose(calls, 'login'), ...traded.slice(0, tokenRequest.length)]
 }
 
 for (const provider of providers.values()) {
@@ -91,10 +104,9 @@ for (const provider of providers.values()) {
     const above = calls.filter((call) => call.for.startsWith('/v1'))
     t.equal(above.length > 0, provider.upstream.baseUrl !== undefined, 'and a completion, where any go up')
     if (!existsSync(file)) return
-    const isOf = provider.kind === 'device_code' ? 'login' : 'token'
-    const token = provider.signedJwt
-      ? [above[0]?.headers['authorization']?.replace('Bearer ', '')]
-      : calls.filter((call) => call.for === isOf).map(textOf)
+    const golden = provider.kind === 'device_code' ? loginCalls(calls, provider) : ofPurpose(calls, 'token')
+    const signed = above[0]?.headers['authorization']?.replace('Bearer ', '')
+    const token = provider.signedJwt ? [signed] : golden.map(textOf)
     t.equal(`${token.join('\n\n')}\n`, masked(lines.join('\n'), provider, inputs))
   })
 }

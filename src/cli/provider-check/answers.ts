@@ -21,14 +21,24 @@ export function answersOf(provider: Provider, standIns: StandIns): (sent: Sent) 
     if (awsSigV4) return ofAws(sent, standIns)
     const issuer = authorizationServer?.issuer
     if (issuer !== undefined && sent.url.includes('/.well-known/')) return discovery(issuer, standIns)
-    return steps.shift() ?? tokens
+    const index = steps.findIndex(({ url }) => new URL(sent.url.split('?')[0] ?? '').href === url)
+    return steps.splice(index === -1 ? steps.length : index, 1)[0]?.answer ?? tokens
   }
 }
 
+/** Of a step that is sent once. */
+interface StepAnswered {
+  readonly url: string
+  readonly answer: Answer
+}
+
 /** @param token name of what the last one gives */
-function inTurn(steps: readonly TokenStep[], token: string, standIns: StandIns): Answer[] {
+function inTurn(steps: readonly TokenStep[], token: string, standIns: StandIns): StepAnswered[] {
   const last = steps.at(-1)
-  return steps.map((step) => toStep(step, step === last ? token : `${step.name}.token`, standIns))
+  return steps.map((step) => {
+    const name = step === last ? token : `${step.name}.token`
+    return { url: new URL(step.url).href, answer: toStep(step, name, standIns) }
+  })
 }
 
 /** Of any grant, of a device login and of a session. */

@@ -13,8 +13,11 @@ import { AuthorizationServer } from '../../oauth/authorization-server.ts'
 import { requestDeviceAuthorization } from '../../oauth/device-authorization.ts'
 import { pollDeviceCode } from '../../oauth/device-code-grant.ts'
 import { readMetadata } from '../../oauth/metadata.ts'
+import type { Renewal } from '../../oauth/refresh-token-grant.ts'
+import { requestBySteps } from '../../oauth/token-request.ts'
 import type { TokenSet } from '../../oauth/token-response.ts'
 import type { Provider } from '../../provider/provider.ts'
+import { isLogin } from '../../provider/renewal-class.ts'
 import { accessTo } from '../../upstream/access.ts'
 import { answersOf, awsFile } from './answers.ts'
 import { disguised } from './disguise.ts'
@@ -52,6 +55,12 @@ export async function rehearse(provider: Provider, standIns: StandIns, clock: Cl
     if (error instanceof BrokerError) return { calls, trouble: error.detail ?? error.english }
     throw error
   }
+}
+
+/** @throws NoToken */
+function tokenOf(renewal: Renewal): string {
+  if (renewal.kind === 'tokens') return renewal.tokens.accessToken
+  throw new NoToken(renewal.why)
 }
 
 /** Why no token came: what it is made with is not there, for nothing else can fail. */
@@ -129,9 +138,12 @@ class Stage {
       this.#clock,
       () => dispatcher,
     )
-    const renewal = await renew({ provider: this.provider, tokens: this.#held() })
-    if (renewal.kind === 'tokens') return renewal.tokens.accessToken
-    throw new NoToken(renewal.why)
+    const { provider } = this
+    const token = tokenOf(await renew({ provider, tokens: this.#held() }))
+    if (!isLogin(provider.kind) || !provider.tokenRequest) return token
+    // What the login is traded for, which is what calls carry.
+    const login = this.#standIns.of('login.token')
+    return tokenOf(await requestBySteps({ provider, dispatcher, clock: this.#clock }, login))
   }
 
   /** What a login, or a session, was left with. */
