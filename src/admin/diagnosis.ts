@@ -145,7 +145,7 @@ async function tryCompletion(subject: Subject, parts: DiagnosisParts, checks: Ch
   }
   const found = judged(answer, provider)
   const isAsGoodAsNew = fresh !== undefined || canBeRefreshed(credential)
-  const refused = isAsGoodAsNew ? whyRefused(bodyOf(answer)) : 'login_needed'
+  const refused = isAsGoodAsNew ? whyRefused(bodyOf(answer), provider) : 'login_needed'
   const named = found === 'token_refused' ? refused : found
   const skew = TIMELY.has(named) && signsItself(provider) ? skewOf(answer, parts.clock()) : undefined
   const cause = skew === undefined ? named : 'clock_skew'
@@ -163,7 +163,12 @@ async function tryCompletion(subject: Subject, parts: DiagnosisParts, checks: Ch
 }
 
 /** What a signature is refused with that was made too early or too late. */
-const TIMELY: ReadonlySet<Cause> = new Set(['not_entitled', 'clock_skew', 'identity_expired', 'unknown'])
+const TIMELY: ReadonlySet<Cause> = new Set([
+  'fresh_token_refused',
+  'clock_skew',
+  'identity_expired',
+  'unknown',
+])
 
 function skewOf(answer: UpstreamAnswer | string, now: number): number | undefined {
   return typeof answer === 'string' ? undefined : clockSkew(headerValue(answer.headers, 'date'), now)

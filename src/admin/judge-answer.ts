@@ -3,11 +3,12 @@
  */
 import { headerValue } from '../http1/header-list.ts'
 import type { Provider } from '../provider/provider.ts'
+import { isLogin } from '../provider/renewal-class.ts'
 import type { Head } from '../upstream/call.ts'
 import { errorCodes, isInArrears, isOutOfQuota } from '../upstream/error-answer.ts'
 import { saysExpired } from '../upstream/refusal.ts'
 import type { Cause } from './causes.ts'
-import { causeIn } from './refusal-words.ts'
+import { causeInAnswer } from './refusal-words.ts'
 
 export interface UpstreamAnswer extends Head {
   readonly body: string
@@ -71,15 +72,16 @@ function ofStatus(status: number, body: string): Cause {
   if (status === 402) return 'arrears'
   if (status === 404 || /model not exist/i.test(body)) return 'model_unknown'
   if (status === 400) return 'request_refused'
-  if (status === 403) return causeIn(body) ?? 'unknown'
+  if (status === 403) return causeInAnswer(body) ?? 'unknown'
   if (status === 429) return 'rate_limited'
   return status >= 500 ? 'gateway_in_front' : 'unknown'
 }
 
-/** Why a login's token is refused although it is as fresh as can be. */
-export function whyRefused(body: string): Cause {
+/** Why a token is refused although it is as fresh as can be. */
+export function whyRefused(body: string, { kind }: Provider): Cause {
   if (OF_WEB_BACKEND.test(body) || /incorrect api key/i.test(body)) return 'wrong_host'
-  return UNKNOWN_KEY.test(body) ? 'not_entitled' : (causeIn(body) ?? 'not_entitled')
+  const named = UNKNOWN_KEY.test(body) ? undefined : causeInAnswer(body)
+  return named ?? (isLogin(kind) ? 'not_entitled' : 'fresh_token_refused')
 }
 
 /** A page of a firewall or a proxy is HTML at any status. */

@@ -31,3 +31,12 @@ const WORDS: readonly (readonly [words: RegExp, cause: Cause])[] = [
 export function causeIn(words: string): Cause | undefined {
   return WORDS.find(([known]) => known.test(words))?.[1]
 }
+
+/** What a model endpoint can mean by them: it knows the token, and nothing of what that was asked for with. */
+const OF_CALLS: ReadonlySet<Cause> = new Set(['wrong_audience', 'not_permitted', 'clock_skew'])
+
+/** The same of a call's answer. */
+export function causeInAnswer(words: string): Cause | undefined {
+  const cause = causeIn(words)
+  return cause !== undefined && OF_CALLS.has(cause) ? cause : undefined
+}

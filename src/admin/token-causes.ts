@@ -76,6 +76,14 @@ export const TOKEN_CAUSES = {
     advice: "Give the role, the service account or the application the right that the server's words name",
     adviceChinese: '请为该角色、服务账号或应用授予服务器说明中所指的权限',
   },
+  fresh_token_refused: {
+    next: 'edit_inputs',
+    english: 'The endpoint refuses even a fresh token, and does not say why',
+    chinese: '上游连新令牌也拒绝，且未说明原因',
+    advice:
+      'The token is for another endpoint, audience or account: compare them, and what the account says for itself, with the words in the check',
+    adviceChinese: '令牌可能属于其他地址、受众或账号：请对照检查项中的说明，核对它们以及账号的参数',
+  },
   no_metadata_service: {
     next: 'edit_inputs',
     english: "This account takes the machine's own identity, and no metadata service of a cloud answers here",
