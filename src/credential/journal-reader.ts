@@ -3,15 +3,17 @@
  * answer of every credential. Reads only; `journal.ts` writes.
  *
  * Files only grow, and a new one has a new name, so nothing is read twice. Answers that are stored are known by
- * their place and opened when asked for: a hundred thousand logins are not to lie in memory in plain text.
+ * their place and opened when asked for: a hundred thousand logins are not to lie in memory in plain text. A place is
+ * little, and made of nothing that the reading of its line leaves behind: what of that lives on keeps the whole heap large.
  */
-import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { BrokerError } from '../base/errors.ts'
 import type { TokenSet } from '../oauth/token-response.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
 import { isOlder, type Standing } from './credential.ts'
+import { readFrom, type Written } from './journal-file.ts'
 
 /** An answer that was read; it makes version `fromVersion + 1` of the login of `loginAt`. */
 export interface JournalEntry {
@@ -30,27 +32,32 @@ export type Line =
   | ({ kind: 'kept' | 'last' } & JournalEntry)
   | { kind: 'begun' | 'done'; attemptId: string; at: number }
 
-/** Where a line is, and what it is about. */
+/** Where the line of an answer is, and how new that is. */
 export interface Place extends Standing {
-  readonly file: string
+  readonly file: FileRead
   readonly offset: number
   readonly bytes: number
-  readonly attemptId: string
-  readonly configId: string
-  readonly at: number
+}
+
+interface FileRead {
+  name: string
+  /** How far, in bytes. */
+  offset: number
+  /** It has lines that no key of ours opens, or that were torn. */
+  hasUnreadable: boolean
 }
 
 /** Some milliseconds of work; several lines of the greatest length. */
 const PIECE_BYTES = 512 * 1024
+const NEWLINE = 0x0a
 /** Attempts that are over, remembered in case that a copy of their answer turns up. */
 const MAX_DONE = 100_000
 
 export class JournalReader {
   readonly #dir: string
   readonly #keyRing: KeyRing
-  /** How far each file was read, in bytes. */
-  readonly #offsets = new Map<string, number>()
-  readonly #unreadable = new Set<string>()
+  /** By their names. */
+  readonly #files = new Map<string, FileRead>()
   readonly #done = new Set<string>()
   readonly #pending = new Map<string, { place: Place; entry: JournalEntry }>()
   readonly #last = new Map<string, Place>()
@@ -68,12 +75,12 @@ export class JournalReader {
       isWhole = true
       const files = this.files()
       for (const file of files) if (this.#readOn(file) === 'gone') isWhole = false // moved: it is in another by now
-      const gone = [...this.#offsets.keys()].filter((file) => !files.includes(file))
-      for (const file of gone) this.#offsets.delete(file)
-      if (gone.length > 0 && this.#placesIn(gone).length > 0) {
+      const gone = [...this.#files.keys()].filter((file) => !files.includes(file))
+      if (gone.length > 0 && this.heldIn(gone).length > 0) {
         this.#forgetAll()
         isWhole = false
       }
+      for (const file of gone) this.#files.delete(file)
     }
   }
 
@@ -125,26 +132,44 @@ export class JournalReader {
   }
 
   sealedAt({ file, offset, bytes }: Place): string {
-    return readFrom(join(this.#dir, file), offset, bytes) ?? ''
+    return readFrom(join(this.#dir, file.name), offset, bytes)?.toString('latin1') ?? ''
   }
 
-  isPending({ attemptId }: Place): boolean {
+  isPending({ attemptId }: JournalEntry): boolean {
     return this.#pending.has(attemptId)
   }
 
-  /** False once a newer answer of the same credential is known. */
-  isNewest(place: Place): boolean {
-    return this.isPending(place) || this.#last.get(place.configId)?.attemptId === place.attemptId
+  /** False once a newer answer of the same credential is known, or another copy of this one. */
+  isHeld(place: Place, { attemptId, configId }: JournalEntry): boolean {
+    return this.#pending.get(attemptId)?.place === place || this.#last.get(configId) === place
   }
 
-  /** Everything worth keeping that is in these files. */
+  /** Everything worth keeping that is in these files, pending answers first. */
   heldIn(files: readonly string[]): Place[] {
-    return this.#placesIn(files)
+    const held = new Set<Place>()
+    for (const { place } of this.#pending.values()) if (files.includes(place.file.name)) held.add(place)
+    for (const place of this.#last.values()) if (files.includes(place.file.name)) held.add(place)
+    return [...held]
   }
 
-  /** Whether a file has lines that no key of ours opens, or that were torn. */
+  /** Of the last answers that are in this file, all together. */
+  heldBytes(file: string): number {
+    let sum = 0
+    for (const place of this.#last.values()) if (place.file.name === file) sum += place.bytes
+    return sum
+  }
+
   hasUnreadable(file: string): boolean {
-    return this.#unreadable.has(file)
+    return this.#files.get(file)?.hasUnreadable === true
+  }
+
+  /** It has another name from now on, and nothing of it is read again. */
+  renamed(from: string, to: string): void {
+    const file = this.#files.get(from)
+    if (!file) return
+    file.name = to
+    this.#files.delete(from)
+    this.#files.set(to, file)
   }
 
   forget(configId: string): void {
@@ -166,38 +191,46 @@ export class JournalReader {
    * acted upon either.
    * @param most bytes; by default all there are
    */
-  #readOn(file: string, most?: number): 'gone' | 'more' | 'whole' {
-    const from = this.#offsets.get(file) ?? 0
-    const text = readFrom(join(this.#dir, file), from, most)
-    if (text === undefined) return 'gone'
-    const end = text.lastIndexOf('\n') + 1
-    this.#offsets.set(file, from + end)
-    let offset = from
-    for (const sealed of text.slice(0, end).split('\n')) {
-      if (sealed !== '') this.#take(this.#open(sealed), sealed, { file, offset, bytes: sealed.length })
-      offset += sealed.length + 1
+  #readOn(name: string, most?: number): 'gone' | 'more' | 'whole' {
+    const file = this.#fileOf(name)
+    const piece = readFrom(join(this.#dir, name), file.offset, most)
+    if (!piece) return 'gone'
+    let from = 0
+    for (let end = piece.indexOf(NEWLINE); end >= 0; end = piece.indexOf(NEWLINE, from)) {
+      const sealed = piece.toString('latin1', from, end)
+      if (sealed !== '')
+        this.#take(this.#open(sealed), sealed, { file, offset: file.offset, bytes: sealed.length })
+      file.offset += end + 1 - from
+      from = end + 1
     }
-    return text.length === most && end > 0 ? 'more' : 'whole'
+    return piece.length === most && from > 0 ? 'more' : 'whole'
+  }
+
+  #fileOf(name: string): FileRead {
+    const file = this.#files.get(name) ?? { name, offset: 0, hasUnreadable: false }
+    this.#files.set(name, file)
+    return file
   }
 
   /**
    * What this process has just written, and need not read again unless something before it is still to be read.
-   * @param from where the bytes begin that were written, `where` the line in them
+   * @param from where the bytes begin that were written, `offset` the line in them
    */
-  wrote(line: Line, sealed: string, from: number, where: Pick<Place, 'file' | 'offset' | 'bytes'>): void {
-    if ((this.#offsets.get(where.file) ?? 0) !== from) return
-    this.#offsets.set(where.file, where.offset + where.bytes + 1)
-    this.#take(line, sealed, where)
+  wrote(line: Line, sealed: string, { name, from, offset }: Written): void {
+    const file = this.#fileOf(name)
+    if (file.offset !== from) return
+    file.offset = offset + sealed.length + 1
+    this.#take(line, sealed, { file, offset, bytes: sealed.length })
   }
 
-  #take(line: Line | undefined, sealed: string, where: Pick<Place, 'file' | 'offset' | 'bytes'>): void {
-    if (!line) this.#unreadable.add(where.file)
+  #take(line: Line | undefined, sealed: string, where: Omit<Place, keyof Standing>): void {
+    if (!line) where.file.hasUnreadable = true
     else if (line.kind === 'done') this.#endPending(line.attemptId)
     else if ('tokens' in line) {
-      const { attemptId, configId, loginAt = 0, fromVersion, at } = line
-      const place: Place = { ...where, attemptId, configId, loginAt, version: fromVersion + 1, at }
+      const { attemptId, configId, loginAt = 0, fromVersion } = line
+      const place: Place = { ...where, loginAt, version: fromVersion + 1 }
       const known = this.#last.get(configId)
-      if (known?.attemptId === attemptId && this.#isBetterSealed(known, sealed)) return
+      if (known && isAsNew(place, known) && this.#isBetterSealed(known, sealed)) return
       if (!known || !isOlder(place, known)) this.#last.set(configId, place)
       if (line.kind === 'last') this.#pending.delete(attemptId)
       else if (!this.#done.has(attemptId))
@@ -225,33 +258,13 @@ export class JournalReader {
     }
   }
 
-  #placesIn(files: readonly string[]): Place[] {
-    const pending = [...this.#pending.values()].map(({ place }) => place)
-    const last = [...this.#last.values()].filter((place) => !this.isPending(place))
-    return [...pending, ...last].filter(({ file }) => files.includes(file))
-  }
-
   #forgetAll(): void {
-    this.#offsets.clear()
+    this.#files.clear()
     this.#pending.clear()
     this.#last.clear()
-    this.#unreadable.clear()
   }
 }
 
-/** Undefined for a file that another process removed in the meantime. Sealed lines are ASCII: a byte is a character. */
-function readFrom(path: string, offset: number, length?: number): string | undefined {
-  let file: number
-  try {
-    file = openSync(path, 'r')
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw new BrokerError('storage_unavailable', { cause, detail: 'the journal cannot be read' })
-  }
-  try {
-    const bytes = Buffer.alloc(length ?? Math.max(0, fstatSync(file).size - offset))
-    return bytes.toString('latin1', 0, readSync(file, bytes, 0, bytes.length, offset))
-  } finally {
-    closeSync(file)
-  }
+function isAsNew(one: Standing, other: Standing): boolean {
+  return !isOlder(one, other) && !isOlder(other, one)
 }

@@ -4,28 +4,15 @@
  * Between the tick in which a rotated refresh token is read and the commit of its row this file is the only copy
  * that outlives the process; after that it is what is left should the row go back (a restored backup). One file a
  * process, one sealed line an entry, O_APPEND; every process of a DATA_DIR reads the files of all, so that whoever
- * is left finishes what another began. Only its owner writes to a file, and whoever takes over what a dead one left
- * copies it first: the same entry twice is no harm.
+ * is left finishes what another began. Only its owner writes to a file. Whoever takes over what a dead one left gives it
+ * a name of its own where most of it is worth keeping, and else copies that first: the same entry twice is no harm.
  */
-import { randomUUID } from 'node:crypto'
-import {
-  accessSync,
-  closeSync,
-  constants,
-  fstatSync,
-  futimesSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  statSync,
-  writeSync,
-} from 'node:fs'
+import { renameSync, rmSync, type Stats, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { DAY, HOUR, SECOND, systemClock } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
-import { makeFolder } from '../base/folder.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
+import { JournalFile, newJournalName } from './journal-file.ts'
 import { type JournalEntry, JournalReader, type Line, type Place } from './journal-reader.ts'
 
 /** Beyond this, and twice what it had to keep the last time, a file starts anew with what is worth keeping. */
@@ -36,32 +23,26 @@ const MOVED_AT_ONCE = 256
 const LEFT_AFTER_MS = HOUR
 /** A file with lines that none of our keys opens is kept for so long: the key may come back. */
 const UNREADABLE_KEPT_FOR_MS = 30 * DAY
-/** Room for the longest answer. */
-const MIN_FREE_BYTES = 128 * 1024
 /** The name of a file whose owner has ended. */
 const LEFT = '.left.journal'
-
-interface OwnFile {
-  readonly name: string
-  readonly fd: number
-  bytes: number
-  /** Its end is half a line. */
-  isTorn: boolean
-}
 
 export class Journal {
   readonly #dir: string
   readonly #keyRing: KeyRing
   readonly #reader: JournalReader
-  #own: OwnFile | undefined
+  readonly #own: JournalFile
+  /** Files of dead processes that are ours now, and only read. */
+  readonly #adopted = new Set<string>()
   /** Own files whose entries are on their way into the present one. */
   readonly #leaving = new Set<string>()
   #compactBytes = COMPACT_BYTES
+  #isClosed = false
 
   constructor(dataDir: string, keyRing: KeyRing) {
     this.#dir = join(dataDir, 'journal')
     this.#keyRing = keyRing
     this.#reader = new JournalReader(this.#dir, keyRing)
+    this.#own = new JournalFile(this.#dir)
   }
 
   /** See {@link JournalReader.isRead}. */
@@ -79,7 +60,7 @@ export class Journal {
    * @throws BrokerError storage_unavailable
    */
   begin(attemptId: string): void {
-    this.#prove()
+    this.#orUnavailable(() => this.#own.prove())
     this.#append({ kind: 'begun', attemptId, at: systemClock() })
     this.#compact()
   }
@@ -125,7 +106,7 @@ export class Journal {
   /** Whether an entry could be written now. Writes nothing. */
   isWritable(): boolean {
     try {
-      this.#prove()
+      this.#own.prove()
       return true
     } catch {
       return false
@@ -135,9 +116,10 @@ export class Journal {
   /** Once a minute: shows that this process lives, and takes over what dead ones left. */
   tend(): void {
     this.#reader.read()
-    if (this.#own) futimesSync(this.#own.fd, systemClock() / SECOND, systemClock() / SECOND)
-    const left = this.#reader.files().filter((file) => this.#isLeft(file))
-    for (const file of left) this.#move(file, this.#reader.heldIn([file]))
+    const now = systemClock() / SECOND
+    const files = this.#reader.files()
+    for (const file of this.#mine()) if (files.includes(file)) utimesSync(join(this.#dir, file), now, now)
+    for (const file of files) if (this.#adopted.has(file) || this.#isLeft(file)) this.#takeOver(file)
   }
 
   /** Copies what older keys sealed, whosever file it is in. @returns how many entries */
@@ -152,16 +134,20 @@ export class Journal {
 
   /** Leaves a file behind only if it holds something. */
   close(): void {
-    const own = this.#own
-    this.#own = undefined
-    if (!own) return
-    closeSync(own.fd)
+    const mine = this.#mine()
+    this.#isClosed = true
+    this.#own.close()
     try {
       this.#reader.read()
-      for (const file of [own.name, ...this.#leaving]) this.#leave(file)
+      for (const file of mine) this.#leave(file)
     } catch {
       // the folder is gone, or cannot be read: what is there is found there
     }
+  }
+
+  #mine(): string[] {
+    const { name } = this.#own
+    return [...(name === undefined ? [] : [name]), ...this.#adopted, ...this.#leaving]
   }
 
   #leave(file: string): void {
@@ -171,85 +157,68 @@ export class Journal {
   }
 
   #append(line: Line): void {
-    try {
-      const own = this.#present()
-      const { name: file, bytes: from, isTorn } = own
+    this.#orUnavailable(() => {
       const sealed = this.#keyRing.seal(JSON.stringify(line))
-      const bytes = Buffer.from(`${isTorn ? '\n' : ''}${sealed}\n`)
-      const written = writeSync(own.fd, bytes)
-      own.bytes += written
-      own.isTorn = written < bytes.length && written > 0
-      if (written < bytes.length) throw new Error('no room for a whole line')
-      this.#reader.wrote(line, sealed, from, { file, offset: from + Number(isTorn), bytes: sealed.length })
-    } catch (cause) {
-      throw new BrokerError('storage_unavailable', { cause, detail: 'the journal cannot be written' })
-    }
+      this.#reader.wrote(line, sealed, this.#own.append(sealed))
+    })
   }
 
   /** @throws BrokerError storage_unavailable */
-  #prove(): void {
+  #orUnavailable(write: () => void): void {
     try {
-      const { name, fd } = this.#present()
-      const path = join(this.#dir, name)
-      if (statSync(path, { throwIfNoEntry: false })?.ino !== fstatSync(fd).ino) this.#replace()
-      accessSync(this.#dir, constants.W_OK)
-      accessSync(join(this.#dir, this.#present().name), constants.W_OK)
-      const { blocks, bavail, bsize } = statfsSync(this.#dir)
-      if (blocks > 0 && bavail * bsize < MIN_FREE_BYTES) throw new Error('no room for an answer')
+      write()
     } catch (cause) {
       throw new BrokerError('storage_unavailable', { cause, detail: 'the journal cannot be written' })
     }
-  }
-
-  /** The file to write to: one that somebody removed is no longer read by anybody. */
-  #present(): OwnFile {
-    if (this.#own && fstatSync(this.#own.fd).nlink === 0) return this.#replace()
-    this.#own ??= this.#create()
-    return this.#own
-  }
-
-  #replace(): OwnFile {
-    if (this.#own) closeSync(this.#own.fd)
-    this.#own = undefined
-    this.#own = this.#create()
-    return this.#own
-  }
-
-  #create(): OwnFile {
-    makeFolder(this.#dir)
-    const name = `${randomUUID()}.journal`
-    return { name, fd: openSync(join(this.#dir, name), 'a', 0o600), bytes: 0, isTorn: false }
   }
 
   /** A file grows with every refresh, and what it has to keep does not. */
   #compact(): void {
-    const own = this.#own
-    if (!own || own.bytes < this.#compactBytes || this.#leaving.size > 0) return
+    const { name, bytes } = this.#own
+    if (name === undefined || bytes < this.#compactBytes || this.#leaving.size > 0) return
     this.#reader.read()
-    const held = this.#reader.heldIn([own.name])
-    this.#leaving.add(own.name)
-    this.#replace()
-    this.#move(own.name, held)
+    const held = this.#reader.heldIn([name])
+    this.#leaving.add(name)
+    this.#own.replace()
+    this.#move(name, held)
+  }
+
+  /** Copying a hundred thousand answers would cost seconds and, for a time, several times their size in memory. */
+  #takeOver(file: string): void {
+    const bytes = this.#reader.heldBytes(file)
+    const isWorthKeeping = bytes > COMPACT_BYTES && 2 * bytes > (this.#statOf(file)?.size ?? 0)
+    if (!isWorthKeeping || this.#reader.hasUnreadable(file)) this.#move(file, this.#reader.heldIn([file]))
+    else if (!this.#adopted.has(file)) this.#adopt(file)
+  }
+
+  #adopt(file: string): void {
+    const name = newJournalName()
+    try {
+      renameSync(join(this.#dir, file), join(this.#dir, name))
+    } catch {
+      return // another process was first, or nothing can be written just now
+    }
+    this.#reader.renamed(file, name)
+    this.#adopted.add(name)
   }
 
   /** Copies what a file holds into the present one, some now and some later, then removes it. */
-  #move(file: string, held: readonly Place[]): void {
-    for (const place of held.slice(0, MOVED_AT_ONCE)) {
-      if (this.#reader.isNewest(place)) this.#copy(place)
-    }
-    const rest = held.slice(MOVED_AT_ONCE)
-    if (rest.length > 0) {
-      setImmediate(() => this.#moveOn(file, rest))
+  #move(file: string, held: readonly Place[], from = 0): void {
+    const to = from + MOVED_AT_ONCE
+    for (const place of held.slice(from, to)) this.#copy(place)
+    if (to < held.length) {
+      setImmediate(() => this.#moveOn(file, held, to))
       return
     }
     if (!this.#mayHoldMore(file)) rmSync(join(this.#dir, file), { force: true })
     this.#leaving.delete(file)
-    this.#compactBytes = Math.max(COMPACT_BYTES, 2 * (this.#own?.bytes ?? 0))
+    this.#adopted.delete(file)
+    this.#compactBytes = Math.max(COMPACT_BYTES, 2 * this.#own.bytes)
   }
 
-  #moveOn(file: string, rest: readonly Place[]): void {
+  #moveOn(file: string, held: readonly Place[], from: number): void {
     try {
-      if (this.#own) this.#move(file, rest)
+      if (!this.#isClosed) this.#move(file, held, from)
     } catch {
       this.#leaving.delete(file) // no room: the file stays, and is taken over later
     }
@@ -257,11 +226,12 @@ export class Journal {
 
   #copy(place: Place): void {
     const entry = this.#reader.entryAt(place)
-    if (entry) this.#append({ ...entry, kind: this.#reader.isPending(place) ? 'kept' : 'last' })
+    if (!entry || !this.#reader.isHeld(place, entry)) return
+    this.#append({ ...entry, kind: this.#reader.isPending(entry) ? 'kept' : 'last' })
   }
 
   #isLeft(file: string): boolean {
-    if (file === this.#own?.name || this.#leaving.has(file)) return false
+    if (this.#mine().includes(file)) return false
     return file.endsWith(LEFT) || this.#ageMs(file) > LEFT_AFTER_MS
   }
 
@@ -272,7 +242,11 @@ export class Journal {
   }
 
   #ageMs(file: string): number {
-    const stat = statSync(join(this.#dir, file), { throwIfNoEntry: false })
+    const stat = this.#statOf(file)
     return stat ? systemClock() - stat.mtimeMs : 0
+  }
+
+  #statOf(file: string): Stats | undefined {
+    return statSync(join(this.#dir, file), { throwIfNoEntry: false })
   }
 }

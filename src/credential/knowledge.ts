@@ -64,13 +64,13 @@ export class Knowledge {
   }
 
   /** Every credential that a row could be behind of, and where it stands. @throws BrokerError storage_unavailable */
-  standings(): Map<string, Standing> {
-    const all = new Map<string, Standing>(this.#journal.standings())
-    for (const [configId, known] of this.#known) {
-      const journalled = all.get(configId)
-      if (!journalled || isOlder(journalled, known)) all.set(configId, known)
+  *standings(): Generator<[string, Standing]> {
+    const journalled = this.#journal.standings()
+    for (const [configId, place] of journalled) {
+      const known = this.#known.get(configId)
+      yield [configId, known && isOlder(place, known) ? known : place]
     }
-    return all
+    for (const [configId, known] of this.#known) if (!journalled.has(configId)) yield [configId, known]
   }
 
   /** Undefined if the row is the newest there is. @throws BrokerError storage_unavailable */

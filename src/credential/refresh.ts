@@ -172,10 +172,9 @@ export class Refresher {
   /** @returns whether any of them was behind */
   async #lookAfter(known: Iterable<[string, Standing]>, isOver = () => false): Promise<boolean> {
     const { store, journal, knowledge } = this.#parts
-    const all = [...known]
     let areLost = false
-    for (let from = 0; from < all.length && !isOver(); from += LOOK_UPS) {
-      const some = all.slice(from, from + LOOK_UPS)
+    for (const some of inPages(known, LOOK_UPS)) {
+      if (isOver()) break
       const rows = await store.standings(some.map(([configId]) => configId))
       const outdated: Subject[] = []
       for (const [configId, { loginAt, version }] of some) {
@@ -249,6 +248,18 @@ export class Refresher {
       'refresh',
     )
   }
+}
+
+/** Read as they are wanted: they may be very many. */
+function* inPages<T>(all: Iterable<T>, size: number): Generator<T[]> {
+  let page: T[] = []
+  for (const one of all) {
+    page.push(one)
+    if (page.length < size) continue
+    yield page
+    page = []
+  }
+  if (page.length > 0) yield page
 }
 
 /** When what was renewed ends, where somebody said. */

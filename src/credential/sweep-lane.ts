@@ -111,6 +111,7 @@ export class SweepLane {
     return this.#parts.unreadable.get(row.configId) === markOf(row)
   }
 
+  /** Those that are still due: a caller may have renewed one since its share was read, and asks for no other. */
   async #opened(share: readonly DueRow[]): Promise<JustRead[]> {
     const { store, log, unreadable, changes } = this.#parts
     const { seen } = changes
@@ -121,8 +122,9 @@ export class SweepLane {
       if (row) unreadable.set(configId, markOf(row))
     })
     const endOf = ({ configId }: Credential) => rows.get(configId)?.expiresAt ?? 0
-    const inOrder = credentials.filter(isRenewable).sort((one, other) => endOf(one) - endOf(other))
-    return inOrder.map((row) => ({ row, seen }))
+    const now = changes.clock()
+    const due = credentials.filter((credential) => isRenewable(credential) && isSweepDue(credential, now))
+    return due.sort((one, other) => endOf(one) - endOf(other)).map((row) => ({ row, seen }))
   }
 
   /** Whatever is wrong with one credential is no reason to leave out the next. */

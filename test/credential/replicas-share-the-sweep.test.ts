@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import t, { type Test } from 'tap'
+import { DAY } from '../../src/base/clock.ts'
 import { createLog } from '../../src/base/log.ts'
 import type { Credential } from '../../src/credential/credential.ts'
 import type { DueRow } from '../../src/credential/credential-reader.ts'
@@ -32,7 +33,8 @@ function tableOf(count: number) {
     async *soonDue() {
       yield* rows
     },
-    loadMany: async (ids: readonly string[]) => ids.map((configId) => credential({ configId })),
+    loadMany: async (ids: readonly string[]) =>
+      ids.map((configId) => credential({ configId, tokens: { expiresAt: NOW } })),
   }
   return { rows, store }
 }
@@ -87,6 +89,21 @@ t.test('a replica takes all of a few, and comes to everybody in the end', async 
       )
   }
 })
+
+t.test(
+  'what a caller renewed since it was found is let be, for its new token would be spent for nothing',
+  async (t) => {
+    const { rows, store } = tableOf(200)
+    const renewed = new Set(rows.filter((_, index) => index % 3 === 0).map(({ configId }) => configId))
+    const loadMany = async (ids: readonly string[]) =>
+      ids.map((configId) =>
+        credential({ configId, tokens: { expiresAt: renewed.has(configId) ? NOW + DAY : NOW } }),
+      )
+    const taken = await firstTaken({ ...store, loadMany }, rows.length)
+    t.equal(taken.length, rows.length - renewed.size)
+    t.notOk(taken.some((configId) => renewed.has(configId)))
+  },
+)
 
 /** Parts as brokers on one database have them, with a DATA_DIR of their own if that is not where the database is. */
 async function startReplicas(
