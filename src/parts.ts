@@ -50,7 +50,7 @@ import { openDatabase } from './storage/database.ts'
 import { Agents, createAgent, createLoginAgent } from './upstream/agent.ts'
 import { TIMEOUTS, UpstreamPool } from './upstream/pool.ts'
 import { WebSocketOpener } from './upstream/web-socket.ts'
-import { SummedHours } from './usage/summed-hours.ts'
+import { SummedSpans } from './usage/summed-spans.ts'
 import { Usage } from './usage/usage.ts'
 import { UsageStore } from './usage/usage-store.ts'
 import { KeyRing } from './vault/key-ring.ts'
@@ -192,6 +192,6 @@ function joinConfigs(ground: Ground, held: ReturnType<typeof joinCredentials>) {
     configs,
     loginLinks: new LoginLinks({ database, keyRing, seals, clock, providers: config.providers }),
     usage: new Usage(usageStore, clock, log),
-    usageSums: new SummedHours(usageStore, clock),
+    usageSums: new SummedSpans(usageStore, clock),
   }
 }

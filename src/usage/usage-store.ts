@@ -36,7 +36,7 @@ export interface UsageSum {
 }
 
 export const ROWS_A_STATEMENT = 500
-const MAX_SUMS = 20_000
+export const MAX_SUMS = 20_000
 const KEY = ['hour', 'key_id', 'config_id', 'model'] as const
 /** SQLite's own. */
 const ROW_ID = sql<number>`rowid`
