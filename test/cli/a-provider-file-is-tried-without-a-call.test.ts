@@ -60,21 +60,34 @@ function masked(requests: string, provider: Provider, inputs: Readonly<Record<st
     .replaceAll('sts-token', '{sts.token}')
     .replaceAll("the-login's-token", '{login.token}')
     .replaceAll('<fingerprint>', '{private_key.fingerprint}')
-    .replaceAll('login.example.com/realms/staff/token', 'login.example.com/realms/staff/{token_endpoint}')
+    .replaceAll(/(login\.example\.com\/realms\/staff\/)(token|device|auth)\b/g, (_, realm, path) => {
+      return `${realm}{${DISCOVERED[path]}}`
+    })
+    .replaceAll('broker.example.com', '{PUBLIC_URL}')
+    .replaceAll('=the-code', '={code}')
+    .replaceAll(/(state|code_verifier)=<\w+>/g, '$1={$1}')
+}
+
+/** What only the server says. */
+const DISCOVERED: Record<string, string> = {
+  token: 'token_endpoint',
+  device: 'device_authorization_endpoint',
+  auth: 'authorization_endpoint',
 }
 
 /** As golden files write it. */
-function textOf({ method, url, headers, body }: Call): string {
+function textOf({ for: purpose, method, url, headers, body }: Call): string {
   const lines = Object.entries(headers).filter(([name]) => name !== 'user-agent')
-  const text = [
+  const asked = [
     `${method} ${url}`,
     ...lines.map(([name, value]) => `${name}: ${value}`).sort(),
     '',
     body,
   ].join('\n')
+  const text = purpose === 'browser' ? `BROWSER ${url}` : asked
   return text
     .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<uuid>')
-    .replace(/(code_challenge=)[\w-]{43}/, '$1<challenge>')
+    .replace(/\b(state|code_challenge|code_verifier)=[\w-]{43}(?![\w-])/g, '$1=<$1>')
 }
 
 function ofPurpose(calls: readonly Call[], purpose: string): Call[] {
@@ -84,7 +97,13 @@ function ofPurpose(calls: readonly Call[], purpose: string): Call[] {
 /** How a login begins, and of one in two steps what its token is traded with. */
 function loginCalls(calls: readonly Call[], { tokenRequest = [] }: Provider): Call[] {
   const traded = ofPurpose(calls, 'token').slice(1)
-  return [...ofPurpose(calls, 'login'), ...traded.slice(0, tokenRequest.length)]
+  const redeemed = ofPurpose(calls, 'code').slice(-1)
+  return [
+    ...ofPurpose(calls, 'login'),
+    ...ofPurpose(calls, 'browser'),
+    ...redeemed,
+    ...traded.slice(0, tokenRequest.length),
+  ]
 }
 
 for (const provider of providers.values()) {
@@ -104,7 +123,8 @@ for (const provider of providers.values()) {
     const above = calls.filter((call) => call.for.startsWith('/v1'))
     t.equal(above.length > 0, provider.upstream.baseUrl !== undefined, 'and a completion, where any go up')
     if (!existsSync(file)) return
-    const golden = provider.kind === 'device_code' ? loginCalls(calls, provider) : ofPurpose(calls, 'token')
+    const isLogin = ['device_code', 'authorization_code'].includes(provider.kind)
+    const golden = isLogin ? loginCalls(calls, provider) : ofPurpose(calls, 'token')
     const signed = above[0]?.headers['authorization']?.replace('Bearer ', '')
     const token = provider.signedJwt ? [signed] : golden.map(textOf)
     t.equal(`${token.join('\n\n')}\n`, masked(lines.join('\n'), provider, inputs))
