@@ -34,9 +34,8 @@ export const NO_CONFIGS = 'no model configs yet; connect an account in the conso
 
 /** @param wanted a name or an id; undefined: all. @throws BrokerError config_not_found */
 export async function findConfigs(reader: Parts['configReader'], wanted?: string) {
-  const rows = await reader.all()
-  if (wanted === undefined) return rows
-  const found = rows.filter(({ id, name }) => id === wanted || name === wanted)
+  if (wanted === undefined) return reader.all()
+  const found = await reader.named(wanted)
   if (found.length === 0) throw new BrokerError('config_not_found')
   return found
 }

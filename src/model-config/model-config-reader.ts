@@ -85,12 +85,14 @@ export class ModelConfigReader {
 
   /** Every config, oldest first. */
   all(): Promise<ListedRow[]> {
+    return this.#database.run((db) => listedRows(db).orderBy('created_at').execute())
+  }
+
+  /** The config of this name, and the one of this id. */
+  named(nameOrId: string): Promise<ListedRow[]> {
     return this.#database.run((db) =>
-      db
-        .selectFrom('model_configs')
-        .select(['id', 'name', 'provider', 'oauth_state', 'is_active'])
-        .where('deleted_at', 'is', null)
-        .orderBy('created_at')
+      listedRows(db)
+        .where((row) => row.or([row('active_name', '=', nameOrId), row('id', '=', nameOrId)]))
         .execute(),
     )
   }
@@ -147,6 +149,13 @@ function matching(db: Kysely<Tables>, filter: ConfigFilter) {
   if (filter.isActive !== undefined) query = query.where('is_active', '=', filter.isActive ? 1 : 0)
   if (filter.externalId !== undefined) query = query.where('external_id', '=', filter.externalId)
   return namePart ? query.where(isPartOf('active_name', namePart)) : query
+}
+
+function listedRows(db: Kysely<Tables>) {
+  return db
+    .selectFrom('model_configs')
+    .select(['id', 'name', 'provider', 'oauth_state', 'is_active'])
+    .where('deleted_at', 'is', null)
 }
 
 function routingRows(db: Kysely<Tables>) {

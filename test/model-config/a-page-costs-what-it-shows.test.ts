@@ -134,6 +134,17 @@ onOwnMysql(t, 'as a server counts it', [], async (t, { server, schema }) => {
     const costs = await costsOf(page, counted)
     t.ok(Math.max(...costs) <= MAX_LOOKS, `${page.what}: ${costs} rows`)
   }
+  const configs = new ModelConfigReader(database)
+  for (const [wanted, count] of [
+    ['account-7000', 1],
+    ['id-account-7000', 1],
+    ['nobody', 0],
+  ] as const) {
+    const before = await countsOf(connection)
+    t.equal((await configs.named(wanted)).length, count)
+    const { looks } = await countsOf(connection)
+    t.ok(looks - before.looks <= 20, `${wanted}: ${looks - before.looks} rows`)
+  }
 })
 
 /** At the first page, the second, and far behind. */
@@ -176,6 +187,8 @@ t.test('as SQLite plans it', async (t) => {
     t.equal((await page.read(place)).length, SHOWN)
     assertPlaced(t, page.what, await plan())
   }
+  t.match(await new ModelConfigReader(spied).named('account-7'), [{ id: 'id-account-7' }])
+  t.notMatch(await plan(), /SCAN/)
 })
 
 /** The ids come from an index alone that is in their order, and the rows by their ids. */
