@@ -47,13 +47,38 @@ export interface Ran {
 
 const PATIENCE_MS = 300_000
 
-function run(home: string, [file = '', ...args]: readonly string[], env: Environment): Promise<Ran> {
+/** By their process groups: programs of others start more of them. */
+const running = new Set<number>()
+process.on('exit', () => running.forEach(end))
+
+export function run(
+  dir: string,
+  [file = '', ...args]: readonly string[],
+  env: Environment,
+  patienceMs = PATIENCE_MS,
+): Promise<Ran> {
   const { promise, resolve, reject } = Promise.withResolvers<Ran>()
-  const child = spawn(file, args, { cwd: home, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: PATIENCE_MS })
+  const child = spawn(file, args, { cwd: dir, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const { pid = 0 } = child
+  if (pid > 0) running.add(pid)
+  const impatient = setTimeout(end, patienceMs, pid)
   let output = ''
   child.stdout.on('data', (chunk) => (output += chunk))
   child.stderr.on('data', (chunk) => (output += chunk))
   child.once('error', reject)
-  child.once('close', (code) => resolve({ code, output }))
+  child.once('close', (code) => {
+    clearTimeout(impatient)
+    end(pid)
+    resolve({ code, output })
+  })
   return promise
+}
+
+function end(pid: number): void {
+  if (!running.delete(pid)) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // they are gone
+  }
 }

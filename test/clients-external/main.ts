@@ -3,16 +3,17 @@
  * repositories, through a broker. All of it is fetched into temporary folders.
  *
  *   --openai PATH      checkout of openai-node, else its repository is cloned
- *   --anthropic PATH   checkout of anthropic-sdk-typescript, likewise
+ *   --anthropic PATH   checkout of anthropic-sdk-typescript, likewise; PATH@VERSION where there is no package.json
  *   --only A,B         these, by name
  *
  * Exit code 1 if one fails, or none runs. What cannot be had is told as not run.
  */
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Test } from 'tap'
 import { BUILT, startProcess } from '../support/broker-process.ts'
 import { AGENTS, type Agent, runAgent } from './agents.ts'
-import { NotToBeHad } from './installed.ts'
+import { NotToBeHad, run } from './installed.ts'
 import { runSuite, SUITES } from './suites.ts'
 
 interface Report {
@@ -24,6 +25,10 @@ interface Report {
 
 type Run = (t: Pick<Test, 'teardown'>) => Promise<Report>
 
+/** Forty thousand calls take minutes on a machine with nothing else to do. */
+const IDS_SECONDS = 1_800
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+
 const { values } = parseArgs({
   options: { openai: { type: 'string' }, anthropic: { type: 'string' }, only: { type: 'string' } },
 })
@@ -32,6 +37,7 @@ process.on('SIGINT', () => process.exit(130))
 const RUNS = new Map<string, Run>([
   [SUITES.openai.name, (t) => runSuite(t, SUITES.openai, values.openai)],
   [SUITES.anthropic.name, (t) => runSuite(t, SUITES.anthropic, values.anthropic)],
+  ['10,000 ids over two replicas', runIds],
   ...AGENTS.map((agent): [string, Run] => [agent.name, (t) => withSandbox(t, agent)]),
 ])
 
@@ -65,8 +71,10 @@ async function judge(run: Run) {
     const { lines = [], ...report } = await run({ teardown: (end) => void endings.push(end) })
     return { ...report, lines, result: report.differences.length === 0 ? 'passed' : 'failed' } as const
   } catch (error) {
-    if (!(error instanceof NotToBeHad)) throw error
-    return { version: '', result: 'not run', lines: [error.message], differences: [] } as const
+    const { message, stack = message } = error as Error
+    return error instanceof NotToBeHad
+      ? ({ version: '', result: 'not run', lines: [message], differences: [] } as const)
+      : ({ version: '', result: 'failed', lines: [], differences: [stack] } as const)
   } finally {
     for (const end of endings.reverse()) await end()
   }
@@ -76,4 +84,19 @@ async function judge(run: Run) {
 async function withSandbox(t: Pick<Test, 'teardown'>, agent: Agent): Promise<Report> {
   const broker = await startProcess(t, { main: BUILT })
   return runAgent(t, agent, { origin: broker.origin, key: await broker.practiceKey() })
+}
+
+/** Made through three accounts, and asked for again by the other replica: the test of it in its long form. */
+async function runIds(): Promise<Report> {
+  const file = 'test/gateway/ids-return-to-the-account-that-made-them.test.ts'
+  const options = ['--disable-coverage', `--timeout=${IDS_SECONDS}`, '--reporter=tap', '--grep=/10000 ids/']
+  const command = [process.execPath, 'test/run.ts', ...options, file]
+  const { code, output } = await run(
+    ROOT,
+    command,
+    { ...process.env, HOME_IDS: '10000' },
+    1_000 * IDS_SECONDS,
+  )
+  const lines = output.match(/(not )?ok \d+ - 10000 ids.*/g) ?? []
+  return { version: '', lines, differences: code === 0 && lines.length > 0 ? [] : [output] }
 }

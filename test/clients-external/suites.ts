@@ -49,17 +49,22 @@ export interface SuiteReport {
 /** What runs it: the runner of its own repository, and the mock that OpenAI's names. */
 const RUNNER = ['jest@30', '@swc/core', '@swc/jest', 'standardwebhooks', '@stdy/cli']
 
-/** @param path of its repository, or of a folder with its `api-resources`; default fetched @throws NotToBeHad */
+/**
+ * @param path a checkout of its repository, or a folder with its `api-resources` and `@` the SDK's version; default
+ *   fetched
+ * @throws NotToBeHad
+ */
 export async function runSuite(
   t: Pick<Test, 'teardown'>,
   suite: Suite,
   path: string | undefined,
 ): Promise<SuiteReport> {
   const home = makeHome(t)
-  const folder = path === undefined ? join(home, 'repository') : resolve(path)
+  const [, place, given] = /^(.+?)(?:@([^@/]+))?$/.exec(path ?? join(home, 'repository')) ?? []
+  const folder = resolve(place ?? '')
   if (path === undefined)
     await fetchBy(home, ['git', 'clone', '--quiet', '--depth=1', suite.repository, folder])
-  const version = await installPackages(home, [`${suite.sdk}@${versionIn(folder)}`, ...RUNNER])
+  const version = await installPackages(home, [`${suite.sdk}@${given ?? versionIn(folder)}`, ...RUNNER])
   const lines = layTests(home, folder).map((name) => `left out, for it needs what is not there: ${name}`)
   const sides = await standBetween(t, await suite.startMock(t, home, folder), suite)
   const differences: string[] = []
