@@ -3,8 +3,7 @@
  * answer of every credential. Reads only; `journal.ts` writes.
  *
  * Files only grow, and a new one has a new name, so nothing is read twice. Answers that are stored are known by
- * their place and opened when asked for: a hundred thousand logins are not to lie in memory in plain text. A place is
- * little, and made of nothing that the reading of its line leaves behind: what of that lives on keeps the whole heap large.
+ * their place and opened when asked for: a hundred thousand logins are not to lie in memory in plain text.
  */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,6 +13,7 @@ import type { TokenSet } from '../oauth/token-response.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
 import { isOlder, type Standing } from './credential.ts'
 import { readFrom, type Written } from './journal-file.ts'
+import { type FileRead, type Place, PlaceTable } from './place-table.ts'
 
 /** An answer that was read; it makes version `fromVersion + 1` of the login of `loginAt`. */
 export interface JournalEntry {
@@ -32,19 +32,10 @@ export type Line =
   | ({ kind: 'kept' | 'last' } & JournalEntry)
   | { kind: 'begun' | 'done'; attemptId: string; at: number }
 
-/** Where the line of an answer is, and how new that is. */
-export interface Place extends Standing {
-  readonly file: FileRead
-  readonly offset: number
-  readonly bytes: number
-}
-
-interface FileRead {
-  name: string
-  /** How far, in bytes. */
-  offset: number
-  /** It has lines that no key of ours opens, or that were torn. */
-  hasUnreadable: boolean
+/** By config id. */
+export interface Standings extends Iterable<[string, Standing]> {
+  readonly size: number
+  has(configId: string): boolean
 }
 
 /** Some milliseconds of work; several lines of the greatest length. */
@@ -60,7 +51,7 @@ export class JournalReader {
   readonly #files = new Map<string, FileRead>()
   readonly #done = new Set<string>()
   readonly #pending = new Map<string, { place: Place; entry: JournalEntry }>()
-  readonly #last = new Map<string, Place>()
+  readonly #last = new PlaceTable()
   #firstReading: Promise<void> | undefined
   #isRead = false
 
@@ -116,7 +107,7 @@ export class JournalReader {
   }
 
   /** Where each credential stands as far as journals know. */
-  last(): ReadonlyMap<string, Place> {
+  last(): Standings {
     return this.#last
   }
 
@@ -141,21 +132,23 @@ export class JournalReader {
 
   /** False once a newer answer of the same credential is known, or another copy of this one. */
   isHeld(place: Place, { attemptId, configId }: JournalEntry): boolean {
-    return this.#pending.get(attemptId)?.place === place || this.#last.get(configId) === place
+    const known = this.#pending.get(attemptId)?.place ?? this.#last.get(configId)
+    return known !== undefined && lineOf(known) === lineOf(place)
   }
 
   /** Everything worth keeping that is in these files, pending answers first. */
   heldIn(files: readonly string[]): Place[] {
-    const held = new Set<Place>()
-    for (const { place } of this.#pending.values()) if (files.includes(place.file.name)) held.add(place)
-    for (const place of this.#last.values()) if (files.includes(place.file.name)) held.add(place)
-    return [...held]
+    const isIn = ({ file }: Place) => files.includes(file.name)
+    const held = [...this.#pending.values()].map(({ place }) => place).filter(isIn)
+    const pending = new Set(held.map(lineOf))
+    for (const [, place] of this.#last) if (isIn(place) && !pending.has(lineOf(place))) held.push(place)
+    return held
   }
 
   /** Of the last answers that are in this file, all together. */
   heldBytes(file: string): number {
     let sum = 0
-    for (const place of this.#last.values()) if (place.file.name === file) sum += place.bytes
+    for (const [, place] of this.#last) if (place.file.name === file) sum += place.bytes
     return sum
   }
 
@@ -263,6 +256,10 @@ export class JournalReader {
     this.#pending.clear()
     this.#last.clear()
   }
+}
+
+function lineOf({ file, offset }: Place): string {
+  return `${file.name} ${offset}`
 }
 
 function isAsNew(one: Standing, other: Standing): boolean {

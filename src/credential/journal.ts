@@ -13,7 +13,8 @@ import { DAY, HOUR, SECOND, systemClock } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { KeyRing } from '../vault/key-ring.ts'
 import { JournalFile, newJournalName } from './journal-file.ts'
-import { type JournalEntry, JournalReader, type Line, type Place } from './journal-reader.ts'
+import { type JournalEntry, JournalReader, type Line, type Standings } from './journal-reader.ts'
+import type { Place } from './place-table.ts'
 
 /** Beyond this, and twice what it had to keep the last time, a file starts anew with what is worth keeping. */
 const COMPACT_BYTES = 1024 * 1024
@@ -93,7 +94,7 @@ export class Journal {
   }
 
   /** Where credentials stand, as far as journals know. @throws BrokerError storage_unavailable */
-  standings(): ReadonlyMap<string, Place> {
+  standings(): Standings {
     this.#reader.read()
     return this.#reader.last()
   }
