@@ -11,14 +11,18 @@ import { page, speakerOf } from './page.ts'
 /** Among the login pages, whose limits and whose page for errors it shares. */
 export function callbackPage(fastify: FastifyInstance, codeLogins: CodeLogins): void {
   const app = fastify.withTypeProvider<BySchema>()
-  app.get('/oauth/callback/:provider', { schema: COME_BACK }, async (request, reply) => {
-    const { params, headers, ip, originalUrl } = request
-    const answer = new URL(originalUrl, 'http://broker').searchParams
-    const session = await codeLogins.cameBack(params.provider, answer, headers.cookie)
-    reply.header('set-cookie', endedLoginCookie(session))
-    const end = await codeLogins.finish(session, answer, { kind: 'onboarding', address: ip })
-    const say = speakerOf(request)
-    if (end === 'bound') return page(reply, 200, say('connected'), `<p>${say('close')}</p>`)
-    return page(reply, 200, say('storing'), `<p>${say('storedSoon')}</p>`)
-  })
+  app.get(
+    '/oauth/callback/:provider',
+    { schema: COME_BACK, exposeHeadRoute: false },
+    async (request, reply) => {
+      const { params, headers, ip, originalUrl } = request
+      const answer = new URL(originalUrl, 'http://broker').searchParams
+      const session = await codeLogins.cameBack(params.provider, answer, headers.cookie)
+      reply.header('set-cookie', endedLoginCookie(session))
+      const end = await codeLogins.finish(session, answer, { kind: 'onboarding', address: ip })
+      const say = speakerOf(request)
+      if (end === 'bound') return page(reply, 200, say('connected'), `<p>${say('close')}</p>`)
+      return page(reply, 200, say('storing'), `<p>${say('storedSoon')}</p>`)
+    },
+  )
 }
