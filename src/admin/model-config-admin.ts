@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import type { Acceptances } from '../credential/acceptances.ts'
+import { isTwoStep } from '../credential/credential.ts'
 import { parseMetadata } from '../credential/credential-columns.ts'
 import type { CredentialStore } from '../credential/credential-store.ts'
 import type { Credentials } from '../credential/credentials.ts'
@@ -168,7 +169,8 @@ export class ModelConfigAdmin {
     const file = this.#parts.providers.get(row.provider)
     const provider = file && this.#shown(file, row)
     const lack = provider?.lacking[0]
-    const refusal = this.#parts.credentials.refusalOf(row.id)
+    const refusal =
+      provider && isTwoStep({ provider }) ? this.#parts.credentials.refusalOf(row.id) : undefined
     const state = lack ? 'missing' : refusal ? 'refused' : stateOf(row, this.#parts.clock())
     const action = lack ? 'edit_inputs' : nextAction(provider, state, row.last_error)
     const why = lack ? `inputs.${lack.input} ${lack.why.english}` : (refusal ?? row.last_error)

@@ -7,10 +7,11 @@
  */
 import { type Kysely, sql } from 'kysely'
 import type { TokenSet } from '../oauth/token-response.ts'
-import { type EventType, recordEvent } from '../storage/audit-events.ts'
+import { type EventType, recordEvent, recordTurn } from '../storage/audit-events.ts'
+import { noteChange } from '../storage/changes.ts'
 import type { Tables } from '../storage/tables.ts'
 import { type Acceptance, WRITTEN_EVERY_MS } from './acceptances.ts'
-import { type Credential, type CredentialState, fingerprint, mayAskAgain } from './credential.ts'
+import { type Credential, type CredentialState, fingerprint, isTwoStep, mayAskAgain } from './credential.ts'
 import { type CredentialColumns, clearedColumns } from './credential-columns.ts'
 import { CredentialReader } from './credential-reader.ts'
 
@@ -143,6 +144,34 @@ export class CredentialStore extends CredentialReader {
     }
     const type = 'credential.reauth_required'
     return this.#updateAndTell(credential, values, attemptId, { type, reason: error })
+  }
+
+  /**
+   * What a process was told of what it has for itself: one event, whoever of all replicas hears it first. The state of a
+   * login in two steps is the login's, so there the event is all.
+   * @param refusal undefined: what was refused is taken again
+   */
+  async noteLocal(row: Credential, refusal: string | undefined): Promise<void> {
+    const { configId, loginAt } = row
+    const [from, to] = refusal === undefined ? ['refused', 'active'] : ['active', 'refused']
+    const type = refusal === undefined ? 'credential.recovered' : 'credential.refused'
+    const event = { type, configId, reason: refusal } as const
+    if (isTwoStep(row))
+      return recordTurn(this.database, event, ['credential.recovered', 'credential.refused'])
+    const last_error = refusal?.slice(0, MAX_ERROR_CHARACTERS) ?? null
+    await this.database.transaction(async (trx) => {
+      const result = await trx
+        .updateTable('model_configs')
+        .set({ oauth_state: to, last_error })
+        .where('id', '=', configId)
+        .where('oauth_version', '=', row.version)
+        .where('oauth_login_at', '=', loginAt)
+        .where('oauth_state', '=', from)
+        .executeTakeFirst()
+      if (result.numUpdatedRows !== 1n) return
+      await recordEvent(trx, this.database, event)
+      await noteChange(trx, [{ kind: 'config', id: configId }])
+    })
   }
 
   /** At most once a version and hour, for all replicas; nothing if the row holds something else by now. */

@@ -16,6 +16,11 @@ const MAX_KEPT = 10_000
 const FIRST_PAUSE_MS = 5 * SECOND
 const FIRST_REFUSED_PAUSE_MS = 30 * SECOND
 const MAX_PAUSE_MS = 5 * MINUTE
+/** Whoever looks next sees it; a database that is away holds nobody up. */
+const NOTED_WITHIN_MS = SECOND
+
+/** Writes down that what a row has for itself is refused, or no longer. Never rejects. */
+export type Note = (row: Credential, refusal: string | undefined) => Promise<void>
 
 /** The last attempt that failed, at an epoch ms; none is made before `until`. */
 interface Trouble {
@@ -37,19 +42,23 @@ interface Kept {
   generation: number
   flight: Promise<void> | undefined
   trouble: Trouble | undefined
+  /** It was written down that it is refused. */
+  isRefused: boolean
   /** Epoch ms; refusals by upstream ask for no other keys until then. */
   forcedUntil: number
 }
 
 export class LocalKeys {
   readonly #get: LocalFetch
+  readonly #note: Note
   readonly #clock: Clock
   readonly #kept = new LRUCache<string, Kept>(upTo(MAX_KEPT))
   /** Of what was handed out: which keys they are, and the row that they were got with. */
   readonly #handedOut = new WeakMap<Credential, { readonly generation: number; readonly row: Credential }>()
 
-  constructor(get: LocalFetch, clock: Clock) {
+  constructor(get: LocalFetch, note: Note, clock: Clock) {
     this.#get = get
+    this.#note = note
     this.#clock = clock
   }
 
@@ -140,6 +149,7 @@ export class LocalKeys {
       generation: 0,
       flight: undefined,
       trouble: undefined,
+      isRefused: false,
       forcedUntil: 0,
     }
     this.#kept.set(row.configId, fresh)
@@ -160,13 +170,20 @@ export class LocalKeys {
       kept.trouble = undefined
       kept.generation += 1
       this.#put(kept, fetched)
+      if (kept.isRefused || kept.row.state === 'refused') await this.#tell(kept, undefined)
     } catch (thrown) {
       const error = thrown instanceof NoKeys ? thrown : new NoKeys(String((thrown as Error).name), false)
       const first = error.isRefusal ? FIRST_REFUSED_PAUSE_MS : FIRST_PAUSE_MS
       const pauseMs = Math.min(kept.trouble ? kept.trouble.pauseMs * 2 : first, MAX_PAUSE_MS)
       const at = this.#clock()
       kept.trouble = { error, at, until: at + pauseMs, pauseMs }
+      if (error.isRefusal) await this.#tell(kept, error.message)
     }
+  }
+
+  async #tell(kept: Kept, refusal: string | undefined): Promise<void> {
+    kept.isRefused = refusal !== undefined
+    await within(NOTED_WITHIN_MS, this.#note(kept.row, refusal))
   }
 
   #put(kept: Kept, { tokens, awsKeys }: Fetched): void {

@@ -43,6 +43,24 @@ export async function recordEventOnce(database: Database, event: NewEvent, since
   })
 }
 
+/** Unless it was the last of these that was told of this config. */
+export async function recordTurn(
+  database: Database,
+  event: NewEvent,
+  turns: readonly EventType[],
+): Promise<void> {
+  await database.transaction(async (trx) => {
+    const last = await trx
+      .selectFrom('audit_events')
+      .select('type')
+      .where('config_id', '=', event.configId)
+      .where('type', 'in', [...turns])
+      .orderBy('created_at', 'desc')
+      .executeTakeFirst()
+    if (last?.type !== event.type) await recordEvent(trx, database, event)
+  })
+}
+
 export async function recordEvent(trx: Kysely<Tables>, database: Database, event: NewEvent): Promise<void> {
   const { nowMs } = database
   const { configId, type, reason } = event

@@ -3,12 +3,19 @@
  * in front, a strict server behind.
  */
 import { generateKeyPairSync } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import t, { type Test } from 'tap'
+import type { AwsKeys } from '../../src/base/aws-signature.ts'
 import { TcpProxy } from '../chaos/tcp-proxy.ts'
 import { openTokenCalls, streamed } from '../credential/fixtures/token-calls.ts'
+import { readAll } from '../gateway/fixtures/upstream.ts'
+import { refusalOf } from '../support/aws-server.ts'
 import { onEachDatabase, onMysql } from '../support/databases.ts'
-import { STREAMED } from '../support/strict-token-endpoint.ts'
+import { STREAMED, streamWords } from '../support/strict-token-endpoint.ts'
 
 const PEM = generateKeyPairSync('rsa', { modulusLength: 2048 })
   .privateKey.export({ type: 'pkcs8', format: 'pem' })
@@ -51,6 +58,87 @@ onEachDatabase(t, 'a token that the broker signs', async (t, database) => {
   t.equal((await broker.admin('POST', `/api/models/configs/${configId}/refresh`)).status, 200)
   t.same(await streamed(broker, key), STREAMED)
   t.equal(seen.size, 4, 'a person asks: another')
+})
+
+onEachDatabase(
+  t,
+  'a refusal is told once, and seen at every replica, until one is taken again',
+  async (t, database) => {
+    const path = join(t.testdir({ key: 'nothing' }), 'key')
+    const file = { ...SIGNED, signed_jwt: { ...SIGNED.signed_jwt, key: { file: path } } }
+    const calls = await openTokenCalls(t, database, { file })
+    const { endpoint, broker, configId, complete, replica } = calls
+    endpoint.knows = isGood
+    const brokers = [broker, await replica(), await replica()]
+    const seen = async () => {
+      const items = brokers.map((one) => one.admin('GET', `/api/models/configs/${configId}`))
+      return (await Promise.all(items)).map(({ body }) => body.credential)
+    }
+    const told = async () => {
+      const { items } = (await broker.admin('GET', `/api/audit?config_id=${configId}`)).body
+      const types: string[] = items.map(({ type }: { type: string }) => type)
+      return types.filter((type) => type.startsWith('credential.'))
+    }
+    for (const { status } of await Promise.all(brokers.map((one) => complete(one)))) t.equal(status, 401)
+    const reason = 'signed_jwt.key is not a private key in PEM for RS256'
+    const refused = { state: 'refused', next_action: 'edit_inputs', reason }
+    t.match(await seen(), [refused, refused, refused])
+    t.same(await told(), ['credential.refused'])
+
+    writeFileSync(path, PEM)
+    const last = brokers.at(-1)
+    t.match(await last?.admin('POST', `/api/models/configs/${configId}/refresh`), { status: 200 })
+    t.equal((await complete(last)).status, 200)
+    const active = { state: 'active', next_action: 'none', reason: null }
+    t.match(await seen(), [active, active, active])
+    t.same(await told(), ['credential.recovered', 'credential.refused'])
+  },
+)
+
+const KEYS: AwsKeys = {
+  accessKeyId: 'ASIAOFTHECONTAINER',
+  secretAccessKey: 'secret/of+the+container-0123456789',
+  sessionToken: 'token-of-the-container==',
+}
+const PLACE = { region: 'us-east-1', service: 'bedrock-mantle' }
+
+onEachDatabase(t, 'AWS keys, by which each process signs', async (t, database) => {
+  let asked = 0
+  const refusals = new Set<string | undefined>()
+  const server = createServer(async (request, response) => {
+    const body = await readAll(request)
+    if (request.url === '/keys') {
+      asked += 1
+      const { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: Token } = KEYS
+      const Expiration = new Date(Date.now() + 3_600_000).toISOString()
+      response.end(JSON.stringify({ AccessKeyId, SecretAccessKey, Token, Expiration }))
+      return
+    }
+    const refusal = await refusalOf(request, body, new Map([[KEYS.accessKeyId, KEYS]]), PLACE)
+    refusals.add(refusal)
+    if (refusal === undefined) streamWords(response)
+    else response.writeHead(403).end('{}')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { broker, key, complete, replica, row } = await openTokenCalls(t, database, {
+    env: { AWS_CONTAINER_CREDENTIALS_FULL_URI: `${origin}/keys` },
+    file: {
+      ...{ credential: 'aws_sigv4', aws_sigv4: { ...PLACE, credentials: ['container'] } },
+      upstream: { base_url: `${origin}/openai/v1` },
+    },
+  })
+  const brokers = [broker, await replica(), await replica()]
+  const callers = brokers.flatMap((one) => Array.from({ length: 10 }, () => complete(one)))
+  t.same([...new Set((await Promise.all(callers)).map(({ status }) => status))], [200])
+  for (const one of brokers) t.same(await streamed(one, key), STREAMED)
+  t.equal(asked, brokers.length, 'one each, for all of its callers')
+  t.same([...refusals], [undefined])
+  t.match(await row(), { oauth_state: 'active', oauth_version: 1, oauth_expires_at: null })
 })
 
 onMysql(t, 'needs no database', async (t, database) => {

@@ -113,7 +113,8 @@ onEachDatabase(t, 'three brokers trade once each, and renew the login once', asy
 })
 
 onEachDatabase(t, 'a login’s token that is refused is renewed first, once', async (t, database) => {
-  const { logins, vendor, traded, broker, replica, complete, item, refresh, row } = await open(t, database)
+  const all = await open(t, database)
+  const { logins, vendor, traded, broker, replica, configId, complete, item, refresh, row } = all
   const brokers = [broker, await replica(), await replica()]
   traded.delete('access-of-x-0')
   for (const { status } of await Promise.all(brokers.map((one) => complete(one)))) t.equal(status, 200)
@@ -134,6 +135,12 @@ onEachDatabase(t, 'a login’s token that is refused is renewed first, once', as
   t.equal((await complete()).status, 200)
   t.match(await item(), { state: 'active', next_action: 'none' })
   t.same(logins.reused, [])
+  const { items } = (await broker.admin('GET', `/api/audit?config_id=${configId}`)).body
+  const told: string[] = items.map(({ type }: { type: string }) => type)
+  t.same(
+    told.filter((type) => /refused|recovered/.test(type)),
+    ['credential.recovered', 'credential.refused'],
+  )
 })
 
 t.test('a login that is over is told as one, with the very call that finds out', async (t: Test) => {

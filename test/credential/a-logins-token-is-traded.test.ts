@@ -129,7 +129,11 @@ function scene() {
     if (says.next instanceof NoKeys) throw says.next
     return { tokens: { ...row.tokens, accessToken: says.next, expiresAt: clock.now + HOUR } }
   }
-  const local = new LocalKeys(get, () => clock.now)
+  const local = new LocalKeys(
+    get,
+    async () => {},
+    () => clock.now,
+  )
   const usable = async (row: Credential) => (await local.usable(row, 1_000)).tokens.accessToken
   return { clock, asked, says, local, usable }
 }

@@ -22,7 +22,9 @@ function scene() {
     throw new Error('nothing else is asked')
   }
   const get = createLocalFetch({ aws: { fetch }, renew: never, trade: never, clock: () => clock.now })
-  const local = new LocalKeys(get, () => clock.now)
+  const noted: (string | undefined)[] = []
+  const note = async (_: Credential, refusal: string | undefined) => void noted.push(refusal)
+  const local = new LocalKeys(get, note, () => clock.now)
   const give = (name: string, lifeMs: number | undefined = LIFE_MS) => {
     const expiresAt = lifeMs === undefined ? undefined : clock.now + lifeMs
     asked
@@ -30,7 +32,7 @@ function scene() {
       ?.resolve({ accessKeyId: name, secretAccessKey: `secret-${name}`, sessionToken: name, expiresAt })
   }
   const refuse = (isRefusal: boolean) => asked.at(-1)?.reject(new NoKeys('why', isRefusal))
-  return { clock, asked, local, give, refuse }
+  return { clock, asked, local, noted, give, refuse }
 }
 
 const provider = {
@@ -116,6 +118,26 @@ t.test(
     t.equal(nameOf(await mended), 'A')
   },
 )
+
+t.test('a refusal is written down, and so is its end; trouble of the source is not', async (t) => {
+  const { clock, local, noted, refuse, give } = scene()
+  const tryAt = async (row: Credential, end: () => void) => {
+    clock.now += 6 * MINUTE
+    const waiting = local.usable(row, PATIENCE_MS).catch(() => {})
+    end()
+    await waiting
+    return noted.splice(0)
+  }
+  const row = rowOf()
+  t.same(await tryAt(row, () => refuse(false)), [])
+  t.same(await tryAt(row, () => refuse(true)), ['why'])
+  t.same(await tryAt(row, () => refuse(true)), ['why'], 'the row knows whether that is news')
+  t.same(await tryAt(row, () => give('A')), [undefined])
+  clock.now += LIFE_MS
+  t.same(await tryAt(row, () => give('B')), [])
+  clock.now += LIFE_MS
+  t.same(await tryAt({ ...row, state: 'refused' }, () => give('C')), [undefined], 'of another process')
+})
 
 t.test('a caller waits no longer than it can', async (t) => {
   const { local } = scene()
