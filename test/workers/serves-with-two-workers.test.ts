@@ -1,5 +1,7 @@
 /** `WORKERS=2`: real processes; refreshes run in the primary, and a worker that dies is replaced. */
 import t, { type Test } from 'tap'
+import { parse } from 'yaml'
+import { secretOf, startTenants, tenantProviders } from '../admin/fixtures/tenants.ts'
 import { call } from '../support/broker.ts'
 import { startProcess } from '../support/broker-process.ts'
 import { childrenOf } from '../support/processes.ts'
@@ -35,6 +37,29 @@ t.test('one refresh serves all workers, counters are added up, and a dead worker
   process.kill(children[0] ?? 0, 'SIGKILL')
   await broker.untilSaid(/a worker ended/)
   for (let i = 0; i < 10; i += 1) t.equal(await chat(), 200, 'the other one serves on')
+})
+
+t.test('an account with inputs is the same at each worker, and changes at each', async (t) => {
+  const tenants = await startTenants(t)
+  const { providers } = parse(tenantProviders(tenants.origin))
+  const broker = await startProcess(t, { env: { WORKERS: '2' }, providers })
+  const made = await broker.admin('POST', '/api/models/configs', {
+    ...{ name: 'one', provider: 'tenants', models: [{ model_id: 'm' }] },
+    inputs: { tenant: 'contoso', client_secret: secretOf('contoso') },
+  })
+  const { id } = made.body
+  const { key } = (await broker.admin('POST', '/api/keys', { name: 'k', model_config_ids: [id] })).body
+  const chat = async () => {
+    const url = `${broker.origin}/v1/chat/completions`
+    return (await call(url, 'POST', { model: 'm', messages: [] }, key)).body.choices?.[0].message.content
+  }
+  const chats = async () => [...new Set(await Promise.all(Array.from({ length: 20 }, chat)))]
+  t.same(await chats(), ['contoso'])
+  const asked = tenants.heard.filter(({ url }) => url.endsWith('/token'))
+  t.equal(asked.length, 1, 'one token for both')
+  const inputs = { tenant: 'fabrikam', client_secret: secretOf('fabrikam') }
+  t.equal((await broker.admin('PUT', `/api/models/configs/${id}`, { inputs })).status, 200)
+  await waitUntil(async () => String(await chats()) === 'fabrikam')
 })
 
 t.test('a worker that is stopped is replaced, and one that is busy for two seconds is not', async (t) => {
