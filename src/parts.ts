@@ -138,7 +138,7 @@ function joinCredentials(ground: Ground, elsewhere?: (hooks: RefreshHooks) => Re
     credentialStore.noteLocal(row, refusal).catch((error: unknown) => {
       log.warn({ err: error, configId: row.configId }, 'what this process was told could not be written')
     })
-  const local = new LocalKeys(createLocalFetch({ aws, renew, trade, clock }), note, clock)
+  const local = new LocalKeys(createLocalFetch({ aws, renew, trade, clock }), note, contentOfFiles, clock)
   const credentials = new Credentials(cache, credentialStore, refresher, local, clock)
   const acceptances = new Acceptances(credentialStore, clock, log)
   return { credentialStore, journal, own, refresher, credentials, acceptances }

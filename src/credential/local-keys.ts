@@ -9,6 +9,7 @@ import { NoKeys } from '../aws/aws-question.ts'
 import { type Clock, MINUTE, SECOND, within } from '../base/clock.ts'
 import { BrokerError } from '../base/errors.ts'
 import { upTo } from '../base/up-to.ts'
+import type { Provider } from '../provider/provider.ts'
 import { type Credential, fingerprint, isDue, isOlder, isTwoStep, isUsable } from './credential.ts'
 import type { Fetched, LocalFetch } from './local-fetch.ts'
 
@@ -22,9 +23,13 @@ const NOTED_WITHIN_MS = SECOND
 /** Writes down that what a row has for itself is refused, or no longer. Never rejects. */
 export type Note = (row: Credential, refusal: string | undefined) => Promise<void>
 
-/** The last attempt that failed, at an epoch ms; none is made before `until`. */
+/** What lies in a provider's files now; undefined: it has none. */
+export type ReadFiles = (provider: Provider) => Promise<string | undefined>
+
+/** The last attempt that failed, at an epoch ms; none is made before `until`, but with other files. */
 interface Trouble {
   readonly error: NoKeys
+  readonly files: string | undefined
   readonly at: number
   readonly until: number
   readonly pauseMs: number
@@ -51,14 +56,16 @@ interface Kept {
 export class LocalKeys {
   readonly #get: LocalFetch
   readonly #note: Note
+  readonly #files: ReadFiles
   readonly #clock: Clock
   readonly #kept = new LRUCache<string, Kept>(upTo(MAX_KEPT))
   /** Of what was handed out: which keys they are, and the row that they were got with. */
   readonly #handedOut = new WeakMap<Credential, { readonly generation: number; readonly row: Credential }>()
 
-  constructor(get: LocalFetch, note: Note, clock: Clock) {
+  constructor(get: LocalFetch, note: Note, files: ReadFiles, clock: Clock) {
     this.#get = get
     this.#note = note
+    this.#files = files
     this.#clock = clock
   }
 
@@ -81,7 +88,7 @@ export class LocalKeys {
     const present = kept.credential
     const now = this.#clock()
     if (present && !isDue(present, now)) return present
-    const isPaused = kept.trouble !== undefined && now < kept.trouble.until
+    const isPaused = kept.trouble && now < kept.trouble.until && !(await this.#isMended(kept))
     const flight = isPaused ? undefined : this.#fetch(kept)
     if (present && isUsable(present, now)) return present
     if (flight) {
@@ -156,6 +163,11 @@ export class LocalKeys {
     return fresh
   }
 
+  /** What was refused is tried at once where a file has been replaced since. */
+  async #isMended({ trouble, row }: Kept): Promise<boolean> {
+    return trouble?.files !== undefined && trouble.files !== (await this.#files(row.provider))
+  }
+
   #fetch(kept: Kept): Promise<void> {
     kept.flight ??= this.#attempt(kept).finally(() => {
       kept.flight = undefined
@@ -165,6 +177,7 @@ export class LocalKeys {
 
   /** Never throws. */
   async #attempt(kept: Kept): Promise<void> {
+    const files = this.#files(kept.row.provider)
     try {
       const fetched = await this.#get(kept.row, kept.trouble?.error.isRefusal ?? false)
       kept.trouble = undefined
@@ -176,7 +189,13 @@ export class LocalKeys {
       const first = error.isRefusal ? FIRST_REFUSED_PAUSE_MS : FIRST_PAUSE_MS
       const pauseMs = Math.min(kept.trouble ? kept.trouble.pauseMs * 2 : first, MAX_PAUSE_MS)
       const at = this.#clock()
-      kept.trouble = { error, at, until: at + pauseMs, pauseMs }
+      kept.trouble = {
+        error,
+        files: error.isRefusal ? await files : undefined,
+        at,
+        until: at + pauseMs,
+        pauseMs,
+      }
       if (error.isRefusal) await this.#tell(kept, error.message)
     }
   }

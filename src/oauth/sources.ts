@@ -37,7 +37,8 @@ async function tokenOf(
 /** What lies in the files that a provider's requests are made with, as one text; undefined: there are none. */
 export async function contentOfFiles(provider: Provider): Promise<string | undefined> {
   const signings = stepsOf(provider).flatMap(({ sign }) => (sign ? [sign.accessKey, sign.secretKey] : []))
-  const files = [...sourcesOf(provider), ...signings].flatMap(filesOf)
+  const own = provider.signedJwt ? [provider.signedJwt.key] : []
+  const files = [...sourcesOf(provider), ...signings, ...own].flatMap(filesOf)
   if (files.length === 0) return undefined
   const contents = await Promise.all(files.map((file) => readSimpleSource(file).catch(() => '')))
   return createHash('sha256').update(contents.join('\n')).digest('base64')

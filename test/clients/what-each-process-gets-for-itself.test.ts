@@ -86,9 +86,7 @@ onEachDatabase(
     t.same(await told(), ['credential.refused'])
 
     writeFileSync(path, PEM)
-    const last = brokers.at(-1)
-    t.match(await last?.admin('POST', `/api/models/configs/${configId}/refresh`), { status: 200 })
-    t.equal((await complete(last)).status, 200)
+    t.equal((await complete(brokers.at(-1))).status, 200, 'tried at once with another file')
     const active = { state: 'active', next_action: 'none', reason: null }
     t.match(await seen(), [active, active, active])
     t.same(await told(), ['credential.recovered', 'credential.refused'])
@@ -133,6 +131,8 @@ onEachDatabase(t, 'AWS keys, by which each process signs', async (t, database) =
     },
   })
   const brokers = [broker, await replica(), await replica()]
+  // A machine's own service has two seconds, which are few where all of this shares two cores.
+  for (const one of brokers) t.equal((await complete(one)).status, 200)
   const callers = brokers.flatMap((one) => Array.from({ length: 10 }, () => complete(one)))
   t.same([...new Set((await Promise.all(callers)).map(({ status }) => status))], [200])
   for (const one of brokers) t.same(await streamed(one, key), STREAMED)

@@ -132,6 +132,7 @@ function scene() {
   const local = new LocalKeys(
     get,
     async () => {},
+    async () => undefined,
     () => clock.now,
   )
   const usable = async (row: Credential) => (await local.usable(row, 1_000)).tokens.accessToken

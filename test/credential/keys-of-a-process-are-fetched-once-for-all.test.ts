@@ -24,7 +24,13 @@ function scene() {
   const get = createLocalFetch({ aws: { fetch }, renew: never, trade: never, clock: () => clock.now })
   const noted: (string | undefined)[] = []
   const note = async (_: Credential, refusal: string | undefined) => void noted.push(refusal)
-  const local = new LocalKeys(get, note, () => clock.now)
+  const files: { now: string | undefined } = { now: undefined }
+  const local = new LocalKeys(
+    get,
+    note,
+    async () => files.now,
+    () => clock.now,
+  )
   const give = (name: string, lifeMs: number | undefined = LIFE_MS) => {
     const expiresAt = lifeMs === undefined ? undefined : clock.now + lifeMs
     asked
@@ -32,7 +38,7 @@ function scene() {
       ?.resolve({ accessKeyId: name, secretAccessKey: `secret-${name}`, sessionToken: name, expiresAt })
   }
   const refuse = (isRefusal: boolean) => asked.at(-1)?.reject(new NoKeys('why', isRefusal))
-  return { clock, asked, local, noted, give, refuse }
+  return { clock, asked, local, noted, files, give, refuse }
 }
 
 const provider = {
@@ -137,6 +143,26 @@ t.test('a refusal is written down, and so is its end; trouble of the source is n
   t.same(await tryAt(row, () => give('B')), [])
   clock.now += LIFE_MS
   t.same(await tryAt({ ...row, state: 'refused' }, () => give('C')), [undefined], 'of another process')
+})
+
+t.test('what was refused is tried at once with other files, and once', async (t) => {
+  const { asked, local, files, refuse, give } = scene()
+  const row = rowOf()
+  const tried = async (end: () => void) => {
+    const before = asked.length
+    const answer = local.usable(row, PATIENCE_MS).then(nameOf, ({ code }) => code)
+    await new Promise(setImmediate)
+    end()
+    return [asked.length - before, await answer]
+  }
+  files.now = 'wrong'
+  t.same(await tried(() => refuse(true)), [1, 'credential_refused'])
+  t.same(await tried(() => {}), [0, 'credential_refused'])
+  files.now = 'wrong as well'
+  t.same(await tried(() => refuse(true)), [1, 'credential_refused'])
+  t.same(await tried(() => {}), [0, 'credential_refused'])
+  files.now = 'right'
+  t.same(await tried(() => give('A')), [1, 'A'])
 })
 
 t.test('a caller waits no longer than it can', async (t) => {
