@@ -20,7 +20,7 @@ onEachDatabase(t, 'secret inputs are as good under the new key', async (t, datab
   }
   const first = await start(old)
   const inputs = { tenant: 'contoso', client_secret: secretOf('contoso') }
-  const { id } = await create(first, { name: 'one', provider: 'tenants', models: [], inputs })
+  const { id, inputs: shown } = await create(first, { name: 'one', provider: 'tenants', models: [], inputs })
   const [before] = await configRows(t, first, database)
   await first.close()
 
@@ -32,6 +32,9 @@ onEachDatabase(t, 'secret inputs are as good under the new key', async (t, datab
   const [after] = await configRows(t, broker, database)
   t.equal(after?.['inputs'], before?.['inputs'])
   t.not(after?.['inputs_sealed'], before?.['inputs_sealed'])
+  const item = (await broker.admin('GET', `${CONFIGS}/${id}`)).body
+  const [one, other] = [shown, item.inputs].map(({ client_secret }) => client_secret.fingerprint)
+  t.not(one, other, 'of a weak secret a bare hash could be guessed: it is under the key')
   const asked = tenants.heard.length
   t.match(await broker.admin('POST', `${CONFIGS}/${id}/refresh`), {
     status: 200,
