@@ -52,16 +52,18 @@ const PERSON = { login: 'somebody', password: 'anything' }
 
 interface Options {
   readonly accessTokenSeconds?: number
+  /** Of its issuer: `localhost` is another site than the brokers are. */
+  readonly host?: 'localhost' | '127.0.0.1'
   /** Https, under a name that the caller leads to `securePort`; the issuer's path is the realm. */
   readonly secure?: { readonly issuer: string; readonly pair: KeyPair }
 }
 
 export async function startIndependentServer(
   t: Test,
-  { accessTokenSeconds = 60, secure }: Options = {},
+  { accessTokenSeconds = 60, host = '127.0.0.1', secure }: Options = {},
 ): Promise<IndependentServer> {
   const http = createServer()
-  const inside = `http://127.0.0.1:${await listen(t, http)}`
+  const inside = `http://${host}:${await listen(t, http)}`
   const issuer = secure?.issuer ?? inside
   const records = new Records()
   const provider = new Provider(issuer, configuration(records, accessTokenSeconds))
