@@ -1,6 +1,7 @@
 /**
  * `provider check FILE`: whether a provider file is right, and what it would send, without any call.
  */
+import { type Language, terminalLanguage } from '../base/language.ts'
 import { visible } from '../base/visible.ts'
 import type { Provider } from '../provider/provider.ts'
 import { readProviderFile } from '../settings/config.ts'
@@ -43,16 +44,26 @@ function wordsOf(
   { calls, trouble }: Rehearsal,
 ): string {
   const sign = trouble === undefined ? paint('good', '✓') : paint('bad', '✗')
+  const say = WORDS[terminalLanguage(process.env)]
   const notes = [
-    ...(missingLines === undefined ? [] : [`\na template: CONFIG_FILE is to say\n${visible(missingLines)}`]),
+    ...(missingLines === undefined ? [] : [`\n${say.template}\n${visible(missingLines)}`]),
     ...calls.map(textOf),
-    ...(upstream.baseUrl === undefined
-      ? ['\n→ upstream.base_url is not set: calls go where an account says, or nowhere\n']
-      : []),
+    ...(upstream.baseUrl === undefined ? [`\n→ ${say.nowhere}\n`] : []),
     ...(trouble === undefined ? [] : [`\n→ ${shown(trouble)}\n`]),
   ]
   return `${sign} ${shown(file)}: ${shown(name)}, ${kind}\n${notes.join('')}`
 }
+
+const WORDS = {
+  en: {
+    template: 'a template: CONFIG_FILE is to say',
+    nowhere: 'upstream.base_url is not set: calls go where an account says, or nowhere',
+  },
+  zh: {
+    template: '这是模板：请在 CONFIG_FILE 中写明',
+    nowhere: '未设置 upstream.base_url：调用发往账号所指的地址，或不发送',
+  },
+} as const satisfies Record<Language, object>
 
 function textOf({ for: purpose, method, url, headers, body }: Call): string {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)

@@ -7,6 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { checkProvider } from '../../src/cli/provider-check/check.ts'
 import type { Call } from '../../src/cli/provider-check/rehearsal.ts'
@@ -381,4 +382,10 @@ t.test('what is wrong is one line with place and way out, and an exit code', asy
     LANG: 'zh_CN.UTF-8',
   })
   t.match(zh, { code: 2, err: /没有参数 x；现有：region/ })
+  const shipped = (name: string) =>
+    fileURLToPath(new URL(`../../config/providers/${name}.yaml`, import.meta.url))
+  const template = await run(['provider', 'check', shipped('entra-id')])
+  t.match(template, { code: 0, out: /a template: CONFIG_FILE is to say\nproviders:\n {2}entra-id:/ })
+  const session = await run(['provider', 'check', shipped('qwen-chat')], '', { LANG: 'zh_CN.UTF-8' })
+  t.match(session, { code: 0, out: /未设置 upstream\.base_url/ })
 })
