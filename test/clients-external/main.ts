@@ -33,6 +33,7 @@ const { values } = parseArgs({
   options: { openai: { type: 'string' }, anthropic: { type: 'string' }, only: { type: 'string' } },
 })
 process.on('SIGINT', () => process.exit(130))
+process.on('SIGTERM', () => process.exit(143))
 
 const RUNS = new Map<string, Run>([
   [SUITES.openai.name, (t) => runSuite(t, SUITES.openai, values.openai)],
