@@ -20,7 +20,7 @@ export function hasSeveral({ all }: ConfigIndex): boolean {
 
 /**
  * Undefined if nothing that is named was made through this key, or by none of its accounts of today.
- * @throws BrokerError malformed_request | config_unavailable
+ * @throws BrokerError malformed_request | config_unavailable | storage_unavailable
  */
 export async function homeOf(
   { key }: Pick<ClientCall, 'key'>,

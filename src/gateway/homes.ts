@@ -3,12 +3,13 @@
  * through whichever replica. Only of keys over several configs, for with one there is nothing to choose.
  *
  * A client hears of an id no sooner than its row is written, so that every replica knows it from then on. While the
- * database is away, or slower than that is worth, calls go on: what was made then is known here, and elsewhere once it
- * is written; it is lost if this process ends before.
+ * database is away what is made is known here, and elsewhere once it is written; it is lost if this process ends before.
+ * Nobody guesses meanwhile whose an unknown id is: another account would say that there is no such thing.
  */
 import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { type Clock, DAY, HOUR, SECOND, within } from '../base/clock.ts'
+import { BrokerError } from '../base/errors.ts'
 import { every } from '../base/every.ts'
 import type { Logger } from '../base/log.ts'
 import { upTo } from '../base/up-to.ts'
@@ -21,8 +22,9 @@ const AT_ONCE = 500
 const MAX_REMEMBERED = 20_000
 /** Of those that could not be written yet; what is made then is known to this process alone. */
 const MAX_UNWRITTEN = 100_000
-/** Nobody waits longer for a row to be written, or read. */
-const MAX_WAIT_MS = SECOND
+/** An answer waits no longer for its row to be written, nor a call for one to be read. */
+const MAX_WAIT_MS = 5 * SECOND
+const RETRY_AFTER_SECONDS = 1
 
 interface Home {
   readonly configId: string
@@ -65,16 +67,27 @@ export class Homes {
     if (!database.isAway) await within(MAX_WAIT_MS, this.#writes.flush())
   }
 
-  /** The configs that made these, each once. */
+  /** The configs that made these, each once. @throws BrokerError storage_unavailable if that cannot be known just now */
   async find(keyId: string, ids: readonly string[]): Promise<readonly string[]> {
     const names = ids.map((id) => nameOf(keyId, id))
     const unknown = names.filter((name) => !this.#live(name))
-    if (unknown.length > 0 && !this.#parts.database.isAway)
-      await within(
-        MAX_WAIT_MS,
-        this.#read(unknown).catch(() => {}),
-      )
+    if (unknown.length > 0) await this.#lookUp(unknown)
     return [...new Set(names.flatMap((name) => this.#live(name)?.configId ?? []))]
+  }
+
+  async #lookUp(names: readonly string[]): Promise<void> {
+    const { database } = this.#parts
+    const read = async () => {
+      await this.#read(names)
+      return true
+    }
+    const isRead =
+      !database.isAway &&
+      (await within(
+        MAX_WAIT_MS,
+        read().catch(() => false),
+      ))
+    if (!isRead) throw new BrokerError('storage_unavailable', { retryAfterSeconds: RETRY_AFTER_SECONDS })
   }
 
   start(): void {
