@@ -61,6 +61,9 @@ const REQUEST_IDS: ReadonlyMap<string, number> = new Map(
   ].map((name, rank) => [name, rank]),
 )
 const MAX_REQUEST_ID_LENGTH = 200
+/** Of headers that are remembered: clients may invent more, and longer ones. */
+const MAX_NAMES = 1_000
+const MAX_NAME_LENGTH = 64
 /** Challenges that make a browser ask for a password, on a page of ours (RFC 7617, RFC 4559). */
 const ASKS_IN_BROWSERS = /(?:^|,)[\t ]*(?:basic|digest|negotiate|ntlm)(?:[\t ,]|$)/i
 
@@ -68,15 +71,13 @@ const OWN_NAME = 'token-broker'
 
 /** What of a client's headers goes up to one provider, with the provider's own; without the credential. */
 export class RequestHeaders {
-  /** Those of {@link REQUEST_HEADERS} that are the client's to say. */
-  readonly #common: readonly string[]
   /** The same for every call. */
   readonly #own: readonly string[]
   readonly #appended: readonly (readonly [name: string, value: string])[]
   readonly #defaults: readonly (readonly [name: string, value: string])[]
   readonly #passed: PassHeaders | undefined
-  /** Names that are never passed: of these it is known who says them. */
-  readonly #decided: ReadonlySet<string>
+  /** What becomes of a header, by its name: those that are known, and those that clients send beside them. */
+  readonly #ways = new Map<string, 'always' | 'over hops' | 'never'>()
 
   constructor({ headers, appendHeaders, defaultHeaders, passHeaders, auth }: HeaderRules) {
     const own = 'user-agent' in headers ? headers : { 'user-agent': OWN_NAME, ...headers }
@@ -84,33 +85,33 @@ export class RequestHeaders {
     this.#appended = Object.entries(appendHeaders)
     this.#defaults = Object.entries(defaultHeaders)
     this.#passed = passHeaders
-    const named = [own, appendHeaders, defaultHeaders].flatMap(Object.keys)
-    const taken = new Set([...named, auth.name])
-    this.#common = REQUEST_HEADERS.filter((name) => !taken.has(name))
-    this.#decided = new Set([...REQUEST_HEADERS, ...taken])
+    for (const name of REQUEST_HEADERS) this.#ways.set(name, 'always')
+    // Of these it is known who says them.
+    const taken = [own, appendHeaders, defaultHeaders].flatMap(Object.keys)
+    for (const name of [...taken, auth.name]) this.#ways.set(name, 'never')
   }
 
   /** A list of its own, to be added to. */
   of(client: IncomingHttpHeaders): HeaderList {
     const headers: HeaderList = []
-    for (const name of this.#common) {
+    for (const name in client) {
+      const way = this.#ways.get(name) ?? this.#decide(name)
+      if (way === 'never') continue
       const value = client[name]
-      if (typeof value === 'string') headers.push(name, value)
+      if (typeof value !== 'string') continue
+      if (way === 'always' || !isForThisHop(name, client)) headers.push(name, value)
     }
-    this.#pushPassed(headers, client)
     for (const [name, value] of this.#appended) headers.push(name, appended(client[name], value))
     for (const [name, value] of this.#defaults) headers.push(name, client[name]?.toString() || value)
     headers.push(...this.#own)
     return headers
   }
 
-  #pushPassed(headers: HeaderList, client: IncomingHttpHeaders): void {
-    for (const name in client) {
-      const value = client[name]
-      if (typeof value !== 'string' || this.#decided.has(name)) continue
-      if (!VENDORS_HEADERS.includes(name) && !this.#passed?.includes(name)) continue
-      if (!isForThisHop(name, client)) headers.push(name, value)
-    }
+  #decide(name: string): 'over hops' | 'never' {
+    const passes = VENDORS_HEADERS.includes(name) || this.#passed?.includes(name)
+    const way = passes ? 'over hops' : 'never'
+    if (name.length <= MAX_NAME_LENGTH && this.#ways.size < MAX_NAMES) this.#ways.set(name, way)
+    return way
   }
 }
 
