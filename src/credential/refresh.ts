@@ -66,13 +66,18 @@ export class Refresher {
   /** Attempts in a row that brought nothing, by config. */
   readonly #failures = new Map<string, number>()
   readonly #unsent = new UnsentAttempts()
-  readonly #probes: ServerProbes
+  #knownProbes: ServerProbes | undefined
   /** When this process stored what, by `performance.now()`, oldest first. */
   readonly #stored = new Map<string, number>()
 
   constructor(parts: RefreshParts) {
     this.#parts = parts
-    this.#probes = new ServerProbes(parts.providers.values())
+  }
+
+  /** Not at the start, for all provider files have a say in it. */
+  get #probes(): ServerProbes {
+    this.#knownProbes ??= new ServerProbes(this.#parts.providers.values())
+    return this.#knownProbes
   }
 
   /** The authorization server of this provider is away, and it is not the time to look again. */

@@ -38,24 +38,12 @@ const MAX_SEEN = 20_000
 
 export class Sweeper {
   readonly #parts: SweeperParts
-  readonly #lanes: readonly SweepLane[]
+  #lanes: readonly SweepLane[] | undefined
   #timer: NodeJS.Timeout | undefined
   #isStopped = false
 
   constructor(parts: SweeperParts) {
     this.#parts = parts
-    const lane = {
-      ...parts,
-      look: (credential: Credential) => this.#warnIfLapsing(credential),
-      unreadable: new LRUCache<string, string>({ ...upTo(MAX_UNREADABLE), ttl: LOOK_AGAIN_MS }),
-      seen: new LRUCache<string, true>({ ...upTo(MAX_SEEN), ttl: SEEN_FOR_MS }),
-    }
-    this.#lanes = [...parts.providers.values()]
-      .filter(isStored)
-      .flatMap((provider) => [
-        new SweepLane(lane, provider, 'living'),
-        new SweepLane(lane, provider, 'ended'),
-      ])
   }
 
   start(): void {
@@ -69,7 +57,7 @@ export class Sweeper {
 
   stop(): void {
     this.#isStopped = true
-    for (const lane of this.#lanes) lane.stop()
+    for (const lane of this.#lanes ?? []) lane.stop()
     clearTimeout(this.#timer)
   }
 
@@ -94,7 +82,23 @@ export class Sweeper {
       (provider) => isStored(provider) && !refresher.isHeld(provider),
     )
     const found = await store.providersWithSoonDue(asked, changes.clock())
+    this.#lanes ??= this.#layLanes()
     return this.#lanes.filter(({ provider }) => found.has(provider.name))
+  }
+
+  #layLanes(): SweepLane[] {
+    const lane = {
+      ...this.#parts,
+      look: (credential: Credential) => this.#warnIfLapsing(credential),
+      unreadable: new LRUCache<string, string>({ ...upTo(MAX_UNREADABLE), ttl: LOOK_AGAIN_MS }),
+      seen: new LRUCache<string, true>({ ...upTo(MAX_SEEN), ttl: SEEN_FOR_MS }),
+    }
+    return [...this.#parts.providers.values()]
+      .filter(isStored)
+      .flatMap((provider) => [
+        new SweepLane(lane, provider, 'living'),
+        new SweepLane(lane, provider, 'ended'),
+      ])
   }
 
   /** Some servers say how long a refresh token lives; a person should hear of its end before callers do. */

@@ -11,6 +11,7 @@ import Type, { type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { sha256 } from '../base/digest.ts'
 import { ConfigError, type Environment, type StartWarning, watched } from '../base/environment.ts'
+import { LazyMap } from '../base/lazy-map.ts'
 import { firstMistake, type Schema } from '../base/mistake.ts'
 import { type Provider, type ProviderSurroundings, toProvider } from '../provider/provider.ts'
 import { PROVIDER_FILE, type ProviderFile } from '../provider/provider-file.ts'
@@ -69,7 +70,7 @@ export function loadConfig(settings: Settings, env: Environment, options: LoadOp
   const warnings = [
     ...builtInKeyWarnings(settings),
     ...settings.warnings,
-    ...plainHttpWarnings(providers),
+    ...plainHttpWarnings(providers.made()),
     ...openSecretWarnings(env, watch.asked),
   ]
   return Object.freeze({ ...settings, providers, allowInsecureLoopback, warnings })
@@ -80,11 +81,11 @@ function readProviders(
   shipped: readonly Layer[],
   own: Layer | undefined,
   around: Omit<ProviderSurroundings, 'file'>,
-): Map<string, Provider> {
+): LazyMap<string, Provider> {
   const bases = new Map(shipped.map((layer) => [basename(layer.file, '.yaml'), layer]))
   const overrides = overridesOf(own)
   const names = new Set([...bases.keys(), ...Object.keys(overrides)])
-  const providers = new Map<string, Provider>()
+  const providers = new LazyMap<string, Provider>()
   for (const name of names) {
     const base = bases.get(name)
     const file = merge(base?.content ?? {}, overrides[name] ?? {})
@@ -94,9 +95,19 @@ function readProviders(
       ...(own && overrides[name] ? [{ layer: own, prefix: ['providers', name] }] : []),
       ...(base ? [{ layer: base, prefix: [] }] : []),
     ]
-    providers.set(name, readProvider(name, file, { sources, names, around }))
+    const read = () => readProvider(name, file, { sources, names, around })
+    if (base?.isProven && sources.length === 1 && isSameEverywhere(base, around.env)) {
+      providers.setLater(name, read)
+    } else providers.set(name, read())
   }
   return providers
+}
+
+/** Whether it comes to what the build made of it, which cannot fail: nothing that it asks of its surroundings is there. */
+function isSameEverywhere({ text, content }: Layer, env: Environment): boolean {
+  if ('aws_sigv4' in content || text.includes('sandbox:/')) return false
+  const asked = [...text.matchAll(/\benv:(\w+)/g)].flatMap(([, name = '']) => [name, `${name}_FILE`])
+  return asked.every((name) => env[name] === undefined)
 }
 
 interface Reading {
@@ -155,8 +166,9 @@ function checkSisters({ api_key }: ProviderFile, names: ReadonlySet<string>): vo
   }
 }
 
-function plainHttpWarnings(providers: ReadonlyMap<string, Provider>): StartWarning[] {
-  return [...providers.values()].flatMap(({ file, upstream }) => {
+/** No shipped file allows it. */
+function plainHttpWarnings(providers: readonly Provider[]): StartWarning[] {
+  return providers.flatMap(({ file, upstream }) => {
     const hosts = [...upstream.httpHosts].join(', ')
     const message = `calls to ${hosts} go in plain http, where others can read prompts, answers and tokens`
     return hosts === '' ? [] : [{ setting: `${file}: upstream.allow_http_hosts`, message }]
@@ -190,6 +202,8 @@ export function proveShipped(): Proven {
     const schema = layer.file === DEFAULTS ? TOP_LEVEL : PROVIDER_FILE
     check(schema, layer.content, [{ layer, prefix: [] }])
   }
+  const around = { env: {}, allowInsecureLoopback: false, sandboxOrigin: NO_SANDBOX }
+  readProviders(layers.slice(1), undefined, around)
   return Object.fromEntries(layers.map(({ text, content }) => [sha256(text), content]))
 }
 
