@@ -81,9 +81,10 @@ export class Sweeper {
     const asked = [...providers.values()].filter(
       (provider) => isStored(provider) && !refresher.isHeld(provider),
     )
+    this.#lanes ??= this.#layLanes() // before anything is waited for: `stop` ends what there is
+    const lanes = this.#lanes
     const found = await store.providersWithSoonDue(asked, changes.clock())
-    this.#lanes ??= this.#layLanes()
-    return this.#lanes.filter(({ provider }) => found.has(provider.name))
+    return lanes.filter(({ provider }) => found.has(provider.name))
   }
 
   #layLanes(): SweepLane[] {
