@@ -1,7 +1,4 @@
-/**
- * A map that forgets what was first put into it once it is full, and takes no more room than what it holds: beside a
- * cache, whose room is reserved.
- */
+/** A map that forgets what was first put into it once it is full, whatever was asked for since. */
 export class BoundedMap<Value> {
   readonly #entries = new Map<string, Value>()
   readonly #max: number

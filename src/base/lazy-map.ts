@@ -1,4 +1,4 @@
-/** A map, of which some values are made when they are asked for. To make one must not fail. */
+/** A map that is filled once, and of which some values are made when they are asked for. To make one must not fail. */
 export class LazyMap<Key, Value> extends Map<Key, Value> {
   readonly #later = new Map<Key, () => Value>()
 
@@ -22,11 +22,13 @@ export class LazyMap<Key, Value> extends Map<Key, Value> {
   }
 
   override values() {
-    return this.#whole().values()
+    this.#makeAll()
+    return super.values()
   }
 
   override entries() {
-    return this.#whole().entries()
+    this.#makeAll()
+    return super.entries()
   }
 
   override [Symbol.iterator]() {
@@ -34,12 +36,11 @@ export class LazyMap<Key, Value> extends Map<Key, Value> {
   }
 
   override forEach(each: (value: Value, key: Key, map: Map<Key, Value>) => void): void {
-    this.#whole().forEach(each)
+    this.#makeAll()
+    super.forEach(each)
   }
 
-  #whole(): Map<Key, Value> {
-    const whole = new Map<Key, Value>()
-    for (const key of this.keys()) whole.set(key, this.get(key) as Value)
-    return whole
+  #makeAll(): void {
+    for (const key of this.#later.keys()) this.get(key)
   }
 }

@@ -96,16 +96,17 @@ function readProviders(
       ...(base ? [{ layer: base, prefix: [] }] : []),
     ]
     const read = () => readProvider(name, file, { sources, names, around })
-    if (base?.isProven && sources.length === 1 && isSameEverywhere(base, around.env)) {
+    const isAsBuilt = base?.isProven && sources.length === 1 && !needsSandbox
+    if (isAsBuilt && readsNothing(base, around.env)) {
       providers.setLater(name, read)
     } else providers.set(name, read())
   }
   return providers
 }
 
-/** Whether it comes to what the build made of it, which cannot fail: nothing that it asks of its surroundings is there. */
-function isSameEverywhere({ text, content }: Layer, env: Environment): boolean {
-  if ('aws_sigv4' in content || text.includes('sandbox:/')) return false
+/** Whether it comes to what the build made of it, which cannot fail: nothing that it asks of the environment is there. */
+function readsNothing({ text, content }: Layer, env: Environment): boolean {
+  if ('aws_sigv4' in content) return false
   const asked = [...text.matchAll(/\benv:(\w+)/g)].flatMap(([, name = '']) => [name, `${name}_FILE`])
   return asked.every((name) => env[name] === undefined)
 }
@@ -197,14 +198,11 @@ function readProven(): Proven {
 
 /** For the build: what the shipped files say. @throws ConfigError on the first mistake */
 export function proveShipped(): Proven {
-  const layers = [DEFAULTS, ...shippedFiles()].map((file) => readLayer(file))
-  for (const layer of layers) {
-    const schema = layer.file === DEFAULTS ? TOP_LEVEL : PROVIDER_FILE
-    check(schema, layer.content, [{ layer, prefix: [] }])
-  }
-  const around = { env: {}, allowInsecureLoopback: false, sandboxOrigin: NO_SANDBOX }
-  readProviders(layers.slice(1), undefined, around)
-  return Object.fromEntries(layers.map(({ text, content }) => [sha256(text), content]))
+  const defaults = readLayer(DEFAULTS)
+  check(TOP_LEVEL, defaults.content, [{ layer: defaults, prefix: [] }])
+  const shipped = shippedFiles().map((file) => readLayer(file))
+  readProviders(shipped, undefined, { env: {}, allowInsecureLoopback: false, sandboxOrigin: NO_SANDBOX })
+  return Object.fromEntries([defaults, ...shipped].map(({ text, content }) => [sha256(text), content]))
 }
 
 /** By their schemas; to compile one is worth it only if there is something to look at. */
