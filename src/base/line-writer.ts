@@ -5,7 +5,7 @@
 import { writeSync } from 'node:fs'
 import { every } from './every.ts'
 
-const GATHERED_CHARACTERS = 4_096
+const GATHERED_CHARACTERS = 16_384
 const LONGEST_MS = 500
 /** What a stuck reader is owed at most; lines beyond are lost. */
 const MAX_OWED_BYTES = 256 * 1024

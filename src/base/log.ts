@@ -107,17 +107,18 @@ function asJson(text: string): string {
   return PLAIN.test(text) ? `"${text}"` : JSON.stringify(visible(text))
 }
 
-let lastMs = 0
-let lastTime = ''
+let second = Number.NaN
+let untilItsDot = ''
 
-/** As `pino.stdTimeFunctions.isoTime`, but a busy millisecond is written out once. */
+/** As `pino.stdTimeFunctions.isoTime`, but a second is written out once. */
 function isoTime(): string {
   const now = Date.now()
-  if (now !== lastMs) {
-    lastMs = now
-    lastTime = `,"time":"${new Date(now).toISOString()}"`
+  const ms = now % 1_000
+  if (now - ms !== second) {
+    second = now - ms
+    untilItsDot = `,"time":"${new Date(second).toISOString().slice(0, -'000Z'.length)}`
   }
-  return lastTime
+  return `${untilItsDot}${String(ms).padStart(3, '0')}Z"`
 }
 
 function onlyAllowed(fields: Record<string, unknown>): Record<string, unknown> {

@@ -87,8 +87,9 @@ type ClientCallStart = Pick<ClientCall, 'request' | 'reply' | 'key' | 'startedAt
  * @throws BrokerError invalid_api_key if they are not of one mind: which one was meant is not for us to guess
  */
 export function presentedKey(headers: IncomingHttpHeaders): string | undefined {
-  const { authorization } = headers
+  const { authorization, 'x-api-key': ofAnthropic, 'api-key': ofAzure } = headers
   let key = authorization !== undefined && BEARER.test(authorization) ? authorization.slice(7).trim() : ''
+  if (ofAnthropic === undefined && ofAzure === undefined) return key === '' ? undefined : key
   for (const name of KEY_HEADERS) {
     const value = headers[name]
     if (typeof value !== 'string' || value === '' || value === key) continue

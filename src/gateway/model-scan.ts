@@ -103,7 +103,12 @@ function hasByteOrderMark(body: Buffer): boolean {
   return body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf
 }
 
+/** Without anything that JSON would have to read, as names of models are. */
+const PLAIN = /^[\w.:/@ -]*$/
+
 function decode(body: Buffer, start: number, end: number): string | undefined {
+  const text = body.toString('latin1', start + 1, end - 1)
+  if (PLAIN.test(text)) return text
   try {
     return JSON.parse(body.toString('utf8', start, end)) as string
   } catch {

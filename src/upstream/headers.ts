@@ -45,7 +45,7 @@ const RESPONSE_HEADERS: ReadonlySet<string> = new Set([
   'vary',
   'x-should-retry',
 ])
-const RESPONSE_PREFIXES = ['x-ratelimit-', 'openai-', 'x-dashscope-'] as const
+const VENDORS_ANSWER_HEADERS = /^(?:x-ratelimit-|openai-|x-dashscope-)/
 
 /** What upstreams call the id of a request, the best known first. */
 const REQUEST_IDS: ReadonlyMap<string, number> = new Map(
@@ -170,5 +170,5 @@ export function upstreamRequestId(headers: HeaderList): string | undefined {
 }
 
 function mayComeBack(name: string): boolean {
-  return RESPONSE_HEADERS.has(name) || RESPONSE_PREFIXES.some((prefix) => name.startsWith(prefix))
+  return RESPONSE_HEADERS.has(name) || VENDORS_ANSWER_HEADERS.test(name)
 }

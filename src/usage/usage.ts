@@ -10,6 +10,7 @@ import { inBatches } from '../storage/in-batches.ts'
 import { RepeatedWrite } from '../storage/repeated-write.ts'
 import type { UsageHourlyRow } from '../storage/tables.ts'
 import type { TokenCounts } from './token-counts.ts'
+import { UsageRows } from './usage-rows.ts'
 import { ROWS_A_STATEMENT, type UsageStore } from './usage-store.ts'
 
 export interface Use {
@@ -32,7 +33,7 @@ export class Usage extends RepeatedWrite {
   readonly #store: UsageStore
   readonly #clock: Clock
   readonly #log: Logger
-  #rows = new Map<string, UsageHourlyRow>()
+  #rows = new UsageRows()
   #hour = 0
   #hourEndsAt = 0
   #clearedAt = 0
@@ -60,8 +61,8 @@ export class Usage extends RepeatedWrite {
   }
 
   protected override async writeAll(): Promise<void> {
-    const rows = [...this.#rows.values()]
-    this.#rows = new Map()
+    const rows = this.#rows.all
+    this.#rows = new UsageRows()
     try {
       while (rows.length > 0) {
         await this.#store.add(rows.slice(0, ROWS_A_STATEMENT))
@@ -84,39 +85,16 @@ export class Usage extends RepeatedWrite {
     inBatches((limit) => this.#store.deleteSomeBefore(hour, limit)).catch(() => undefined) // tomorrow again
   }
 
-  #addBack(row: UsageHourlyRow): void {
-    const id = idOf(row.hour, row.key_id, row.config_id, row.model)
-    const newer = this.#rows.get(id)
-    if (!newer) {
-      this.#rows.set(id, row)
-      return
-    }
-    newer.requests += row.requests
-    newer.errors += row.errors
-    newer.prompt_tokens += row.prompt_tokens
-    newer.completion_tokens += row.completion_tokens
+  #addBack({ requests, errors, prompt_tokens, completion_tokens, ...named }: UsageHourlyRow): void {
+    const row = this.#rows.of(named.hour, named.key_id, named.config_id, named.model)
+    row.requests += requests
+    row.errors += errors
+    row.prompt_tokens += prompt_tokens
+    row.completion_tokens += completion_tokens
   }
 
   #row(keyId: string, configId: string, model: string): UsageHourlyRow {
-    const id = idOf(this.#hour, keyId, configId, model)
-    const known = this.#rows.get(id)
-    if (known) return known
-    if (this.#rows.size >= MAX_ROWS && model !== OTHER_MODELS) return this.#row(keyId, configId, OTHER_MODELS)
-    const row: UsageHourlyRow = {
-      hour: this.#hour,
-      key_id: keyId,
-      config_id: configId,
-      model,
-      requests: 0,
-      errors: 0,
-      prompt_tokens: 0,
-      completion_tokens: 0,
-    }
-    this.#rows.set(id, row)
-    return row
+    const isFull = this.#rows.all.length >= MAX_ROWS && !this.#rows.has(this.#hour, keyId, configId, model)
+    return this.#rows.of(this.#hour, keyId, configId, isFull ? OTHER_MODELS : model)
   }
-}
-
-function idOf(hour: number, keyId: string, configId: string, model: string): string {
-  return `${hour}|${keyId}|${configId}|${model}`
 }

@@ -89,14 +89,10 @@ export async function flawlessOpenLoad(
 
 async function wrk(lab: Lab, peer: Peer, seconds: number): Promise<Counted> {
   const script = join(lab.dir, `${peer.name}.lua`)
-  const headers = { 'content-type': 'application/json', ...peer.headers }
   writeFileSync(
     script,
-    `wrk.method = "POST"
-wrk.body = [==[${peer.body}]==]
-${Object.entries(headers)
-  .map(([name, value]) => `wrk.headers["${name}"] = "${value}"`)
-  .join('\n')}
+    `local text = ${JSON.stringify(requestText(peer))}
+function request() return text end
 function done(summary, latency)
   local e = summary.errors
   print(string.format('{"calls":%d,"seconds":%f,"p50":%f,"p99":%f,"badStatus":%d,"socketErrors":%d}',
@@ -108,6 +104,17 @@ end
   const args = ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '-s', script, peer.origin + CALL_PATH]
   const { stdout } = await run('wrk', args)
   return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as Counted
+}
+
+/** Its headers always in the same order, as a client has them: from a table wrk takes them in another each time. */
+function requestText({ origin, headers, body }: Peer): string {
+  const lines = Object.entries({
+    host: new URL(origin).host,
+    ...headers,
+    'content-type': 'application/json',
+    'content-length': String(Buffer.byteLength(body)),
+  }).map(([name, value]) => `${name}: ${value}`)
+  return [`POST ${CALL_PATH} HTTP/1.1`, ...lines, '', body].join('\r\n')
 }
 
 interface AutocannonResult {
