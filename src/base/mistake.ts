@@ -1,10 +1,9 @@
 /**
  * What is wrong with a value, said so that a person can mend it: which field, and what would be right.
  */
-import type { Compile } from 'typebox/compile'
+import type { TSchema } from 'typebox'
 import { Locale } from 'typebox/system'
-
-export type Schema = ReturnType<typeof Compile>
+import { Check, Errors } from 'typebox/value'
 
 export interface Mistake {
   readonly path: readonly string[]
@@ -12,10 +11,13 @@ export interface Mistake {
   readonly chinese: string
 }
 
-/** The mistake that tells most, or undefined if the value fits: an unknown name before what follows from it. */
-export function firstMistake(schema: Schema, value: unknown): Mistake | undefined {
-  if (schema.Check(value)) return undefined
-  const errors = schema.Errors(value)
+/**
+ * The mistake that tells most, or undefined if the value fits: an unknown name before what follows from it. The schema
+ * is not compiled, which is worth it only for what many values are held against.
+ */
+export function firstMistake(schema: TSchema, value: unknown): Mistake | undefined {
+  if (Check(schema, value)) return undefined
+  const errors = Errors(schema, value)
   const error = errors.find((candidate) => candidate.keyword === 'additionalProperties') ?? errors[0]
   if (!error) return { path: [], message: 'is not valid', chinese: '无效' }
   const path = error.instancePath.split('/').slice(1)
@@ -44,9 +46,9 @@ export function firstMistake(schema: Schema, value: unknown): Mistake | undefine
 }
 
 /** The property names the schema knows at a path. */
-function knownNames(schema: Schema, path: readonly string[]): string[] {
+function knownNames(schema: TSchema, path: readonly string[]): string[] {
   type Node = { properties?: Record<string, Node> }
-  let node: Node | undefined = schema.Type() as Node
+  let node: Node | undefined = schema as Node
   for (const name of path) node = node?.properties?.[name]
   return Object.keys(node?.properties ?? {})
 }

@@ -1,7 +1,6 @@
 /**
  * `configs`: the accounts, and a new one. What is secret of it comes from the environment or from standard input.
  */
-import { Compile } from 'typebox/compile'
 import { NEW_CONFIG, type NewConfigBody, type OAuthTokenBody } from '../admin/schemas.ts'
 import { terminalLanguage } from '../base/language.ts'
 import { firstMistake } from '../base/mistake.ts'
@@ -43,8 +42,6 @@ function toneOf(state: string): 'good' | 'bad' | 'quiet' {
   return BAD.has(state) ? 'bad' : 'good'
 }
 
-const BODY = Compile(NEW_CONFIG)
-
 async function create(line: CommandLine, name: string | undefined): Promise<void> {
   const { options } = line
   if (!name) throw new UsageError('configs create needs a name', 'configs create 需要名称')
@@ -61,7 +58,7 @@ async function create(line: CommandLine, name: string | undefined): Promise<void
       )
     }
     const body = await bodyOf(name, provider, line)
-    const mistake = firstMistake(BODY, body)
+    const mistake = firstMistake(NEW_CONFIG, body)
     if (mistake) throw new InputError(`${mistake.path.join('.')} ${mistake.message}`)
     const { id } = (await accounts.create(body, COMMAND_LINE)) as { id: string }
     answer(line, { id }, `${id}\n`)

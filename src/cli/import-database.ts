@@ -3,7 +3,6 @@
  * keys and tokens plain or sealed (Fernet). Nothing there is changed.
  */
 import { sql } from 'kysely'
-import { Compile } from 'typebox/compile'
 import type { ModelConfigAdmin } from '../admin/model-config-admin.ts'
 import { NEW_CONFIG, type NewConfigBody } from '../admin/schemas.ts'
 import { parseDatabaseUrl } from '../base/database-url.ts'
@@ -50,7 +49,6 @@ interface Outcome {
 
 /** For providers that have no file here, but an address and a key as OpenAI's API takes them. */
 const ANY_ENDPOINT = 'openai'
-const BODY = Compile(NEW_CONFIG)
 const WARNING = `From now on use these logins through the broker only: whichever program refreshes one next makes the
 other one's refresh token worthless.
 `
@@ -93,7 +91,7 @@ async function takeOver(row: TheirRow, { providers, adminConfigs, keyRings }: Ta
   if (!named) return leftOut('there is no provider file of this name')
   try {
     const body = bodyOf(row, named, keyRings)
-    const mistake = firstMistake(BODY, body)
+    const mistake = firstMistake(NEW_CONFIG, body)
     if (mistake) return leftOut(`${mistake.path.join('.')} ${mistake.message}`)
     await adminConfigs.create(body, COMMAND_LINE)
     const needsLogin = isLogin(named.kind) || named.kind === 'session'

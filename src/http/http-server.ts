@@ -4,7 +4,8 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { Compile } from 'typebox/compile'
+import type { TSchema } from 'typebox'
+import { Convert } from 'typebox/value'
 import { SECOND } from '../base/clock.ts'
 import { descriptorLimit } from '../base/descriptors.ts'
 import { apiErrorBody, BrokerError } from '../base/errors.ts'
@@ -62,11 +63,10 @@ export function createHttp(config: Config): Http {
   const connections = new Connections(fastify.server, connectionCap(descriptorLimit()))
   watchBodies(fastify.server, connections)
   fastify.setValidatorCompiler(({ schema, httpPart }) => {
-    let compiled: ReturnType<typeof Compile> | undefined
     return (value) => {
-      compiled ??= Compile(schema as Parameters<typeof Compile>[0]) // of all at the start, it would be a tenth of that
-      const given = httpPart === 'body' ? value : fromText(compiled, withoutLanguage(value as object))
-      const mistake = firstMistake(compiled, given)
+      const given =
+        httpPart === 'body' ? value : fromText(schema as TSchema, withoutLanguage(value as object))
+      const mistake = firstMistake(schema as TSchema, given)
       if (!mistake) return { value: given }
       const { path, message, chinese } = mistake
       const field = path.join('.')
@@ -122,8 +122,8 @@ function withoutLanguage({ lang: _chosen, ...others }: { lang?: string }): objec
 }
 
 /** What a query or a path says, in the schema's types. A number must be the very number: 1.5 is not cut to 1. */
-function fromText(schema: ReturnType<typeof Compile>, said: object): object {
-  const converted = schema.Convert({ ...said }) as Record<string, unknown>
+function fromText(schema: TSchema, said: object): object {
+  const converted = Convert(schema, { ...said }) as Record<string, unknown>
   for (const [name, text] of Object.entries(said)) {
     if (typeof converted[name] === 'number' && converted[name] !== Number(text)) converted[name] = text
   }

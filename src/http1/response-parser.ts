@@ -160,7 +160,7 @@ export class ResponseParser {
           if (this.#bytesLeft === 0) this.#state = 'chunk end'
           continue
         }
-        const next = this.#state === 'chunk size' ? this.#readPlainSize(bytes, from) : from
+        const next = this.#readPlainFrame(bytes, from)
         if (next > from) {
           from = next
           continue
@@ -185,8 +185,13 @@ export class ResponseParser {
     return from
   }
 
-  /** A size without extensions, as nearly all are. @returns where it ends, or `from` if it is none */
-  #readPlainSize(bytes: Buffer, from: number): number {
+  /** A chunk's end, or a size without extensions, as nearly all are. @returns where it ends, or `from` if it is none */
+  #readPlainFrame(bytes: Buffer, from: number): number {
+    if (this.#state === 'chunk end' && bytes[from] === CR && bytes[from + 1] === LF) {
+      this.#state = 'chunk size'
+      return from + 2
+    }
+    if (this.#state !== 'chunk size') return from
     let size = 0
     let at = from
     for (; digitAt(bytes, at) !== NO_DIGIT; at += 1) size = size * 16 + digitAt(bytes, at)

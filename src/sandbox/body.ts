@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type Type from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Check, Errors } from 'typebox/value'
 import { ApiError } from './api-error.ts'
 
 export interface Upload {
@@ -55,8 +55,6 @@ export async function formOf({ type, kept }: Upload): Promise<FormData | undefin
   }
 }
 
-const compiled = new WeakMap<Type.TSchema, ReturnType<typeof Compile>>()
-
 /** @throws ApiError invalid_body | model_not_found */
 export function readCall<Schema extends OfCall>(
   body: unknown,
@@ -65,10 +63,8 @@ export function readCall<Schema extends OfCall>(
 ): Type.Static<Schema> {
   const call = Buffer.isBuffer(body) ? parse(body) : undefined
   if (call === undefined) throw new ApiError('invalid_body', null, 'it is not JSON')
-  const check = compiled.get(schema) ?? Compile(schema) // all at the start, they would cost some of that
-  compiled.set(schema, check)
-  if (!check.Check(call)) {
-    const [problem] = check.Errors(call)
+  if (!Check(schema, call)) {
+    const [problem] = Errors(schema, call)
     throw new ApiError('invalid_body', problem?.instancePath.split('/')[1] ?? null, problem?.message)
   }
   if ((call as { model: string }).model !== model) throw new ApiError('model_not_found', 'model')

@@ -2,7 +2,7 @@
  * `/realtime`, as far as it is text: a session, what is said in it, and an answer where one is asked for.
  */
 import Type from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Check } from 'typebox/value'
 import { ApiError } from './api-error.ts'
 import { randomText } from './digest.ts'
 import type { TypedEvent } from './event-stream.ts'
@@ -15,13 +15,11 @@ const ITEM = Type.Object({
   role: Type.Optional(Type.String()),
   content: Type.Optional(Type.Unknown()),
 })
-const MESSAGE = Compile(
-  Type.Object({
-    type: Type.String(),
-    session: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-    item: Type.Optional(ITEM),
-  }),
-)
+const MESSAGE = Type.Object({
+  type: Type.String(),
+  session: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  item: Type.Optional(ITEM),
+})
 
 export class RealtimeTalk implements Talk {
   readonly greeting: readonly TypedEvent[]
@@ -82,7 +80,7 @@ function numbered(events: readonly TypedEvent[]): TypedEvent[] {
 function read(message: Buffer) {
   try {
     const said: unknown = JSON.parse(message.toString())
-    if (MESSAGE.Check(said)) return said
+    if (Check(MESSAGE, said)) return said
   } catch {
     // It is told below.
   }

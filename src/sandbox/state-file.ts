@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { rename, rm, writeFile } from 'node:fs/promises'
 import Type from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Check } from 'typebox/value'
 import { DEVICE_CODE, type DeviceCodes } from './device-codes.ts'
 import { ACCESS, FAMILY, type Families } from './families.ts'
 
@@ -13,7 +13,6 @@ const STATE = Type.Object({
   families: Type.Array(FAMILY),
   accessTokens: Type.Array(ACCESS),
 })
-const STATE_CHECK = Compile(STATE)
 
 export class StateFile {
   readonly #path: string | undefined
@@ -40,7 +39,7 @@ export class StateFile {
       throw error
     }
     const state = parse(text)
-    if (!STATE_CHECK.Check(state)) {
+    if (!Check(STATE, state)) {
       throw new Error(`${this.#path} is not a sandbox state file; delete it to start over`)
     }
     this.#deviceCodes.restore(state.deviceCodes)

@@ -5,7 +5,7 @@
  * Knows nothing of HTTP or streaming.
  */
 import Type from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Check } from 'typebox/value'
 
 export interface Tool {
   readonly name: string
@@ -63,17 +63,15 @@ function choiceOf(choice: unknown): { type?: string; name?: string; function?: {
   return typeof choice === 'object' && choice !== null ? choice : {}
 }
 
-const OBJECT = Compile(
-  Type.Object({
-    properties: Type.Record(Type.String(), Type.Unknown()),
-    required: Type.Array(Type.String()),
-  }),
-)
+const OBJECT = Type.Object({
+  properties: Type.Record(Type.String(), Type.Unknown()),
+  required: Type.Array(Type.String()),
+})
 const MAX_DEPTH = 8
 
 /** A value for every member that a tool's JSON schema requires. */
 function argumentsFor(schema: unknown, depth = 0): Record<string, unknown> {
-  if (!OBJECT.Check(schema) || depth > MAX_DEPTH) return {}
+  if (!Check(OBJECT, schema) || depth > MAX_DEPTH) return {}
   // Each once: whoever names one many times, at each depth, would keep everybody waiting.
   const members = [...new Set(schema.required)].map((name) => [
     name,
@@ -124,16 +122,17 @@ function quote(text: string): string {
   return characters.length > QUOTED_CHARACTERS ? `“${shown}…”` : `“${shown}”`
 }
 
-const TEXT_PART = Compile(
-  Type.Object({ type: Type.Enum(['text', 'input_text', 'output_text']), text: Type.String() }),
-)
+const TEXT_PART = Type.Object({
+  type: Type.Enum(['text', 'input_text', 'output_text']),
+  text: Type.String(),
+})
 
 /** Content is a text or a list of parts, of which the text parts count. */
 export function textOf(content: unknown): string {
   if (typeof content === 'string') return content
   if (!Array.isArray(content)) return ''
   return content
-    .map((part: unknown) => (TEXT_PART.Check(part) ? part.text : ''))
+    .map((part: unknown) => (Check(TEXT_PART, part) ? part.text : ''))
     .filter((text) => text !== '')
     .join(' ')
 }

@@ -8,11 +8,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Type, { type TSchema } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { sha256 } from '../base/digest.ts'
 import { ConfigError, type Environment, type StartWarning, watched } from '../base/environment.ts'
 import { LazyMap } from '../base/lazy-map.ts'
-import { firstMistake, type Schema } from '../base/mistake.ts'
+import { firstMistake } from '../base/mistake.ts'
 import { type Provider, type ProviderSurroundings, toProvider } from '../provider/provider.ts'
 import { PROVIDER_FILE, type ProviderFile } from '../provider/provider-file.ts'
 import { ProviderMistake } from '../provider/provider-mistake.ts'
@@ -205,15 +204,10 @@ export function proveShipped(): Proven {
   return Object.fromEntries([defaults, ...shipped].map(({ text, content }) => [sha256(text), content]))
 }
 
-/** By their schemas; to compile one is worth it only if there is something to look at. */
-const checkers = new Map<TSchema, Schema>()
-
 /** @throws ConfigError */
 function check(schema: TSchema, content: unknown, sources: readonly Source[]): void {
   if (sources.every(({ layer }) => layer.isProven)) return
-  const checker = checkers.get(schema) ?? Compile(schema)
-  checkers.set(schema, checker)
-  const mistake = firstMistake(checker, content)
+  const mistake = firstMistake(schema, content)
   if (mistake) throw mistakeAt(mistake.path, mistake.message, sources)
 }
 
