@@ -9,7 +9,8 @@ type StatusClass = '1xx' | '2xx' | '3xx' | '4xx' | '5xx'
 const CLASSES: readonly StatusClass[] = ['1xx', '2xx', '3xx', '4xx', '5xx']
 
 export class Metrics {
-  readonly registry = new Registry()
+  readonly #registry = new Registry()
+  #isRead = false
   /** Calls below /v1 by status class; index 0 is 1xx. */
   readonly #answers = [0, 0, 0, 0, 0]
   openCalls = 0
@@ -19,7 +20,7 @@ export class Metrics {
   readonly #refreshes = new Map<string, number>()
 
   constructor() {
-    const { registry } = this
+    const registry = this.#registry
     const read = (name: string, help: string, value: () => number) =>
       new Gauge({
         name,
@@ -29,7 +30,6 @@ export class Metrics {
           this.set(value())
         },
       })
-    collectDefaultMetrics({ register: registry })
     read('token_broker_open_calls', 'Calls below /v1 under way', () => this.openCalls)
     const answers = this.#answers
     new Counter({
@@ -62,6 +62,13 @@ export class Metrics {
     })
   }
 
+  /** To be read from. What tells of the process begins then: to measure its turns it would be woken a hundred times a second. */
+  get registry(): Registry {
+    if (!this.#isRead) collectDefaultMetrics({ register: this.#registry })
+    this.#isRead = true
+    return this.#registry
+  }
+
   answered(status: number): void {
     const index = Math.floor(status / 100) - 1
     this.#answers[index] = (this.#answers[index] ?? 0) + 1
@@ -75,7 +82,7 @@ export class Metrics {
     new Counter({
       name,
       help,
-      registers: [this.registry],
+      registers: [this.#registry],
       collect() {
         this.reset()
         this.inc(value())

@@ -54,6 +54,27 @@ export async function inRounds<Result, Subject extends { readonly name: string }
   return rounds
 }
 
+/** The same, but all peers at once: whatever disturbs the machine for a moment disturbs all of them. */
+export async function sideBySide<Result>(
+  lab: Lab,
+  gate: string,
+  peers: readonly Peer[],
+  measure: (peer: Peer) => Promise<Result>,
+  brief: (result: Result) => string,
+): Promise<Rounds<Result>> {
+  const rounds = new Rounds<Result>()
+  for (let round = 1; round <= SIDE_BY_SIDE * lab.rounds; round += 1) {
+    const results = await Promise.all(peers.map(measure))
+    for (const [index, result] of results.entries()) rounds.add(peers[index]?.name ?? '', result)
+    const said = results.map((result, index) => `${peers[index]?.name} ${brief(result)}`)
+    lab.say(`${gate} side by side, round ${round}: ${said.join(', ')}`)
+  }
+  return rounds
+}
+
+/** Of a second or less; their ratios are close to each other, and worth most in number. */
+const SIDE_BY_SIDE = 4
+
 /**
  * The row of a ratio to another peer: the median over rounds, and the worst round.
  * @param limit what the ratio must reach, or with `most` must not exceed

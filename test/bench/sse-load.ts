@@ -20,9 +20,20 @@ export async function readStreams(
   return assertExact(name, result)
 }
 
-export interface PingPongResult extends SseResult {
+export interface PricedResult extends SseResult {
   /** What the peer spent on a chunk, in microseconds of processor time; NaN where nobody can tell. */
   readonly cpuMicros: number
+}
+
+/** As fast as they come. */
+export async function readFlood(
+  peer: Peer,
+  { streams, chunks, passes }: { readonly streams: number; readonly chunks: number; readonly passes: number },
+): Promise<PricedResult> {
+  const before = cpuSeconds(peer.pid ?? 0) ?? Number.NaN
+  const result = await readStreams(peer, { streams, chunks, passes, pauseMs: 0 })
+  const seconds = (cpuSeconds(peer.pid ?? 0) ?? Number.NaN) - before
+  return { ...result, cpuMicros: (seconds / (streams * chunks * passes)) * 1e6 }
 }
 
 /** @param upstream a running `sse-ping-pong`, which `peer` stands in front of */
@@ -30,7 +41,7 @@ export async function pingPong(
   upstream: ScriptServer,
   { name, origin, headers, pid = 0 }: Peer,
   { streams, chunks }: { readonly streams: number; readonly chunks: number },
-): Promise<PingPongResult> {
+): Promise<PricedResult> {
   const before = cpuSeconds(pid) ?? Number.NaN
   const order: PingPongOrder = { origin, headers, streams, chunks }
   const result = assertExact(name, await upstream.ask<SseResult>(order))
