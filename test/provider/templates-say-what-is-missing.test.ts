@@ -8,7 +8,7 @@ const providers = () => readConfig({ DATA_DIR: t.testdir() }).providers
 
 t.test('of those that come along: exactly the templates', async (t) => {
   const templates = [...providers().values()].filter(({ missingLines }) => missingLines !== undefined)
-  t.same(templates.map(({ name }) => name).sort(), ['entra-id', 'huggingface'])
+  t.same(templates.map(({ name }) => name).sort(), ['entra-id', 'huggingface', 'openai-x509'])
 })
 
 t.test(
