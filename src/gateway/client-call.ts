@@ -41,7 +41,7 @@ export class ClientCall {
   readonly startedAt: number
   /** What it names; undefined if nobody needs to know: its key is over one config. */
   named: Named | undefined = undefined
-  /** What of its body is held in memory. */
+  /** What of its body is held in memory, until an answer goes on. */
   hold: Hold | undefined = undefined
   /** The last call made upstream; cancelled when the client leaves. */
   upstream: UpstreamCall | undefined = undefined
@@ -65,6 +65,16 @@ export class ClientCall {
   /** Nobody is there to hear an answer. */
   get hasLeft(): boolean {
     return this.reply.raw.destroyed
+  }
+
+  /**
+   * An answer goes on, which may take long: nobody chooses by its body any more, nor sends it again. Of an upload the rest
+   * may still be on its way.
+   */
+  forgetBody(): void {
+    if (this.body.sent === this.request.raw) return
+    this.body = NO_BODY
+    this.hold?.release()
   }
 
   /** The connection is done with this call: answered, or left. */

@@ -90,7 +90,7 @@ export class Gateway {
     }
   }
 
-  /** What of the body is held counts until the call is over. */
+  /** What of the body is held counts until an answer goes on. */
   #read(call: ClientCall): ClientBody | Promise<ClientBody> {
     const { request, key } = call
     call.hold = new Hold(this.#parts.heldBodies, key.id)

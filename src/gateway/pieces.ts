@@ -21,6 +21,13 @@ export class Pieces {
     this.#used += piece.copy(this.#block, this.#used)
   }
 
+  /** All of them in one, of which nothing is kept here. */
+  taken(): Buffer {
+    const whole = this.whole()
+    this.#pieces = []
+    return whole
+  }
+
   /** All of them in one; more may follow. */
   whole(): Buffer {
     this.#endBlock()

@@ -177,7 +177,7 @@ function take(
     const search = isEnough && new Search(isEnough)
     const finish = (isWhole: boolean) => {
       try {
-        resolve(read(pieces.whole(), isWhole))
+        resolve(read(pieces.taken(), isWhole))
       } catch (error) {
         reject(error)
       }

@@ -31,7 +31,8 @@ const MAX_PENDING_BYTES = 64 * 1024
 const MAX_DISCARDED_BYTES = 64 * 1024
 
 export class UpstreamCall implements Exchange {
-  readonly request: HttpRequest
+  /** Without its body once an answer is handed over. */
+  request: HttpRequest
   /** @throws BrokerError upstream_unreachable | upstream_timeout */
   get head(): Promise<Head> {
     return this.#head.promise
@@ -69,6 +70,7 @@ export class UpstreamCall implements Exchange {
   /** Starts handing the body over, beginning with what has arrived so far. */
   pipeTo(sink: Sink): void {
     this.#sink = sink
+    this.request = { ...this.request, body: null }
     let wantsMore = true
     for (const chunk of this.#pending) wantsMore = sink.chunk(chunk)
     this.#pending = []

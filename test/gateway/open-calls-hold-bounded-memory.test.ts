@@ -91,6 +91,22 @@ for (const [name, headers, body, fitting] of KINDS) {
   })
 }
 
+t.test('what an answer goes on for is held no more', async (t) => {
+  const { broker, upstream, key, v1 } = await setUp(t)
+  upstream.answer((_, response) => response.write('{'))
+  const headers = [json, 'Content-Encoding: gzip', `Content-Length: ${zipped.length}`]
+  const calls: OpenCall[] = []
+  for (let i = 0; i < 10; i += 1) {
+    const call = openCall(broker.origin, key, headers, zipped)
+    calls.push(call)
+    await waitUntil(() => call.answer !== '')
+    t.match(call.answer, /^HTTP\/1\.1 200 /)
+  }
+  for (const { socket } of calls) socket.destroy()
+  upstream.answer((_, response) => response.end('{}'))
+  await stillWorks(t, v1, key)
+})
+
 t.test('all keys together hold a quarter of the memory', async (t) => {
   const { broker, upstream, v1, key } = await setUp(t)
   upstream.answer((_, response) => response.end('{}'))
