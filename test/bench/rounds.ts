@@ -54,26 +54,47 @@ export async function inRounds<Result, Subject extends { readonly name: string }
   return rounds
 }
 
-/** The same, but all peers at once: whatever disturbs the machine for a moment disturbs all of them. */
-export async function sideBySide<Result>(
+/** So many times as many rounds where two are loaded at once: each says less than one of a broker that is alone. */
+const SIDE_BY_SIDE = 4
+
+export interface Priced<Result> {
+  /** What is counted, e.g. `call`. */
+  readonly what: string
+  readonly measure: (peer: Peer) => Promise<Result>
+  readonly perSecond: (result: Result) => number
+  /** Of processor time each. */
+  readonly cpuMicros: (result: Result) => number
+}
+
+/**
+ * What this broker does beside the one of `--before`, and what it costs: both are loaded at the same moment, so that
+ * whatever disturbs the machine disturbs both. No rows without `--before`.
+ */
+export async function besideBefore<Result>(
   lab: Lab,
   gate: string,
   peers: readonly Peer[],
-  measure: (peer: Peer) => Promise<Result>,
-  brief: (result: Result) => string,
-): Promise<Rounds<Result>> {
-  const rounds = new Rounds<Result>()
+  { what, measure, perSecond, cpuMicros }: Priced<Result>,
+): Promise<Row[]> {
+  const [ours, theirs] = ['broker', 'before'].map((name) => peers.find((peer) => peer.name === name))
+  if (!ours || !theirs) return []
+  const pairs: [Result, Result][] = []
   for (let round = 1; round <= SIDE_BY_SIDE * lab.rounds; round += 1) {
-    const results = await Promise.all(peers.map(measure))
-    for (const [index, result] of results.entries()) rounds.add(peers[index]?.name ?? '', result)
-    const said = results.map((result, index) => `${peers[index]?.name} ${brief(result)}`)
-    lab.say(`${gate} side by side, round ${round}: ${said.join(', ')}`)
+    const pair = await Promise.all([measure(ours), measure(theirs)])
+    const speeds = pair.map((result) => `${Math.round(perSecond(result))}/s`).join(' beside ')
+    lab.say(`${gate} side by side, round ${round}: ${speeds}`)
+    pairs.push(pair)
   }
-  return rounds
+  const each = (figure: (result: Result) => number, at: 0 | 1) => pairs.map((pair) => figure(pair[at]))
+  return [
+    ratioRow(`${what}s/s side by side, times before`, each(perSecond, 0), each(perSecond, 1), {
+      least: 0.98,
+    }),
+    ratioRow(`CPU a ${what} side by side, times before`, each(cpuMicros, 0), each(cpuMicros, 1), {
+      most: 1.02,
+    }),
+  ]
 }
-
-/** Of a second or less; their ratios are close to each other, and worth most in number. */
-const SIDE_BY_SIDE = 4
 
 /**
  * The row of a ratio to another peer: the median over rounds, and the worst round.

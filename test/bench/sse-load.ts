@@ -26,27 +26,34 @@ export interface PricedResult extends SseResult {
 }
 
 /** As fast as they come. */
-export async function readFlood(
+export function readFlood(
   peer: Peer,
   { streams, chunks, passes }: { readonly streams: number; readonly chunks: number; readonly passes: number },
 ): Promise<PricedResult> {
-  const before = cpuSeconds(peer.pid ?? 0) ?? Number.NaN
-  const result = await readStreams(peer, { streams, chunks, passes, pauseMs: 0 })
-  const seconds = (cpuSeconds(peer.pid ?? 0) ?? Number.NaN) - before
-  return { ...result, cpuMicros: (seconds / (streams * chunks * passes)) * 1e6 }
+  const read = () => readStreams(peer, { streams, chunks, passes, pauseMs: 0 })
+  return priced(peer, streams * chunks * passes, read)
 }
 
 /** @param upstream a running `sse-ping-pong`, which `peer` stands in front of */
-export async function pingPong(
+export function pingPong(
   upstream: ScriptServer,
-  { name, origin, headers, pid = 0 }: Peer,
+  peer: Peer,
   { streams, chunks }: { readonly streams: number; readonly chunks: number },
 ): Promise<PricedResult> {
-  const before = cpuSeconds(pid) ?? Number.NaN
+  const { name, origin, headers } = peer
   const order: PingPongOrder = { origin, headers, streams, chunks }
-  const result = assertExact(name, await upstream.ask<SseResult>(order))
-  const cpuMicros = (((cpuSeconds(pid) ?? Number.NaN) - before) / (streams * chunks)) * 1e6
-  return { ...result, cpuMicros }
+  const read = async () => assertExact(name, await upstream.ask<SseResult>(order))
+  return priced(peer, streams * chunks, read)
+}
+
+async function priced(
+  { pid = 0 }: Peer,
+  chunks: number,
+  read: () => Promise<SseResult>,
+): Promise<PricedResult> {
+  const before = cpuSeconds(pid) ?? Number.NaN
+  const result = await read()
+  return { ...result, cpuMicros: (((cpuSeconds(pid) ?? Number.NaN) - before) / chunks) * 1e6 }
 }
 
 function assertExact(name: string, result: SseResult): SseResult {

@@ -7,7 +7,7 @@
 import type { Findings, Gate, Lab, Row } from '../lab.ts'
 import { bareProxy, before, broker, direct, nginxProxy, type Peer } from '../peers.ts'
 import { startScript } from '../processes.ts'
-import { inRounds, type Rounds, ratioRow, sideBySide } from '../rounds.ts'
+import { besideBefore, inRounds, type Rounds, ratioRow } from '../rounds.ts'
 import type { SseResult } from '../scripts/sse-client.ts'
 import { type PricedResult, pingPong, readFlood } from '../sse-load.ts'
 import { median, pairwise } from '../statistics.ts'
@@ -61,18 +61,13 @@ async function measureFlood(lab: Lab): Promise<{ flood: Rounds<SseResult>; compa
   const peers = await peersOf(lab, await startSseUpstream())
   for (const peer of peers) await readFlood(peer, FLOOD)
   const flood = await inRounds(lab, 'P2 flood', peers, (peer) => readFlood(peer, FLOOD), brief)
-  return { flood, compared: lab.before === undefined ? [] : await besideBefore(lab, peers) }
-}
-
-async function besideBefore(lab: Lab, peers: readonly Peer[]): Promise<Row[]> {
-  const two = peers.filter(({ name }) => name === 'broker' || name === 'before')
-  const rounds = await sideBySide(lab, 'P2 flood', two, (peer) => readFlood(peer, LONG_FLOOD), brief)
-  const speeds = (name: string) => rounds.all(name, ({ chunksPerSecond }) => chunksPerSecond)
-  const costs = (name: string) => rounds.all(name, ({ cpuMicros }) => cpuMicros)
-  return [
-    ratioRow('chunks/s side by side, times before', speeds('broker'), speeds('before'), { least: 0.98 }),
-    ratioRow('CPU a chunk side by side, times before', costs('broker'), costs('before'), { most: 1.02 }),
-  ]
+  const compared = await besideBefore(lab, 'P2 flood', peers, {
+    what: 'chunk',
+    measure: (peer) => readFlood(peer, LONG_FLOOD),
+    perSecond: ({ chunksPerSecond }) => chunksPerSecond,
+    cpuMicros: ({ cpuMicros }) => cpuMicros,
+  })
+  return { flood, compared }
 }
 
 async function measureChunkByChunk(lab: Lab): Promise<Rounds<PricedResult>> {
