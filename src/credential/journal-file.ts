@@ -100,10 +100,11 @@ export class JournalFile {
 }
 
 /**
- * Undefined for a file that another process removed in the meantime. @param length by default all there is
+ * Undefined for a file that another process removed in the meantime.
+ * @param room what is read goes into it, as much as it takes; by default all there is, into a new one
  * @throws BrokerError storage_unavailable
  */
-export function readFrom(path: string, offset: number, length?: number): Buffer | undefined {
+export function readFrom(path: string, offset: number, room?: Buffer): Buffer | undefined {
   let file: number
   try {
     file = openSync(path, 'r')
@@ -112,7 +113,7 @@ export function readFrom(path: string, offset: number, length?: number): Buffer 
     throw new BrokerError('storage_unavailable', { cause, detail: 'the journal cannot be read' })
   }
   try {
-    const bytes = Buffer.alloc(length ?? Math.max(0, fstatSync(file).size - offset))
+    const bytes = room ?? Buffer.alloc(Math.max(0, fstatSync(file).size - offset))
     return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, offset))
   } finally {
     closeSync(file)

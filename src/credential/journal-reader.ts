@@ -38,8 +38,8 @@ export interface Standings extends Iterable<[string, Standing]> {
   has(configId: string): boolean
 }
 
-/** Some milliseconds of work; several lines of the greatest length. */
-const PIECE_BYTES = 512 * 1024
+/** Some milliseconds of work; a line of the greatest length, and more. */
+const PIECE_BYTES = 256 * 1024
 const NEWLINE = 0x0a
 /** Attempts that are over, remembered in case that a copy of their answer turns up. */
 const MAX_DONE = 100_000
@@ -71,7 +71,7 @@ export class JournalReader {
         this.#forgetAll()
         isWhole = false
       }
-      for (const file of gone) this.#files.delete(file)
+      for (const file of gone) this.#forgetFile(file)
     }
   }
 
@@ -94,8 +94,9 @@ export class JournalReader {
   }
 
   async #readInPieces(): Promise<void> {
+    const room = Buffer.alloc(PIECE_BYTES)
     for (const file of this.files()) {
-      while (this.#readOn(file, PIECE_BYTES) === 'more') await nextTurn()
+      while (this.#readOn(file, room) === 'more') await nextTurn()
     }
     this.read()
     this.#isRead = true
@@ -123,7 +124,7 @@ export class JournalReader {
   }
 
   sealedAt({ file, offset, bytes }: Place): string {
-    return readFrom(join(this.#dir, file.name), offset, bytes)?.toString('latin1') ?? ''
+    return readFrom(join(this.#dir, file.name), offset, Buffer.alloc(bytes))?.toString('latin1') ?? ''
   }
 
   isPending({ attemptId }: JournalEntry): boolean {
@@ -141,15 +142,17 @@ export class JournalReader {
     const isIn = ({ file }: Place) => files.includes(file.name)
     const held = [...this.#pending.values()].map(({ place }) => place).filter(isIn)
     const pending = new Set(held.map(lineOf))
-    for (const [, place] of this.#last) if (isIn(place) && !pending.has(lineOf(place))) held.push(place)
-    return held
+    const last = files.flatMap((name) => {
+      const file = this.#files.get(name)
+      return file ? this.#last.placesIn(file) : []
+    })
+    return [...held, ...last.filter((place) => !pending.has(lineOf(place)))]
   }
 
   /** Of the last answers that are in this file, all together. */
-  heldBytes(file: string): number {
-    let sum = 0
-    for (const [, place] of this.#last) if (place.file.name === file) sum += place.bytes
-    return sum
+  heldBytes(name: string): number {
+    const file = this.#files.get(name)
+    return file ? this.#last.bytesIn(file) : 0
   }
 
   hasUnreadable(file: string): boolean {
@@ -182,11 +185,11 @@ export class JournalReader {
   /**
    * One line without an end may still be under way; cut off by a kill it is no entry, for its answer was never
    * acted upon either.
-   * @param most bytes; by default all there are
+   * @param room for a piece of it; by default all there is
    */
-  #readOn(name: string, most?: number): 'gone' | 'more' | 'whole' {
+  #readOn(name: string, room?: Buffer): 'gone' | 'more' | 'whole' {
     const file = this.#fileOf(name)
-    const piece = readFrom(join(this.#dir, name), file.offset, most)
+    const piece = readFrom(join(this.#dir, name), file.offset, room)
     if (!piece) return 'gone'
     let from = 0
     for (let end = piece.indexOf(NEWLINE); end >= 0; end = piece.indexOf(NEWLINE, from)) {
@@ -196,7 +199,7 @@ export class JournalReader {
       file.offset += end + 1 - from
       from = end + 1
     }
-    return piece.length === most && from > 0 ? 'more' : 'whole'
+    return piece.length === room?.length && from > 0 ? 'more' : 'whole'
   }
 
   #fileOf(name: string): FileRead {
@@ -249,6 +252,12 @@ export class JournalReader {
     } catch {
       return undefined // torn, or sealed with a key that is gone
     }
+  }
+
+  #forgetFile(name: string): void {
+    const file = this.#files.get(name)
+    if (file) this.#last.forgetFile(file)
+    this.#files.delete(name)
   }
 
   #forgetAll(): void {

@@ -7,6 +7,13 @@ import { Dice } from '../support/dice.ts'
 const STEPS = 20_000
 const files = ['a', 'b', 'c'].map((name) => ({ name, offset: 0, hasUnreadable: false }))
 
+const isSamePlace = (a: Place | undefined, b: Place) =>
+  a?.file === b.file &&
+  a.offset === b.offset &&
+  a.bytes === b.bytes &&
+  a.loginAt === b.loginAt &&
+  a.version === b.version
+
 t.test('it holds what a map holds', async (t) => {
   const seed = Math.floor(Math.random() * 1e9)
   const dice = new Dice(seed)
@@ -21,8 +28,32 @@ t.test('it holds what a map holds', async (t) => {
   const [table, map] = [new PlaceTable(), new Map<string, Place>()]
   const isSame = () => {
     t.equal(table.size, map.size, `seed ${seed}`)
-    t.same(new Map(table), map)
+    const standings = [...map].map(([id, { loginAt, version }]) => [id, { loginAt, version }] as const)
+    t.same(new Map(table), new Map(standings))
+    for (const [id, place] of map) if (!isSamePlace(table.get(id), place)) t.fail(`${id}, seed ${seed}`)
     for (const id of ids) if (table.has(id) !== map.has(id)) t.fail(`${id}, seed ${seed}`)
+    for (const file of files) {
+      const places = [...map.values()].filter((one) => one.file === file)
+      t.same(new Set(table.placesIn(file)), new Set(places), `seed ${seed}`)
+      t.equal(
+        table.bytesIn(file),
+        places.reduce((sum, { bytes }) => sum + bytes, 0),
+      )
+    }
+  }
+  /** As one that was rewritten: another comes in its place. */
+  const empty = (index: number) => {
+    const [left] = files.splice(index, 1, {
+      name: `file ${dice.some(0, 1e6)}`,
+      offset: 0,
+      hasUnreadable: false,
+    })
+    for (const [id, { file }] of map) {
+      if (file !== left) continue
+      table.delete(id)
+      map.delete(id)
+    }
+    if (left) table.forgetFile(left)
   }
   for (let step = 0; step < STEPS; step += 1) {
     const [id, one] = [dice.one(ids), place()]
@@ -37,6 +68,7 @@ t.test('it holds what a map holds', async (t) => {
       table.clear()
       map.clear()
     }
+    if (dice.some(0, 100) === 0) empty(dice.some(0, files.length - 1))
     if (step % 2_000 === 0) isSame()
     if (table.get(id)?.offset !== map.get(id)?.offset) t.fail(`seed ${seed}`)
   }
