@@ -175,11 +175,10 @@ export class CredentialReader {
         .where('deleted_at', 'is', null)
         .execute(),
     )
-    const standings = rows.map((row): [string, RowStanding] => {
-      const { id, oauth_login_at: loginAt, oauth_version: version, last_attempt_id } = row
-      return [id, { loginAt, version, lastAttemptId: last_attempt_id ?? undefined }]
-    })
-    return new Map(standings)
+    const standings = new Map<string, RowStanding>()
+    for (const { id, oauth_login_at: loginAt, oauth_version: version, last_attempt_id } of rows)
+      standings.set(id, { loginAt, version, lastAttemptId: last_attempt_id ?? undefined })
+    return standings
   }
 
   /** Which of these providers have anything that is soon due. One query. @throws BrokerError storage_unavailable */

@@ -57,7 +57,7 @@ const UNOWNED_KEPT_FOR_MS = 30 * DAY
 /** A database that goes back loses what was written last: for so long every one of our writes is looked after. */
 const LOOKED_AFTER_MS = 15 * MINUTE
 /** Rows that are looked up in one query, and put right at the same time. */
-const LOOK_UPS = 1_000
+const LOOK_UPS = 250
 const AT_ONCE = 8
 
 export class Refresher {
