@@ -25,7 +25,7 @@ let unnoticed = 0
 for (const mutation of MUTATIONS) {
   if (values.only !== undefined && !mutation.name.includes(values.only)) continue
   const copy = mutantOf(mutation)
-  run(join(copy, 'src/build.ts'), [])
+  if (run(join(copy, 'src/build.ts'), []).status !== 0) throw new Error(`${mutation.name}: it is not built`)
   for (const gate of mutation.gates) {
     const missed = missedBy(gate, copy)
     if (missed.length === 0) unnoticed += 1
@@ -38,16 +38,8 @@ process.exitCode = unnoticed === 0 ? 0 : 1
 
 /** What it found, and what it wants. */
 function missedBy(gate: string, copy: string): string[] {
-  const page = run(MAIN, [
-    '--only',
-    gate,
-    '--of',
-    copy,
-    '--rounds',
-    values.rounds,
-    '--seconds',
-    values.seconds,
-  ])
+  const options = ['--only', gate, '--of', copy, '--rounds', values.rounds, '--seconds', values.seconds]
+  const page = run(MAIN, options).stdout
   const rows = page.split('\n').filter((line) => line.endsWith(MISSED))
   return rows.map((row) => {
     const [, , what = '', figure = '', required = ''] = row.split('|').map((cell) => cell.trim())
@@ -55,10 +47,9 @@ function missedBy(gate: string, copy: string): string[] {
   })
 }
 
-function run(script: string, args: readonly string[]): string {
-  const { stdout } = spawnSync(process.execPath, [script, ...args], {
+function run(script: string, args: readonly string[]) {
+  return spawnSync(process.execPath, [script, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
     encoding: 'utf8',
   })
-  return stdout
 }

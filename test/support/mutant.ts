@@ -21,7 +21,7 @@ export interface Change {
 }
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const PARTS = ['src', 'config', 'migrations', 'package.json']
+const PARTS = ['src', 'config', 'migrations', 'package.json', 'tsconfig.json']
 
 /** @returns where it is; whoever asks removes it */
 export function mutantOf({ name, changes }: Mutation): string {
