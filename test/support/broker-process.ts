@@ -192,7 +192,7 @@ export class BrokerProcess {
     if (this.#isEnded) return
     this.#isEnded = true
     try {
-      searchLog(this.log())
+      searchLog(this.#logFile)
       if (this.dataDir.startsWith(this.#dir)) searchDataDir(this.dataDir)
     } finally {
       // Its workers end a little later.

@@ -4,7 +4,7 @@
  * test/support/broker.ts hands in what it sees; whoever seals something hands it in unasked. A hit is an error that
  * names the class of the secret and the place, never the secret.
  */
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs'
 import { basename } from 'node:path'
 import { Secret } from '../../src/base/secret.ts'
 import type { Config } from '../../src/settings/config.ts'
@@ -134,10 +134,37 @@ export function searchCommand(words: readonly string[], text: string): void {
   )
 }
 
-/** What a broker that was a process has said. @throws LeakError if there is a secret in it */
-export function searchLog(log: string): void {
+/**
+ * What a broker that was a process has said.
+ * @param pieceBytes more than a line has; a busy broker says more than one text can hold
+ * @throws LeakError if there is a secret in it
+ */
+export function searchLog(file: string, pieceBytes = 64 * 1024 * 1024): void {
   tally.brokers += 1
-  complain('log', secrets.foundIn(log.replaceAll(WELCOME, '')))
+  const found = new Set<string>()
+  for (const lines of linesOf(file, pieceBytes)) {
+    for (const name of secrets.foundIn(lines.replaceAll(WELCOME, ''))) found.add(name)
+  }
+  complain('log', [...found])
+}
+
+/** Whole lines, as many at a time as there is room for. */
+function* linesOf(file: string, pieceBytes: number): Generator<string> {
+  const descriptor = openSync(file, 'r')
+  try {
+    const room = Buffer.alloc(Math.min(pieceBytes, fstatSync(descriptor).size + 1))
+    let kept = 0
+    for (;;) {
+      const read = readSync(descriptor, room, kept, room.length - kept, null)
+      const piece = room.subarray(0, kept + read)
+      const end = read === 0 ? piece.length : piece.lastIndexOf('\n') + 1 || piece.length
+      yield piece.toString('utf8', 0, end)
+      if (read === 0) return
+      kept = piece.copy(room, 0, end)
+    }
+  } finally {
+    closeSync(descriptor)
+  }
 }
 
 /** What commands and processes leave behind. @throws LeakError if there is a secret in it */

@@ -8,7 +8,7 @@ import { type BrokerOptions, call, startBroker } from './broker.ts'
 import { startProcess } from './broker-process.ts'
 import { Canary } from './canary.ts'
 import { onEachDatabase } from './databases.ts'
-import { lookBeforeEnd, searchCommand, searchDataDir, watch } from './secret-search.ts'
+import { lookBeforeEnd, searchCommand, searchDataDir, searchLog, watch } from './secret-search.ts'
 import { openTables } from './tables.ts'
 
 const SECRET = 'sk/upstream+canary "0123456789"'
@@ -31,6 +31,24 @@ t.test('every spelling of a secret is found wherever it begins, and others are n
   t.same(canary.foundIn(SECRET.slice(0, -1)), [])
   t.same(canary.foundIn('nothing'), [])
   t.throws(() => canary.watch('x', 'short'), /too short/)
+})
+
+t.test('a log is searched in pieces, and a secret is found whichever it is in or across', (t) => {
+  const file = join(t.testdir(), 'broker.log')
+  const secret = 'sk-in-a-long-log-0123456789'
+  watch('log secret', secret)
+  const line = 'é'.repeat(30)
+  for (let before = 0; before < 12; before += 1) {
+    for (const end of ['\n', '']) {
+      writeFileSync(file, `${`${line}\n`.repeat(before)}${line}${secret}${line}${end}`)
+      t.throws(() => searchLog(file, 200), /log secret/, `${before} lines before, ${JSON.stringify(end)}`)
+    }
+  }
+  for (const text of ['', '\n', `${line}\n`.repeat(20)]) {
+    writeFileSync(file, text)
+    searchLog(file, 200)
+  }
+  t.end()
 })
 
 const METRICS_TOKEN = 'metrics-token-0123456789'
