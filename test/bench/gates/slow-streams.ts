@@ -1,6 +1,7 @@
 /**
  * P5: a thousand streams that are open for long, and what each costs in memory.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { residentBytes } from '../../support/resident-bytes.ts'
 import { connect, plainProvider, startBroker } from '../broker.ts'
 import type { Findings, Gate, Lab, Row } from '../lab.ts'
@@ -15,45 +16,68 @@ const MIN_CHUNKS = 10
 const MAX_KIB_A_STREAM = 64
 const IDLE_MS = 3_000
 const SAMPLE_MS = 500
+/** Processes of one program differ by some MiB: by what was left of their garbage at the moment of the peak. */
+const STARTS = 3
+/** What serves a stream has been compiled, and its pages of the program are there: no stream's memory. */
+const WARM_UP = { streams: 100, chunks: 3, pauseMs: 100, passes: 1 }
+
+/** Of RSS, in KiB. */
+interface Memory {
+  readonly idle: number
+  readonly open: number
+  readonly peak: number
+}
 
 export const slowStreams: Gate = {
   id: 'P5',
   title: `${STREAMS} open SSE streams, one chunk a second`,
   async run(lab: Lab): Promise<Findings> {
-    const running = await startBroker(lab, { providers: plainProvider(await startSseUpstream()) })
-    const peer = brokerPeer(running, await connect(running, 'bench'))
-    await readStreams(peer, { streams: 1, chunks: 1, pauseMs: 1, passes: 1 })
-    await new Promise((resolve) => setTimeout(resolve, IDLE_MS))
-    const resident = () => residentBytes(running.pid) / 1024
-    const idle = resident()
-    const chunks = Math.max(MIN_CHUNKS, lab.rounds * lab.seconds)
-    lab.say(`P5 ${STREAMS} streams for ${chunks} s`)
-    const samples: number[] = []
-    let timer: NodeJS.Timeout | undefined
-    const sampleWhileOpen = () => {
-      timer = setInterval(() => samples.push(resident()), SAMPLE_MS)
-    }
-    const order = { streams: STREAMS, chunks, pauseMs: PAUSE_MS, passes: 1 }
-    await readStreams(peer, order, sampleWhileOpen).finally(() => clearInterval(timer))
-    const peak = Math.max(...samples)
-    const perStream = (kibibytes: number) => ((kibibytes - idle) / STREAMS).toFixed(1)
+    const providers = plainProvider(await startSseUpstream())
+    const measured: Memory[] = []
+    while (measured.length < STARTS) measured.push(await memoryOf(lab, providers))
+    const perStream = measured.map(({ idle, peak }) => (peak - idle) / STREAMS)
     const memory: Row = {
       what: 'KiB of RSS a stream, at most',
-      figure: perStream(peak),
+      figure: `${median(perStream).toFixed(1)} (worst ${Math.max(...perStream).toFixed(1)})`,
       required: `<= ${MAX_KIB_A_STREAM}`,
-      reached: (peak - idle) / STREAMS <= MAX_KIB_A_STREAM,
+      reached: median(perStream) <= MAX_KIB_A_STREAM,
     }
     return {
       rows: [
-        Number.isNaN(idle) ? { ...memory, figure: 'no /proc here', reached: 'skipped' } : memory,
+        Number.isNaN(median(perStream)) ? { ...memory, figure: 'no /proc here', reached: 'skipped' } : memory,
         // Reading throws at the first stream that differs by a byte.
         { what: 'streams with a byte lost or reordered', figure: '0', required: '0', reached: true },
       ],
-      notes: [
-        `RSS idle ${mebibytes(idle)}; while open median ${mebibytes(median(samples))} (${perStream(median(samples))} KiB a stream), peak ${mebibytes(peak)}; ${chunks} chunks a stream`,
-      ],
+      notes: measured.map(
+        ({ idle, open, peak }) =>
+          `RSS idle ${mebibytes(idle)}; while open median ${mebibytes(open)}, peak ${mebibytes(peak)}; ${chunksOf(lab)} chunks a stream`,
+      ),
     }
   },
+}
+
+/** Of a broker of its own. */
+async function memoryOf(lab: Lab, providers: Record<string, object>): Promise<Memory> {
+  const running = await startBroker(lab, { providers })
+  const peer = brokerPeer(running, await connect(running, 'bench'))
+  await readStreams(peer, WARM_UP)
+  await sleep(IDLE_MS)
+  const resident = () => residentBytes(running.pid) / 1024
+  const idle = resident()
+  lab.say(`P5 ${STREAMS} streams for ${chunksOf(lab)} s`)
+  const samples: number[] = []
+  let timer: NodeJS.Timeout | undefined
+  const sampleWhileOpen = () => {
+    timer = setInterval(() => samples.push(resident()), SAMPLE_MS)
+  }
+  const order = { streams: STREAMS, chunks: chunksOf(lab), pauseMs: PAUSE_MS, passes: 1 }
+  await readStreams(peer, order, sampleWhileOpen).finally(() => clearInterval(timer))
+  await running.terminate('SIGINT')
+  return { idle, open: median(samples), peak: Math.max(...samples) }
+}
+
+function chunksOf(lab: Lab): number {
+  return Math.max(MIN_CHUNKS, lab.rounds * lab.seconds)
 }
 
 function mebibytes(kibibytes: number): string {
