@@ -154,6 +154,8 @@ class Search {
   }
 }
 
+type Read = (bytes: Buffer, isWhole: boolean) => ClientBody | Promise<ClientBody>
+
 /**
  * Takes bytes until the end, until they are more than `max`, or `isEnough`. What was announced is held from the
  * start, unless only some of it may be wanted; the rest as it comes.
@@ -163,55 +165,103 @@ class Search {
  * what was taken is the whole, even if the last piece is beyond `max`
  * @throws BrokerError malformed_request | request_timeout | rate_limit_exceeded | overloaded
  */
-function take(
-  request: IncomingMessage,
-  { max, hold, isEnough }: Wanted,
-  read: (bytes: Buffer, isWhole: boolean) => ClientBody | Promise<ClientBody>,
-): Promise<ClientBody> {
+function take(request: IncomingMessage, wanted: Wanted, read: Read): Promise<ClientBody> {
   return new Promise((resolve, reject) => {
     if (request.destroyed) return reject(clientLeft()) // while its key was read: nothing more will be heard of it
-    let held = isEnough ? 0 : Math.min(max, Number(request.headers['content-length'] ?? 0))
-    hold.add(held)
-    const pieces = new Pieces()
-    let size = 0
-    const search = isEnough && new Search(isEnough)
-    const finish = (isWhole: boolean) => {
-      try {
-        resolve(read(pieces.taken(), isWhole))
-      } catch (error) {
-        reject(error)
-      }
-    }
-    const onData = (chunk: Buffer) => {
-      size += chunk.length
-      try {
-        if (size > held) hold.add(size - held)
-      } catch (error) {
-        stop()
-        return reject(error)
-      }
-      held = Math.max(held, size)
-      pieces.push(chunk)
-      if (size <= max && !search?.isOver(pieces, size)) return
-      stop()
-      finish(request.complete && request.readableLength === 0)
-    }
-    const onEnd = () => finish(true)
-    const stop = () => request.off('data', onData).off('end', onEnd).pause()
-    // None with `once`, whose wrappers cost a call more than a promise that is told twice.
-    request.on('data', onData).on('end', onEnd)
-    rejectWhenBroken(request, reject)
+    const taking = new Taking(request, wanted, read, resolve, reject)
+    ;(request as Taken)[TAKING] = taking
+    // The same functions for every request, and none with `once`, whose wrappers cost a call more than one that finds
+    // nothing to do.
+    request.on('data', onData).on('end', onEnd).on('error', onError).on('close', onClose)
   })
 }
 
-function rejectWhenBroken(request: IncomingMessage, reject: (error: BrokerError) => void): void {
-  request.on('error', (cause) =>
-    reject(cause instanceof BrokerError ? cause : new BrokerError('malformed_request', { cause })),
-  )
-  // Every request closes; an error made for each, with its stack, would cost a tenth of the whole call.
-  request.on('close', () => {
-    if (!request.complete) reject(clientLeft())
-  })
+/** Where its listeners find who takes a request's body. Nothing keeps the body once it is taken: its answer may be long. */
+const TAKING = Symbol('taking')
+type Taken = IncomingMessage & { [TAKING]?: Taking | undefined }
+
+function onData(this: Taken, bytes: Buffer): void {
+  this[TAKING]?.push(bytes)
+}
+
+function onEnd(this: Taken): void {
+  this[TAKING]?.finish(true)
+}
+
+function onError(this: Taken, cause: Error): void {
+  const isOurs = cause instanceof BrokerError
+  this[TAKING]?.fail(isOurs ? cause : new BrokerError('malformed_request', { cause }))
+}
+
+/** Every request closes; an error made for each, with its stack, would cost a tenth of the whole call. */
+function onClose(this: Taken): void {
+  if (!this.complete) this[TAKING]?.fail(clientLeft())
+}
+
+class Taking {
+  readonly #request: Taken
+  readonly #max: number
+  readonly #hold: Hold
+  readonly #search: Search | undefined
+  readonly #read: Read
+  readonly #resolve: (body: ClientBody | Promise<ClientBody>) => void
+  readonly #reject: (error: unknown) => void
+  readonly #pieces = new Pieces()
+  #size = 0
+  #held: number
+
+  /** @throws BrokerError rate_limit_exceeded | overloaded */
+  constructor(
+    request: Taken,
+    { max, hold, isEnough }: Wanted,
+    read: Read,
+    resolve: (body: ClientBody | Promise<ClientBody>) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#request = request
+    this.#max = max
+    this.#hold = hold
+    this.#search = isEnough && new Search(isEnough)
+    this.#read = read
+    this.#resolve = resolve
+    this.#reject = reject
+    this.#held = isEnough ? 0 : Math.min(max, Number(request.headers['content-length'] ?? 0))
+    hold.add(this.#held)
+  }
+
+  push(bytes: Buffer): void {
+    this.#size += bytes.length
+    try {
+      if (this.#size > this.#held) this.#hold.add(this.#size - this.#held)
+    } catch (error) {
+      this.#stop()
+      this.fail(error)
+      return
+    }
+    this.#held = Math.max(this.#held, this.#size)
+    this.#pieces.push(bytes)
+    if (this.#size <= this.#max && !this.#search?.isOver(this.#pieces, this.#size)) return
+    this.#stop()
+    this.finish(this.#request.complete && this.#request.readableLength === 0)
+  }
+
+  finish(isWhole: boolean): void {
+    this.#request[TAKING] = undefined
+    try {
+      this.#resolve(this.#read(this.#pieces.taken(), isWhole))
+    } catch (error) {
+      this.#reject(error)
+    }
+  }
+
+  fail(error: unknown): void {
+    this.#request[TAKING] = undefined
+    this.#reject(error)
+  }
+
+  #stop(): void {
+    this.#request.off('data', onData).off('end', onEnd).pause()
+  }
 }
 
 function clientLeft(): BrokerError {
