@@ -3,7 +3,7 @@
  * asked for (`100 Continue`) when somebody reads it, and an answer that comes before the end of a body arrives.
  */
 import type { RequestListener, Server, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { SECOND } from '../base/clock.ts'
 import { inTurn } from '../base/in-turn.ts'
 import { IncomingMessage } from '../base/node-http.ts'
@@ -73,12 +73,13 @@ export function attendClients(server: Server): void {
     server.emit('request', request, response)
   })
   server.on('connection', (socket: ClientSocket) => {
-    const destroySoon = socket.destroySoon.bind(socket)
-    socket.destroySoon = () => {
-      if (socket.latestRequest?.complete !== false || socket.destroyed) destroySoon()
-      else if (!socket.writableEnded) linger(socket)
-    }
+    socket.destroySoon = destroyBehindBody
   })
+}
+
+function destroyBehindBody(this: ClientSocket): void {
+  if (this.latestRequest?.complete !== false || this.destroyed) Socket.prototype.destroySoon.call(this)
+  else if (!this.writableEnded) linger(this)
 }
 
 /**

@@ -47,10 +47,16 @@ export class Connections {
   /** Those beyond the cap. */
   readonly #reserve = new Set<Socket>()
   readonly #cap: number
+  /** One listener for all connections, each of which is its `this`. */
+  readonly #onClose: (this: Socket) => void
   #vainSearchAt = Number.NEGATIVE_INFINITY
 
   constructor(server: Server, cap: number) {
     this.#cap = cap
+    const forget = (socket: Socket) => this.#forget(socket)
+    this.#onClose = function () {
+      forget(this)
+    }
     server.on('connection', (socket: ClientSocket) => this.#add(socket))
     // Node calls it when a server is closed, and would cut what has not been flushed yet.
     server.closeIdleConnections = () => {
@@ -73,7 +79,7 @@ export class Connections {
 
   #add(socket: ClientSocket): void {
     this.#open.set(socket, performance.now())
-    socket.once('close', () => this.#forget(socket))
+    socket.on('close', this.#onClose)
     if (this.#open.size <= this.#cap || this.#makeRoom()) return
     this.#reserve.add(socket)
     if (this.#reserve.size <= RESERVED) return

@@ -55,7 +55,8 @@ const MAX_KEEP_ALIVE_SECONDS = 600
 export class Connection implements ResponseSink, Opener {
   readonly #owner: Owner
   readonly #patience: Patience
-  readonly #opening: Opening
+  /** Until it stands. */
+  #opening: Opening | undefined
   /** Undefined until it stands. */
   #socket: Socket | undefined
   readonly #parser = new ResponseParser(this)
@@ -72,7 +73,7 @@ export class Connection implements ResponseSink, Opener {
     this.#owner = owner
     this.#patience = patience
     this.#ticksLeft = patience.connect
-    const onread = { buffer: SHARED, callback: (count: number) => this.#received(SHARED.subarray(0, count)) }
+    const onread = { buffer: SHARED, callback: (count: number) => this.onBytes(SHARED.subarray(0, count)) }
     const onTlsSession = (session: Buffer) => {
       owner.tlsSession = session
     }
@@ -85,20 +86,15 @@ export class Connection implements ResponseSink, Opener {
   }
 
   onOpen(socket: Socket): void {
+    this.#opening = undefined
     this.#socket = socket
-    socket.on('error', (error) => {
-      this.#failure ??= error
-    })
-    socket.on('end', () => {
-      this.#parser.finish()
-      socket.destroy()
-    })
-    socket.on('close', () => {
-      this.#owner.onClose(this)
-      this.#fail(this.#failure ?? new ConnectionError('CONNECTION_CLOSED'))
-    })
-    socket.on('data', (bytes: Buffer) => this.#received(bytes)) // silent where `onread` reads
-    socket.resume()
+    Object.assign(socket, { [CONNECTION]: this })
+    socket
+      .on('error', onError)
+      .on('end', onEnd)
+      .on('close', onClose)
+      .on('data', onData) // silent where `onread` reads
+      .resume()
     this.#await('head')
     try {
       if (this.#exchange) this.#send(this.#exchange.request, socket)
@@ -107,7 +103,22 @@ export class Connection implements ResponseSink, Opener {
     }
   }
 
+  onSocketError(error: Error): void {
+    this.#failure ??= error
+  }
+
+  onSocketEnd(): void {
+    this.#parser.finish()
+    this.#socket?.destroy()
+  }
+
+  onSocketClose(): void {
+    this.#owner.onClose(this)
+    this.#fail(this.#failure ?? new ConnectionError('CONNECTION_CLOSED'))
+  }
+
   onFailure(error: Error): void {
+    this.#opening = undefined
     this.#owner.tlsSession = undefined // it may be what the server did not like
     this.#owner.onClose(this)
     this.#fail(error)
@@ -216,13 +227,13 @@ export class Connection implements ResponseSink, Opener {
   #hangUp(): void {
     if (this.#socket) this.#socket.destroy()
     else {
-      this.#opening.giveUp()
+      this.#opening?.giveUp()
       this.#owner.onClose(this)
     }
   }
 
   /** @returns whether to read on */
-  #received(bytes: Buffer): boolean {
+  onBytes(bytes: Buffer): boolean {
     try {
       this.#parser.push(bytes)
     } catch (error) {
@@ -248,4 +259,24 @@ export class Connection implements ResponseSink, Opener {
     this.#exchange = undefined
     exchange?.onFailure(error)
   }
+}
+
+/** Where the listeners of a socket find its connection: all sockets share them, for a set of their own is 400 bytes. */
+const CONNECTION = Symbol('connection')
+type Carrying = Socket & { [CONNECTION]: Connection }
+
+function onError(this: Carrying, error: Error): void {
+  this[CONNECTION].onSocketError(error)
+}
+
+function onEnd(this: Carrying): void {
+  this[CONNECTION].onSocketEnd()
+}
+
+function onClose(this: Carrying): void {
+  this[CONNECTION].onSocketClose()
+}
+
+function onData(this: Carrying, bytes: Buffer): void {
+  this[CONNECTION].onBytes(bytes)
 }
