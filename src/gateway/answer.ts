@@ -35,9 +35,10 @@ export function relayAnswer(client: ClientCall, answer: Answer, parts: AnswerPar
   const { call, head, route, credential } = answer
   const { config, providers, acceptances, metrics, usage, logCall } = parts
   const { request, reply, key } = client
+  const { status } = head
   const contentType = headerValue(head.headers, 'content-type')
-  if (isGood(head.status, contentType)) acceptances.note(credential)
-  const reader = tokenReaderFor(head.status, contentType, headerValue(head.headers, 'content-encoding'))
+  if (isGood(status, contentType)) acceptances.note(credential)
+  const reader = tokenReaderFor(status, contentType, headerValue(head.headers, 'content-encoding'))
   const headers = passedOn(answer, client.target)
   headers.push('x-request-id', request.id, 'x-token-broker-trace', traceOf(client, route))
   const theirId = upstreamRequestId(head.headers)
@@ -53,10 +54,10 @@ export function relayAnswer(client: ClientCall, answer: Answer, parts: AnswerPar
   const keepAliveMs = providers.get(route.config.provider)?.upstream.keepAliveMs
   const done = (failure: BrokerError | undefined, hasLeft: boolean) => {
     metrics.openCalls -= 1
-    metrics.answered(head.status)
+    metrics.answered(status)
     if (hasLeft) metrics.abandonedCalls += 1
     else if (failure) metrics.brokenStreams += 1
-    const isError = head.status >= 400 || (failure !== undefined && !hasLeft)
+    const isError = status >= 400 || (failure !== undefined && !hasLeft)
     if (reader) reader.end((tokenCounts) => usage.count(useOf(client, route, isError, tokenCounts)))
     else usage.count(useOf(client, route, isError))
     logCall({
@@ -65,7 +66,7 @@ export function relayAnswer(client: ClientCall, answer: Answer, parts: AnswerPar
       keyId: key.id,
       configId: route.config.id,
       model: route.model,
-      status: head.status,
+      status,
       attempt: client.attempts,
       ms: Math.round(performance.now() - client.startedAt),
       outcome: failure?.detail,

@@ -75,6 +75,7 @@ export class ClientCall {
     if (this.body.sent === this.request.raw) return
     this.body = NO_BODY
     this.hold?.release()
+    this.hold = undefined
   }
 
   /** The connection is done with this call: answered, or left. */

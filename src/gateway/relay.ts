@@ -44,48 +44,72 @@ export interface Companions {
   done(failure: BrokerError | undefined, hasLeft: boolean): void
 }
 
-export function relay(
-  call: UpstreamCall,
-  head: Head,
-  client: ServerResponse,
-  { asked, reader, keepAliveMs, gate, done }: Companions,
-): void {
-  const whole = gate ? undefined : call.takeWhole()
-  if (whole) return void relayWhole(whole, client, reader, done)
+export function relay(call: UpstreamCall, head: Head, client: ServerResponse, companions: Companions): void {
+  const whole = companions.gate ? undefined : call.takeWhole()
+  if (whole) return void relayWhole(whole, client, companions.reader, companions.done)
   // One listener for all pauses: of the chunks that had arrived before, each may be one too many.
   client.on('drain', () => call.resume())
-  const isFramed = takeOverFraming(client)
-  const keepAlive =
-    keepAliveMs !== undefined && isPlainEventStream(head)
-      ? new KeepAlive(keepAliveMs, (comment) => {
-          if (!client.writableNeedDrain) write(client, isFramed, comment, undefined)
-        })
-      : undefined
-  let isHeadOut = false
-  const sink: Sink = {
-    chunk(bytes) {
-      isHeadOut = true
-      keepAlive?.saw(bytes)
-      return write(client, isFramed, bytes, reader) || client.destroyed // nothing would ever resume it
-    },
-    end() {
-      keepAlive?.stop()
-      client.end(isFramed ? LAST_CHUNK : undefined)
-      done(undefined, false)
-    },
-    fail(error) {
-      keepAlive?.stop()
-      const hasLeft = client.destroyed
-      const hasSaid = isPlainEventStream(head) && !hasLeft
-      if (hasSaid) write(client, isFramed, Buffer.from(errorEvent(error, asked)), undefined)
-      const endsByClosing = !isFramed && headerValue(head.headers, 'content-length') === undefined
-      cut(client, endsByClosing, hasSaid)
-      done(error, hasLeft)
-    },
-  }
-  call.pipeTo(gate ? new HeldSink(sink, gate, () => call.resume()) : sink)
+  const stream = new Stream(client, head, companions)
+  call.pipeTo(companions.gate ? new HeldSink(stream, companions.gate, () => call.resume()) : stream)
   // The head goes out at once even if the first chunk takes its time; `headersSent` is true from writeHead on.
-  if (!call.isEnded && !isHeadOut) client.flushHeaders()
+  if (!call.isEnded && !stream.isHeadOut) client.flushHeaders()
+}
+
+/** An answer that comes in pieces. It may take long, and there may be many: nothing is kept that is not needed any more. */
+class Stream implements Sink {
+  isHeadOut = false
+  readonly #client: ServerResponse
+  readonly #isFramed: boolean
+  readonly #isEvents: boolean
+  /** Closing the connection is the only end that it has. */
+  readonly #endsByClosing: boolean
+  readonly #keepAlive: KeepAlive | undefined
+  readonly #companions: Companions
+
+  constructor(client: ServerResponse, head: Head, companions: Companions) {
+    this.#client = client
+    this.#isFramed = takeOverFraming(client)
+    this.#isEvents = isPlainEventStream(head)
+    this.#endsByClosing = !this.#isFramed && headerValue(head.headers, 'content-length') === undefined
+    this.#keepAlive = this.#isEvents ? keepAlive(client, this.#isFramed, companions.keepAliveMs) : undefined
+    this.#companions = companions
+  }
+
+  chunk(bytes: Buffer): boolean {
+    this.isHeadOut = true
+    this.#keepAlive?.saw(bytes)
+    // To one that has left nothing would ever resume it.
+    return write(this.#client, this.#isFramed, bytes, this.#companions.reader) || this.#client.destroyed
+  }
+
+  end(): void {
+    this.#keepAlive?.stop()
+    this.#client.end(this.#isFramed ? LAST_CHUNK : undefined)
+    this.#companions.done(undefined, false)
+  }
+
+  fail(error: BrokerError): void {
+    this.#keepAlive?.stop()
+    const hasLeft = this.#client.destroyed
+    const hasSaid = this.#isEvents && !hasLeft
+    if (hasSaid) {
+      const event = Buffer.from(errorEvent(error, this.#companions.asked))
+      write(this.#client, this.#isFramed, event, undefined)
+    }
+    cut(this.#client, this.#endsByClosing, hasSaid)
+    this.#companions.done(error, hasLeft)
+  }
+}
+
+function keepAlive(
+  client: ServerResponse,
+  isFramed: boolean,
+  everyMs: number | undefined,
+): KeepAlive | undefined {
+  if (everyMs === undefined) return undefined
+  return new KeepAlive(everyMs, (comment) => {
+    if (!client.writableNeedDrain) write(client, isFramed, comment, undefined)
+  })
 }
 
 /** A cut overtakes what the client has not read yet, and so waits a little where something was said. */

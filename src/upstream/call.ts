@@ -30,15 +30,13 @@ const MAX_PENDING_BYTES = 64 * 1024
 /** An answer nobody wants is read to its end up to here, so that its connection can be used again. */
 const MAX_DISCARDED_BYTES = 64 * 1024
 
-export class UpstreamCall implements Exchange {
-  /** Without its body once an answer is handed over. */
-  request: HttpRequest
-  /** @throws BrokerError upstream_unreachable | upstream_timeout */
-  get head(): Promise<Head> {
-    return this.#head.promise
-  }
+const PASSED_ON: HttpRequest = { origin: '', path: '', method: '', headers: [], body: null }
 
-  readonly #head = Promise.withResolvers<Head>()
+export class UpstreamCall implements Exchange {
+  /** Empty once the body goes on, which may take long. */
+  request: HttpRequest
+  /** Nor is the head kept then. */
+  #head: PromiseWithResolvers<Head> | undefined = Promise.withResolvers()
   #connection: Carrier | undefined
   #hasHead = false
   #sink: Sink | undefined
@@ -50,6 +48,12 @@ export class UpstreamCall implements Exchange {
 
   constructor(request: HttpRequest) {
     this.request = request
+  }
+
+  /** Until the body goes on. @throws BrokerError upstream_unreachable | upstream_timeout */
+  get head(): Promise<Head> {
+    if (!this.#head) throw new Error('the body of this answer goes on already')
+    return this.#head.promise
   }
 
   /** Whether nothing more can come: it has ended, or failed. */
@@ -70,7 +74,8 @@ export class UpstreamCall implements Exchange {
   /** Starts handing the body over, beginning with what has arrived so far. */
   pipeTo(sink: Sink): void {
     this.#sink = sink
-    this.request = { ...this.request, body: null }
+    this.request = PASSED_ON
+    if (this.#hasHead) this.#head = undefined
     let wantsMore = true
     for (const chunk of this.#pending) wantsMore = sink.chunk(chunk)
     this.#pending = []
@@ -132,7 +137,7 @@ export class UpstreamCall implements Exchange {
 
   onHead(status: number, headers: HeaderList): void {
     this.#hasHead = true
-    this.#head.resolve({ status, headers })
+    this.#head?.resolve({ status, headers })
   }
 
   onData(bytes: Buffer): void {
@@ -157,7 +162,7 @@ export class UpstreamCall implements Exchange {
     this.#connection = undefined
     this.#failure = judge(error, this.#hasHead)
     if (!this.#hasHead) {
-      this.#head.reject(this.#failure)
+      this.#head?.reject(this.#failure)
       return
     }
     this.#sink?.fail(this.#failure)

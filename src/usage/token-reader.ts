@@ -79,8 +79,8 @@ const IN_EVENTS = new MemberPaths('usage', 'response.usage', 'message.usage')
 
 class StreamReader implements TokenReader {
   readonly #sum = new UsageSum()
-  readonly #members = new JsonMembers(IN_EVENTS, (_, usage) => this.#sum.add(usage))
-  readonly #events = new EventTexts(this.#members)
+  /** From the first piece on that is not whole events, or may tell; most streams have but one, their last. */
+  #events: EventTexts | undefined
   #bytes = 0
 
   get isReading(): boolean {
@@ -91,8 +91,10 @@ class StreamReader implements TokenReader {
     this.#bytes += text.length
     if (!this.isReading) return
     // Nearly all there is: whole events without usage, or with none yet.
-    const isWhole = this.#events.isBetweenEvents && text.endsWith('\n\n')
-    if (!isWhole || mayTellUsage(text)) this.#events.push(text)
+    const isWhole = this.#events?.isBetweenEvents !== false && text.endsWith('\n\n')
+    if (isWhole && !mayTellUsage(text)) return
+    this.#events ??= new EventTexts(new JsonMembers(IN_EVENTS, (_, usage) => this.#sum.add(usage)))
+    this.#events.push(text)
   }
 
   end(take: (tokenCounts: TokenCounts) => void): void {
