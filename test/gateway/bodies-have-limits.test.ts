@@ -1,9 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t from 'tap'
+import { memoryAfterCollecting } from '../support/memory-after-collecting.ts'
 import { ask, finish, rawExchange } from './fixtures/client.ts'
 import { addConfig, addKey, json, setUp } from './fixtures/upstream.ts'
 
@@ -142,13 +141,3 @@ t.test('what was not read of a body is not taken for the next call', async (t) =
   }
   t.equal(upstream.calls.length, 0)
 })
-
-/** Bytes held in heap and buffers, after what is not held any more was let go. */
-function memoryAfterCollecting(): number {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  collect()
-  collect()
-  const { heapUsed, arrayBuffers } = process.memoryUsage()
-  return heapUsed + arrayBuffers
-}

@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { memoryLimit } from '../../src/base/memory.ts'
 import { HeldBodies, Hold } from '../../src/gateway/held-bodies.ts'
+import { memoryAfterCollecting } from '../support/memory-after-collecting.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { ask } from './fixtures/client.ts'
 import { addKey, setUp } from './fixtures/upstream.ts'
@@ -106,6 +107,37 @@ t.test('what an answer goes on for is held no more', async (t) => {
   upstream.answer((_, response) => response.end('{}'))
   await stillWorks(t, v1, key)
 })
+
+const BODY_MIB = 8
+const spaces = Buffer.alloc(BODY_MIB * MIB, ' ')
+const named = Buffer.concat([Buffer.from('{"model":"model-a"}'), spaces])
+const form = Buffer.concat([
+  Buffer.from('--x\r\ncontent-disposition: form-data; name="model"\r\n\r\nmodel-a\r\n--x--\r\n'),
+  spaces,
+])
+const WHOLE: [name: string, headers: string[], body: Buffer][] = [
+  ['JSON', [json, `Content-Length: ${named.length}`], named],
+  ['compressed JSON', [json, 'Content-Encoding: gzip', `Content-Length: ${zipped.length}`], zipped],
+  ['a form', ['Content-Type: multipart/form-data; boundary=x', `Content-Length: ${form.length}`], form],
+]
+
+for (const [name, headers, body] of WHOLE) {
+  t.test(`nor is it in memory while the answer lasts: ${name}`, async (t) => {
+    const CALLS = 6
+    const { broker, upstream, key } = await setUp(t)
+    upstream.answer((request, response) => {
+      request.resume()
+      response.setHeader('content-type', 'text/event-stream').write('data: {}\n\n')
+    })
+    const before = memoryAfterCollecting()
+    const calls = Array.from({ length: CALLS }, () => openCall(broker.origin, key, headers, body))
+    for (const call of calls) await waitUntil(() => call.answer.includes('data: {}'))
+    const grownBy = () => (memoryAfterCollecting() - before) / MIB
+    await waitUntil(() => grownBy() < BODY_MIB).catch(() => {})
+    t.ok(grownBy() < BODY_MIB, `${grownBy().toFixed(1)} MiB for ${CALLS} calls`)
+    for (const { socket } of calls) socket.destroy()
+  })
+}
 
 t.test('all keys together hold a quarter of the memory', async (t) => {
   const { broker, upstream, v1, key } = await setUp(t)
