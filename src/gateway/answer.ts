@@ -48,7 +48,7 @@ export function relayAnswer(client: ClientCall, answer: Answer, parts: AnswerPar
   if (isEventStream(contentType)) headers.push('x-accel-buffering', 'no') // nginx would hold it to its end
   if (request.headers.origin !== undefined) headers.push(...corsHeaders(reply))
   relayHead(call, head, headers, reply.raw)
-  client.forgetBody()
+  client.settleOn(answer)
   reply.hijack()
   metrics.openCalls += 1
   const keepAliveMs = providers.get(route.config.provider)?.upstream.keepAliveMs

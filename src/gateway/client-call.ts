@@ -68,14 +68,15 @@ export class ClientCall {
   }
 
   /**
-   * An answer goes on, which may take long: nobody chooses by its body any more, nor sends it again. Of an upload the rest
-   * may still be on its way.
+   * This answer goes on, which may take long: nobody chooses by the body any more, nor sends it again, and no other
+   * answer is asked for. An upload is held on, for the rest of it may still be on its way.
    */
-  forgetBody(): void {
-    if (this.body.sent === this.request.raw) return
+  settleOn({ call }: Pick<Answer, 'call'>): void {
+    this.upstream = call
+    this.spare = undefined
+    const isUpload = this.body.sent === this.request.raw
     this.body = NO_BODY
-    this.hold?.release()
-    this.hold = undefined
+    if (!isUpload) this.hold?.release()
   }
 
   /** The connection is done with this call: answered, or left. */
@@ -84,10 +85,13 @@ export class ClientCall {
     if (!this.reply.raw.writableFinished) {
       this.upstream?.cancel()
       this.spare?.call.cancel()
-    } else if (hasUnreadBody(this.request.raw)) {
-      // Upstream has answered before the end of the upload; this lets the client come to read it.
-      this.request.raw.socket.destroySoon()
+      return
     }
+    // The connection may idle for long, and keeps its last call meanwhile.
+    this.upstream = this.spare = undefined
+    this.body = NO_BODY
+    // Upstream has answered before the end of the upload; this lets the client come to read it.
+    if (hasUnreadBody(this.request.raw)) this.request.raw.socket.destroySoon()
   }
 }
 

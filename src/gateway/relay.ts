@@ -55,7 +55,7 @@ export function relay(call: UpstreamCall, head: Head, client: ServerResponse, co
   if (!call.isEnded && !stream.isHeadOut) client.flushHeaders()
 }
 
-/** An answer that comes in pieces. It may take long, and there may be many: nothing is kept that is not needed any more. */
+/** An answer that comes in pieces. It may take long, and there may be many: of its head only this is kept. */
 class Stream implements Sink {
   isHeadOut = false
   readonly #client: ServerResponse
@@ -78,7 +78,7 @@ class Stream implements Sink {
   chunk(bytes: Buffer): boolean {
     this.isHeadOut = true
     this.#keepAlive?.saw(bytes)
-    // To one that has left nothing would ever resume it.
+    // Once the client has left, nothing would resume the call.
     return write(this.#client, this.#isFramed, bytes, this.#companions.reader) || this.#client.destroyed
   }
 

@@ -103,6 +103,16 @@ export class Connection implements ResponseSink, Opener {
     }
   }
 
+  /** @returns whether to read on */
+  onBytes(bytes: Buffer): boolean {
+    try {
+      this.#parser.push(bytes)
+    } catch (error) {
+      this.destroy(error as Error)
+    }
+    return !this.#isPaused
+  }
+
   onSocketError(error: Error): void {
     this.#failure ??= error
   }
@@ -230,16 +240,6 @@ export class Connection implements ResponseSink, Opener {
       this.#opening?.giveUp()
       this.#owner.onClose(this)
     }
-  }
-
-  /** @returns whether to read on */
-  onBytes(bytes: Buffer): boolean {
-    try {
-      this.#parser.push(bytes)
-    } catch (error) {
-      this.destroy(error as Error)
-    }
-    return !this.#isPaused
   }
 
   #await(wait: Exclude<Wait, 'idle'>): void {

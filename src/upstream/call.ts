@@ -30,12 +30,13 @@ const MAX_PENDING_BYTES = 64 * 1024
 /** An answer nobody wants is read to its end up to here, so that its connection can be used again. */
 const MAX_DISCARDED_BYTES = 64 * 1024
 
+/** An answer may take long, and its connection idles behind it: meanwhile nobody holds what was asked. */
 const PASSED_ON: HttpRequest = { origin: '', path: '', method: '', headers: [], body: null }
 
 export class UpstreamCall implements Exchange {
-  /** Empty once the body goes on, which may take long. */
+  /** Empty once an answer goes on, or none came. */
   request: HttpRequest
-  /** Nor is the head kept then. */
+  /** Kept until an answer goes on. */
   #head: PromiseWithResolvers<Head> | undefined = Promise.withResolvers()
   #connection: Carrier | undefined
   #hasHead = false
@@ -68,14 +69,18 @@ export class UpstreamCall implements Exchange {
 
   /** The whole body if it arrived already, in one piece; whoever takes it is the last to see it. */
   takeWhole(): Buffer | undefined {
-    return this.#isEnded && this.#pending.length === 1 ? this.#pending.pop() : undefined
+    if (!this.#isEnded || this.#pending.length !== 1) return undefined
+    this.request = PASSED_ON
+    return this.#pending.pop()
   }
 
   /** Starts handing the body over, beginning with what has arrived so far. */
   pipeTo(sink: Sink): void {
     this.#sink = sink
-    this.request = PASSED_ON
-    if (this.#hasHead) this.#head = undefined
+    if (this.#hasHead) {
+      this.request = PASSED_ON
+      this.#head = undefined
+    }
     let wantsMore = true
     for (const chunk of this.#pending) wantsMore = sink.chunk(chunk)
     this.#pending = []
@@ -162,6 +167,7 @@ export class UpstreamCall implements Exchange {
     this.#connection = undefined
     this.#failure = judge(error, this.#hasHead)
     if (!this.#hasHead) {
+      this.request = PASSED_ON
       this.#head?.reject(this.#failure)
       return
     }
