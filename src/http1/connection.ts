@@ -14,6 +14,7 @@ import type { HeaderList } from './header-list.ts'
 import { type Opener, type Opening, openSocket } from './open-socket.ts'
 import { EXPECTS_BODY, type HttpRequest, requestHead } from './request-head.ts'
 import { ResponseParser, type ResponseSink } from './response-parser.ts'
+import { type SocketUser, tell } from './socket-user.ts'
 import type { TlsIdentity } from './tls-identity.ts'
 import { Upload } from './upload.ts'
 
@@ -52,7 +53,7 @@ const MAX_JOINED_BYTES = 16 * 1024
 const KEEP_ALIVE_MARGIN_SECONDS = 2
 const MAX_KEEP_ALIVE_SECONDS = 600
 
-export class Connection implements ResponseSink, Opener {
+export class Connection implements ResponseSink, Opener, SocketUser {
   readonly #owner: Owner
   readonly #patience: Patience
   /** Until it stands. */
@@ -88,13 +89,7 @@ export class Connection implements ResponseSink, Opener {
   onOpen(socket: Socket): void {
     this.#opening = undefined
     this.#socket = socket
-    Object.assign(socket, { [CONNECTION]: this })
-    socket
-      .on('error', onError)
-      .on('end', onEnd)
-      .on('close', onClose)
-      .on('data', onData) // silent where `onread` reads
-      .resume()
+    tell(this, socket).resume()
     this.#await('head')
     try {
       if (this.#exchange) this.#send(this.#exchange.request, socket)
@@ -259,24 +254,4 @@ export class Connection implements ResponseSink, Opener {
     this.#exchange = undefined
     exchange?.onFailure(error)
   }
-}
-
-/** Where the listeners of a socket find its connection: all sockets share them, for a set of their own is 400 bytes. */
-const CONNECTION = Symbol('connection')
-type Carrying = Socket & { [CONNECTION]: Connection }
-
-function onError(this: Carrying, error: Error): void {
-  this[CONNECTION].onSocketError(error)
-}
-
-function onEnd(this: Carrying): void {
-  this[CONNECTION].onSocketEnd()
-}
-
-function onClose(this: Carrying): void {
-  this[CONNECTION].onSocketClose()
-}
-
-function onData(this: Carrying, bytes: Buffer): void {
-  this[CONNECTION].onBytes(bytes)
 }
